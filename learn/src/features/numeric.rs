@@ -1,0 +1,254 @@
+//! The numeric part of the features: from raw numbers, codes and pixels to the network's input.
+//!
+//! The ONNX file holds the same operations in the same order on `f32`, so that both give the same answers.
+
+use serde::{Deserialize, Serialize};
+
+/// Rows after the host part: raw numbers, category codes and pixels.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Encoded {
+    /// How many rows.
+    pub rows: usize,
+    /// Raw numbers `[rows, numbers]`, NaN where missing.
+    pub numbers: Vec<f32>,
+    /// Category codes `[rows, categories]`: 0 unknown, 1 missing, from 2 on the vocabulary.
+    pub codes: Vec<i32>,
+    /// One block per image column.
+    pub images: Vec<ImageBlock>,
+}
+
+/// The pictures of one column, all of one size.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ImageBlock {
+    /// Values per picture: height x width x channels.
+    pub values: usize,
+    /// Pixels `[rows, height, width, channels]`.
+    pub pixels: Vec<u8>,
+}
+
+impl Encoded {
+    /// Adds the rows of `other`, which comes from the same features.
+    pub fn append(&mut self, other: Encoded) {
+        if self.rows == 0 {
+            *self = other;
+            return;
+        }
+        self.rows += other.rows;
+        self.numbers.extend(other.numbers);
+        self.codes.extend(other.codes);
+        for (mine, theirs) in self.images.iter_mut().zip(other.images) {
+            mine.pixels.extend(theirs.pixels);
+        }
+    }
+
+    /// A copy of these rows.
+    pub fn take(&self, rows: &[u32]) -> Encoded {
+        fn pick<T: Copy>(values: &[T], width: usize, rows: &[u32]) -> Vec<T> {
+            rows.iter().flat_map(|&row| values[row as usize * width..][..width].iter().copied()).collect()
+        }
+        let width = |length: usize| length.checked_div(self.rows).unwrap_or(0);
+        Encoded {
+            rows: rows.len(),
+            numbers: pick(&self.numbers, width(self.numbers.len()), rows),
+            codes: pick(&self.codes, width(self.codes.len()), rows),
+            images: self
+                .images
+                .iter()
+                .map(|block| ImageBlock { values: block.values, pixels: pick(&block.pixels, block.values, rows) })
+                .collect(),
+        }
+    }
+
+    /// Bytes held.
+    pub fn memory_bytes(&self) -> usize {
+        4 * (self.numbers.len() + self.codes.len()) + self.images.iter().map(|block| block.pixels.len()).sum::<usize>()
+    }
+}
+
+/// `(x - shift) * scale`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Affine {
+    /// Taken off first.
+    pub shift: f32,
+    /// Multiplied by then.
+    pub scale: f32,
+}
+
+impl Affine {
+    /// Leaves values as they are.
+    pub const IDENTITY: Self = Self { shift: 0.0, scale: 1.0 };
+
+    fn apply(self, x: f32) -> f32 {
+        (x - self.shift) * self.scale
+    }
+}
+
+/// One number: NaN becomes `impute`, then `clip`, then `affine`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NumberInput {
+    /// The column (for dates the part as well: `when.month.sin`).
+    pub name: String,
+    /// Stands in for NaN.
+    pub impute: f32,
+    /// Adds an input that is 1 where the value was NaN.
+    pub indicator: bool,
+    /// Lowest and highest value let through; infinite where open.
+    pub clip: [f32; 2],
+    /// Scaling.
+    pub affine: Affine,
+}
+
+/// One category; codes run from 0 to `cardinality - 1`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CategoryInput {
+    /// `cardinality` inputs.
+    OneHot {
+        /// The column.
+        name: String,
+        /// Number of codes, unknown and missing included.
+        cardinality: usize,
+    },
+    /// One input, the scaled code.
+    Ordinal {
+        /// The column.
+        name: String,
+        /// Scaling of the code.
+        affine: Affine,
+    },
+    /// The network learns a vector per code.
+    Embedding(EmbeddedColumn),
+}
+
+/// A category with a learned embedding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EmbeddedColumn {
+    /// The column.
+    pub name: String,
+    /// Number of codes, unknown and missing included.
+    pub cardinality: usize,
+    /// Length of the vector.
+    pub dimension: usize,
+}
+
+/// One picture.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ImageInput {
+    /// The column.
+    pub name: String,
+    /// Height in pixels.
+    pub height: usize,
+    /// Width in pixels.
+    pub width: usize,
+    /// 1 or 3.
+    pub channels: usize,
+    /// Scaling of the pixel values 0 to 255.
+    pub affine: Affine,
+}
+
+impl ImageInput {
+    /// Values per picture.
+    pub fn values(&self) -> usize {
+        self.height * self.width * self.channels
+    }
+}
+
+/// The numeric part. The dense input is `[numbers, missing indicators, ordinals, one-hots, images]`, each in this
+/// order of columns; embedded categories go to the network as codes.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct NumericPart {
+    /// Columns of `Encoded::numbers`.
+    pub numbers: Vec<NumberInput>,
+    /// Columns of `Encoded::codes`.
+    pub categories: Vec<CategoryInput>,
+    /// Blocks of `Encoded::images`.
+    pub images: Vec<ImageInput>,
+}
+
+impl NumericPart {
+    /// Width of the dense input.
+    pub fn dense_width(&self) -> usize {
+        let indicators = self.numbers.iter().filter(|number| number.indicator).count();
+        let categories: usize = self
+            .categories
+            .iter()
+            .map(|category| match category {
+                CategoryInput::OneHot { cardinality, .. } => *cardinality,
+                CategoryInput::Ordinal { .. } => 1,
+                CategoryInput::Embedding(_) => 0,
+            })
+            .sum();
+        let pixels: usize = self.images.iter().map(ImageInput::values).sum();
+        self.numbers.len() + indicators + categories + pixels
+    }
+
+    /// The categories with a learned embedding, in order.
+    pub fn embedded(&self) -> impl Iterator<Item = &EmbeddedColumn> {
+        self.categories.iter().filter_map(|category| match category {
+            CategoryInput::Embedding(column) => Some(column),
+            _ => None,
+        })
+    }
+
+    /// Writes the dense input of `rows`: `[rows, dense_width]`.
+    pub fn write_dense(&self, encoded: &Encoded, rows: &[u32], out: &mut [f32]) {
+        let width = self.dense_width();
+        if width == 0 {
+            return;
+        }
+        for (&row, out) in rows.iter().zip(out.chunks_exact_mut(width)) {
+            self.write_row(encoded, row as usize, out);
+        }
+    }
+
+    fn write_row(&self, encoded: &Encoded, row: usize, out: &mut [f32]) {
+        let numbers = &encoded.numbers[row * self.numbers.len()..][..self.numbers.len()];
+        let codes = &encoded.codes[row * self.categories.len()..][..self.categories.len()];
+        let (scaled, mut out) = out.split_at_mut(numbers.len());
+        for ((input, &x), slot) in self.numbers.iter().zip(numbers).zip(scaled) {
+            let x = if x.is_nan() { input.impute } else { x };
+            *slot = input.affine.apply(x.clamp(input.clip[0], input.clip[1]));
+        }
+        for (_, &x) in self.numbers.iter().zip(numbers).filter(|(input, _)| input.indicator) {
+            out[0] = f32::from(x.is_nan());
+            out = &mut out[1..];
+        }
+        for (category, &code) in self.categories.iter().zip(codes) {
+            if let CategoryInput::Ordinal { affine, .. } = category {
+                out[0] = affine.apply(code as f32);
+                out = &mut out[1..];
+            }
+        }
+        for (category, &code) in self.categories.iter().zip(codes) {
+            if let CategoryInput::OneHot { cardinality, .. } = category {
+                let (hot, rest) = out.split_at_mut(*cardinality);
+                hot.fill(0.0);
+                hot[code as usize] = 1.0;
+                out = rest;
+            }
+        }
+        for (input, block) in self.images.iter().zip(&encoded.images) {
+            let (picture, rest) = out.split_at_mut(block.values);
+            let pixels = &block.pixels[row * block.values..][..block.values];
+            for (slot, &pixel) in picture.iter_mut().zip(pixels) {
+                *slot = input.affine.apply(f32::from(pixel));
+            }
+            out = rest;
+        }
+    }
+
+    /// Writes the codes of the embedded categories: `[rows, embedded]`.
+    pub fn write_codes(&self, encoded: &Encoded, rows: &[u32], out: &mut [i32]) {
+        let width = self.embedded().count();
+        if width == 0 {
+            return;
+        }
+        for (&row, out) in rows.iter().zip(out.chunks_exact_mut(width)) {
+            let codes = &encoded.codes[row as usize * self.categories.len()..][..self.categories.len()];
+            let embedded = self.categories.iter().zip(codes).filter(|(c, _)| matches!(c, CategoryInput::Embedding(_)));
+            for (slot, (_, &code)) in out.iter_mut().zip(embedded) {
+                *slot = code;
+            }
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! Here are rows, give me a model. Here are a model and rows, give me answers.
+//!
+//! *Good for*: features, networks, training, metrics, ONNX export, the inference runtime.
+//! *Not for*: where rows come from (`data`), where models are kept (`store`), settings, printing, HTTP (`tidemill`).
+
+mod error;
+pub mod evaluate;
+pub mod features;
+mod kernels;
+mod model;
+mod net;
+mod onnx;
+pub mod spec;
+mod split;
+mod target;
+mod train;
+mod weights;
+
+pub use error::{Error, ErrorKind, Result};
+pub use features::{EmbeddedColumn, Encoded, Features, ImageBlock};
+pub use target::{Target, Task};
+pub use weights::{Tensor, Weights};

@@ -1,0 +1,1 @@
+//! The one thing that answers.
