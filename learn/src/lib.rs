@@ -19,6 +19,8 @@ mod weights;
 
 pub use error::{Error, ErrorKind, Result};
 pub use features::{Choice, Column, ColumnKind, EmbeddedColumn, Encoded, Features, ImageBlock};
+pub use net::{network_answers, parameters};
 pub use split::{Split, split};
 pub use target::{Target, Task};
+pub use train::{EpochRecord, Flow, Part, TrainEvent, TrainJob, Trained, train};
 pub use weights::{Tensor, Weights};
