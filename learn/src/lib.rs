@@ -10,6 +10,7 @@ mod kernels;
 mod model;
 mod net;
 mod onnx;
+mod random;
 pub mod spec;
 mod split;
 mod target;
@@ -17,6 +18,9 @@ mod train;
 mod weights;
 
 pub use error::{Error, ErrorKind, Result};
-pub use features::{EmbeddedColumn, Encoded, Features, ImageBlock};
+pub use features::{Choice, Column, ColumnKind, EmbeddedColumn, Encoded, Features, ImageBlock};
+pub use net::{network_answers, parameters};
+pub use split::{Split, split};
 pub use target::{Target, Task};
+pub use train::{EpochRecord, Flow, Part, TrainEvent, TrainJob, Trained, train};
 pub use weights::{Tensor, Weights};
