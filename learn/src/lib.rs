@@ -18,7 +18,10 @@ mod train;
 mod weights;
 
 pub use error::{Error, ErrorKind, Result};
+pub use evaluate::{Evaluation, evaluate};
 pub use features::{Choice, Column, ColumnKind, EmbeddedColumn, Encoded, Features, ImageBlock};
+pub use model::{Model, Predictions};
+pub use onnx::export_onnx;
 pub use split::{Split, split};
 pub use target::{Target, Task};
 pub use weights::{Tensor, Weights};
