@@ -46,7 +46,7 @@ struct Wish {
 /// Keeps the language of `?lang=` for the next pages.
 async fn remember_language(Query(wish): Query<Wish>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
-    if let Some(lang) = wish.lang.as_deref().and_then(Lang::parse) {
+    if let Some(lang) = wish.lang.as_deref().map(Lang::from_code) {
         let cookie = format!("{COOKIE}={}; Path=/; Max-Age=31536000; SameSite=Lax", lang.code());
         if let Ok(value) = HeaderValue::from_str(&cookie) {
             response.headers_mut().insert(header::SET_COOKIE, value);
@@ -58,12 +58,11 @@ async fn remember_language(Query(wish): Query<Wish>, request: Request, next: Nex
 fn context(app: &App, path: &str, wish: &Wish, headers: &HeaderMap) -> Context {
     let text = |name: header::HeaderName| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let cookie = text(header::COOKIE).split(';').find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='));
-    let accepted = || text(header::ACCEPT_LANGUAGE).split(',').find_map(|lang| Lang::parse(lang.trim().get(..2)?));
-    let lang = wish.lang.as_deref().and_then(Lang::parse).or_else(|| cookie.and_then(Lang::parse)).or_else(accepted);
+    let chosen = wish.lang.as_deref().or(cookie).map(Lang::from_code);
     let folder = std::fs::canonicalize(&app.project.folder).unwrap_or_else(|_| app.project.folder.clone());
     let ready = app.endpoints.status().into_iter().find(|line| line.version.is_some());
     Context {
-        lang: lang.unwrap_or_default(),
+        lang: chosen.unwrap_or_else(|| Lang::from_header(text(header::ACCEPT_LANGUAGE))),
         theme: Theme::parse(wish.theme.as_deref().unwrap_or_default()),
         path: path.to_owned(),
         project: folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
