@@ -71,6 +71,14 @@ pub struct Project {
     found: shape::Found,
 }
 
+/// What some tables need.
+pub struct Needs<'a> {
+    /// The sources read.
+    pub sources: Vec<&'a NamedSource>,
+    /// The tables, each after those that it reads.
+    pub tables: Vec<&'a TableSpec>,
+}
+
 impl Project {
     /// Reads and checks the project file at `path` (or `tidemill.yaml` in the folder `path`), with the arguments of
     /// `--set` laid over it.
@@ -139,6 +147,27 @@ impl Project {
     /// The same as JSON: what may be printed and stored beside a run.
     pub fn document(&self) -> Value {
         render::shown(&self.filled, &self.found, "")
+    }
+
+    /// What these tables and sources need, the tables in the order in which they can be made. A name the project does not
+    /// have is left to the SQL engine, which knows how to say so.
+    pub fn needs(&self, names: &[&str]) -> Needs<'_> {
+        let mut wanted: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        let mut tables: Vec<&TableSpec> = Vec::new();
+        for table in self.tables.iter().rev() {
+            if wanted.contains(&table.name) {
+                wanted.extend(sql::tables_read(&table.sql));
+                tables.push(table);
+            }
+        }
+        tables.reverse();
+        let sources = self.sources.iter().filter(|source| wanted.contains(&source.name)).collect();
+        Needs { sources, tables }
+    }
+
+    /// Whether there is a table or source of this name.
+    pub fn has_table(&self, name: &str) -> bool {
+        self.tables.iter().any(|table| table.name == name) || self.sources.iter().any(|source| source.name == name)
     }
 
     /// The model of this name.
