@@ -24,7 +24,8 @@ pub fn asset(name: &str) -> Option<&'static Asset> {
     static JS: OnceLock<Asset> = OnceLock::new();
     static ICON: OnceLock<Asset> = OnceLock::new();
     static PLOTLY: OnceLock<Asset> = OnceLock::new();
-    let made = |content_type, text: &'static str| Asset { content_type, body: text.as_bytes(), tag: tag(text.as_bytes()) };
+    let made =
+        |content_type, text: &'static str| Asset { content_type, body: text.as_bytes(), tag: tag(text.as_bytes()) };
     const SCRIPT: &str = "text/javascript; charset=utf-8";
     match name {
         "app.css" => Some(CSS.get_or_init(|| made("text/css; charset=utf-8", APP_CSS))),
@@ -60,8 +61,9 @@ pub(crate) fn plotly_script() -> &'static str {
 
 /// FNV-1a, 64 bit, as hexadecimal: tells versions of our own files apart, guards nothing.
 fn tag(bytes: &[u8]) -> String {
-    let hash =
-        bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let hash = bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     format!("{hash:016x}")
 }
 

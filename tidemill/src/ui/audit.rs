@@ -15,7 +15,8 @@ const TOP_VALUES_MAX: usize = 5;
 /// Findings and profile of one table. `id` is unique on the page.
 pub(crate) fn audit_part(context: &Context, audit: &AuditReport, id: &str) -> Markup {
     let profile = &audit.profile;
-    let count = |severity: Severity| audit.findings.iter().filter(|finding| finding.severity == severity).count() as u64;
+    let count =
+        |severity: Severity| audit.findings.iter().filter(|finding| finding.severity == severity).count() as u64;
     html! {
         dl.tiles {
             (figure_tile(context.t(W::Rows), &format::count(profile.rows), None))

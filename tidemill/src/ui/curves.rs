@@ -40,30 +40,31 @@ pub(crate) fn learning_curves(context: &Context, history: &[EpochRecord]) -> Vec
                 line(0, train, epochs.clone(), column(|record| record.train_loss)),
                 line(1, validation, epochs.clone(), column(|record| record.validation_loss)),
             ],
-            axes(axis(epoch), axis(context.t(W::MetricLoss))),
+            axes(axis(epoch), axis(&format::capital(context.t(W::MetricLoss)))),
         ),
         columns: vec![epoch.into(), train.into(), validation.into()],
         rows: rows(&[|record| record.train_loss, |record| record.validation_loss]),
         height: 290,
         live: Some("train_loss validation_loss"),
     };
-    let metric = history.first().map_or(context.t(W::Validation).to_owned(), |record| metric_name(context, &record.metric));
-    let named = context.fill(W::ValidationOf, &[("metric", &metric)]);
+    let metric =
+        history.first().map_or(context.t(W::Validation).to_owned(), |record| metric_name(context, &record.metric));
+    let named = format::capital(&context.fill(W::ValidationOf, &[("metric", &metric)]));
     let best = history.iter().rfind(|record| record.best);
     let mark = best.map_or((vec![], vec![]), |best| (vec![best.epoch as f64], vec![best.validation_metric]));
     let figure = Chart {
         id: "chart-metric".into(),
-        caption: context.fill(W::MetricByEpoch, &[("metric", &metric)]),
+        caption: format::capital(&context.fill(W::MetricByEpoch, &[("metric", &metric)])),
         summary: best.map_or(String::new(), |best| {
             let (value, epoch) = (format::score(best.validation_metric), best.epoch.to_string());
-            context.fill(W::BestSummary, &[("metric", &metric), ("value", &value), ("epoch", &epoch)])
+            format::capital(&context.fill(W::BestSummary, &[("metric", &metric), ("value", &value), ("epoch", &epoch)]))
         }),
         plot: plot(
             vec![
                 line(2, &named, epochs, column(|record| record.validation_metric)),
                 points(1, context.t(W::Best), mark.0, mark.1, 10),
             ],
-            axes(axis(epoch), axis(&metric)),
+            axes(axis(epoch), axis(&format::capital(&metric))),
         ),
         columns: vec![epoch.into(), named],
         rows: rows(&[|record| record.validation_metric]),
@@ -124,7 +125,11 @@ fn confusion_chart(context: &Context, evaluation: &Evaluation) -> Option<Chart> 
     let ticks: Vec<f64> = (0..names.len()).map(|place| place as f64).collect();
     let text: Vec<String> = names.iter().map(|name| super::charts::label(name)).collect();
     let named = |title: W, range: [f64; 2]| {
-        axis(context.t(title)).tick_values(ticks.clone()).tick_text(text.clone()).range(range.to_vec()).show_grid(false)
+        axis(context.t(title))
+            .tick_values(ticks.clone())
+            .tick_text(text.clone())
+            .range(range.to_vec())
+            .show_grid(false)
             .zero_line(false)
     };
     let (low, high) = (-0.5, names.len() as f64 - 0.5);
@@ -223,14 +228,15 @@ fn curve_chart(context: &Context, curves: &[Curve], kind: CurveKind) -> Option<C
     let summary = areas.first().map_or(String::new(), |(least, label)| {
         let most = areas.last().map_or(*least, |(most, _)| *most);
         let (least, most) = (format::score(*least), format::score(most));
-        context.fill(W::AreaSummary, &[("area", context.t(area)), ("least", &least), ("label", label), ("most", &most)])
+        let named = format::capital(context.t(area));
+        context.fill(W::AreaSummary, &[("area", &named), ("least", &least), ("label", label), ("most", &most)])
     });
     Some(Chart {
         id: id.into(),
         caption: context.t(caption).into(),
         summary,
-        plot: plot(traces, axes(unit_axis(context.t(x)), unit_axis(context.t(y)))),
-        columns: vec![context.t(W::Class).into(), context.t(area).into()],
+        plot: plot(traces, axes(unit_axis(&format::capital(context.t(x))), unit_axis(&format::capital(context.t(y))))),
+        columns: vec![context.t(W::Class).into(), format::capital(context.t(area))],
         rows: curves.iter().map(|curve| vec![curve.label.clone(), format::score(curve.area)]).collect(),
         height: 360,
         live: None,
@@ -264,7 +270,8 @@ fn calibration_chart(context: &Context, evaluation: &Evaluation) -> Option<Chart
             .iter()
             .map(|bin| {
                 let figures = [bin.predicted, bin.observed].map(format::score);
-                [vec![format::score(bin.from), format::score(bin.to), format::count(bin.rows)], figures.to_vec()].concat()
+                [vec![format::score(bin.from), format::score(bin.to), format::count(bin.rows)], figures.to_vec()]
+                    .concat()
             })
             .collect(),
         height: 360,
@@ -304,15 +311,14 @@ fn residual_chart(context: &Context, evaluation: &Evaluation) -> Option<Chart> {
         return None;
     }
     let layout = axes(axis(context.t(W::Residual)), axis(context.t(W::Rows))).shapes(vec![vertical(0.0)]);
-    let row = |(edges, count): (&[f64], &u64)| vec![format::number(edges[0]), format::number(edges[1]), format::count(*count)];
+    let row = |(edges, count): (&[f64], &u64)| {
+        vec![format::number(edges[0]), format::number(edges[1]), format::count(*count)]
+    };
     Some(Chart {
         id: "chart-residuals".into(),
         caption: context.t(W::Residuals).into(),
         summary: context.fill(W::ResidualSummary, &[("mean", &format::number(residuals.mean))]),
-        plot: plot(
-            vec![histogram(&residuals.edges, &residuals.counts, context.t(W::Rows))],
-            layout.show_legend(false),
-        ),
+        plot: plot(vec![histogram(&residuals.edges, &residuals.counts, context.t(W::Rows))], layout.show_legend(false)),
         columns: [W::From, W::To, W::Rows].map(|word| context.t(word).to_owned()).to_vec(),
         rows: residuals.edges.windows(2).zip(&residuals.counts).map(row).collect(),
         height: 360,
@@ -369,7 +375,9 @@ fn region_chart(context: &Context, place: usize, one: &Importance, metric: &str)
         caption: context.fill(W::RegionsCaption, &[("column", &one.column)]),
         summary: context.fill(W::RegionsSummary, &[("metric", metric), ("most", &format::score(most))]),
         plot: plot(vec![field(map.columns, map.rows, z.collect(), text.collect())], axes(x, y)),
-        columns: std::iter::once(context.t(W::Row).to_owned()).chain((1..=map.columns).map(|n| n.to_string())).collect(),
+        columns: std::iter::once(context.t(W::Row).to_owned())
+            .chain((1..=map.columns).map(|n| n.to_string()))
+            .collect(),
         rows: rows
             .iter()
             .enumerate()
@@ -393,7 +401,7 @@ pub(crate) fn class_table(context: &Context, evaluation: &Evaluation) -> Markup 
                     thead { tr {
                         th scope="col" { (context.t(W::Class)) }
                         @for word in [W::Rows, W::MetricPrecision, W::MetricRecall, W::MetricF1] {
-                            th.num scope="col" { (context.t(word)) }
+                            th.num scope="col" { (format::capital(context.t(word))) }
                         }
                     } }
                     tbody { @for class in &evaluation.per_class { tr {

@@ -3,19 +3,23 @@
 use std::collections::BTreeMap;
 
 use data::{AuditReport, ColumnKind, ColumnProfile, Finding, Histogram, Severity, TableProfile};
-use learn::evaluate::{CalibrationBin, ClassScore, Curve, Evaluation, Importance, ImportanceMap, Residuals};
+use learn::evaluate::{Evaluation, Importance, ImportanceMap};
 use learn::features::{Column, ColumnKind as Reads};
-use learn::{EpochRecord, Target, Task};
+use learn::{EpochRecord, Target};
 use serde_json::{Value, json};
 use store::{Failure, Leaderboard, PrimaryMetric, Run, RunId, RunStatus, Version};
 
 use super::*;
 
+mod evaluations;
+
+pub(crate) use evaluations::{classes, values};
+
 /// 2026-11-23 22:15:57 UTC.
 const NOW: i64 = 1_795_472_157_000;
 
 /// An 8x8 picture as a PNG file: a one.
-pub(crate) const PICTURE: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAAIElEQVR4nGNgYGD4z8DAwMTAwMDAxIAKmBjQAI0EABh8AwMzFyZ4AAAAAElFTkSuQmCC";
+pub(crate) const PICTURE: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAgAAAAICAAAAADhZOFXAAAAIElEQVR42mNgYGAIWMAABgEfoIwFMAYDEYyADx8CGBgAz8cNwfsx43wAAAAASUVORK5CYII=";
 
 pub(crate) fn context(lang: Lang) -> Context {
     Context {
@@ -61,7 +65,8 @@ fn run_of(id: i64, model: &str, status: RunStatus, version: Option<u32>, epochs:
         config: json!({"name": model, "table": model, "target": "label", "train": {"epochs": 30, "seed": 42}}),
         status,
         version,
-        why: (status == RunStatus::Failed).then(|| format!("target \"{model}\" of table \"{model}\" has one class only")),
+        why: (status == RunStatus::Failed)
+            .then(|| format!("target \"{model}\" of table \"{model}\" has one class only")),
         started_unix_ms: NOW - 400_000 * id,
         finished_unix_ms: done.then_some(NOW - 400_000 * id + 8_640 * id),
         epochs,
@@ -109,7 +114,11 @@ pub(crate) fn run_view(name: &str, status: RunStatus) -> RunView {
         stages: if running {
             vec![]
         } else {
-            ["collect", "audit", "prepare", "train", "evaluate", "deploy"].map(str::to_owned).into_iter().zip([0.21, 0.09, 0.12, 4.4, 0.6, 0.3]).collect()
+            ["collect", "audit", "prepare", "train", "evaluate", "deploy"]
+                .map(str::to_owned)
+                .into_iter()
+                .zip([0.21, 0.09, 0.12, 4.4, 0.6, 0.3])
+                .collect()
         },
     }
 }
@@ -123,7 +132,12 @@ fn version(model: &str, number: u32, champion: bool, primary: (&str, bool, f64, 
         run: Some(RunId(i64::from(number) + 7)),
         created_unix_ms: NOW - 86_400_000 * i64::from(9 - number),
         task: "multiclass".into(),
-        primary: PrimaryMetric { name: metric.into(), higher_is_better, validation: Some(validation), test: Some(test) },
+        primary: PrimaryMetric {
+            name: metric.into(),
+            higher_is_better,
+            validation: Some(validation),
+            test: Some(test),
+        },
         validation: json!({metric: validation}),
         test: json!({metric: test}),
         train_seconds: 4.42,
@@ -206,7 +220,14 @@ pub(crate) fn audit_report(name: &str) -> AuditReport {
         ColumnProfile {
             distinct: 8,
             missing: 963,
-            top: tops(&[("Private", 22_286), (name, 3_862), ("Local-gov", 3_136), ("State-gov", 1_981), ("Self-emp-inc", 1_695), ("Federal-gov", 1_432)]),
+            top: tops(&[
+                ("Private", 22_286),
+                (name, 3_862),
+                ("Local-gov", 3_136),
+                ("State-gov", 1_981),
+                ("Self-emp-inc", 1_695),
+                ("Federal-gov", 1_432),
+            ]),
             ..column("workclass", ColumnKind::Category)
         },
         number_column(name, -1_000.0, 1_484_705.0, 12),
@@ -226,86 +247,52 @@ pub(crate) fn audit_report(name: &str) -> AuditReport {
         table: name.into(),
         profile: TableProfile { rows: 32_561, columns },
         findings: vec![
-            finding(Severity::Error, "leak", Some(name), format!("column \"{name}\" tells the target almost alone; leave it out"), 0.998, &[]),
-            finding(Severity::Warning, "missing", Some("workclass"), "column \"workclass\" has no value in 3.0 % of the rows".into(), 0.03, &[3, 17, 22]),
-            finding(Severity::Warning, "duplicates", None, "24 rows are duplicates".into(), 0.0007, &[5, 9, 11, 12, 13, 14, 15, 16, 17, 18]),
-            finding(Severity::Info, "imbalance", Some("income"), "classes of \"income\" are unbalanced: 75.9 % are \"<=50K\"".into(), 0.759, &[]),
+            finding(
+                Severity::Error,
+                "leak",
+                Some(name),
+                format!("column \"{name}\" tells the target almost alone; leave it out"),
+                0.998,
+                &[],
+            ),
+            finding(
+                Severity::Warning,
+                "missing",
+                Some("workclass"),
+                "column \"workclass\" has no value in 3.0 % of the rows".into(),
+                0.03,
+                &[3, 17, 22],
+            ),
+            finding(
+                Severity::Warning,
+                "duplicates",
+                None,
+                "24 rows are duplicates".into(),
+                0.0007,
+                &[5, 9, 11, 12, 13, 14, 15, 16, 17, 18],
+            ),
+            finding(
+                Severity::Info,
+                "imbalance",
+                Some("income"),
+                "classes of \"income\" are unbalanced: 75.9 % are \"<=50K\"".into(),
+                0.759,
+                &[],
+            ),
         ],
     }
 }
 
-pub(crate) fn data_view(name: &str) -> TablesView {
+pub(crate) fn data_view(name: &str) -> DataView {
     let table = |table: &str, audit: Option<AuditReport>| TableView {
         name: table.into(),
         sql: audit.is_some().then(|| format!("SELECT * FROM raw WHERE note <> '{name}'")),
         audited_unix_ms: audit.is_some().then_some(NOW),
         audit,
     };
-    TablesView {
+    DataView {
         sources: vec![SourceRow { name: name.into(), kind: "csv".into(), place: format!("data/{name}.csv") }],
         tables: vec![table("adult", Some(audit_report(name))), table(name, None)],
-    }
-}
-
-fn curve(label: &str, power: f64) -> Curve {
-    let points = (0..=40).map(|n| (f64::from(n) / 40.0, (f64::from(n) / 40.0).powf(power))).map(|(x, y)| [x, y]);
-    Curve { label: label.into(), points: points.collect(), area: 1.0 / (power + 1.0) }
-}
-
-/// Ten classes, the first of this name.
-pub(crate) fn classes(name: &str) -> Evaluation {
-    let labels: Vec<String> = (0..10).map(|n| if n == 0 { name.to_owned() } else { n.to_string() }).collect();
-    let cell = |truth: usize, answer: usize| match (truth, answer) {
-        (truth, answer) if truth == answer => 25 + (truth as u64 * 7) % 5,
-        (8, 1) => 3,
-        (3, 9) | (4, 7) => 1,
-        _ => 0,
-    };
-    let figures = |pairs: &[(&str, f64)]| pairs.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
-    Evaluation {
-        task: Task::Multiclass,
-        rows: 270,
-        threshold: None,
-        metrics: figures(&[("accuracy", 0.9722), ("balanced_accuracy", 0.9718), ("auc", 0.9991), ("f1_macro", 0.972), ("f1_weighted", 0.9723), ("precision_macro", 0.9731), ("recall_macro", 0.9718), ("log_loss", 0.0944), ("calibration_error", 0.012)]),
-        baseline: figures(&[("accuracy", 0.1037), ("balanced_accuracy", 0.1), ("auc", 0.5), ("f1_macro", 0.0188), ("log_loss", 2.3025)]),
-        baseline_answer: format!("always \"{name}\""),
-        per_class: labels.iter().map(|label| ClassScore { label: label.clone(), rows: 27, precision: 0.9643, recall: 0.98, f1: 0.972 }).collect(),
-        confusion: (0..10).map(|truth| (0..10).map(|answer| cell(truth, answer)).collect()).collect(),
-        roc: labels.iter().enumerate().map(|(n, label)| curve(label, 0.01 + 0.01 * n as f64)).collect(),
-        precision_recall: labels.iter().enumerate().map(|(n, label)| {
-            let mut one = curve(label, 0.1);
-            one.points.iter_mut().for_each(|point| point[1] = 1.0 - point[0].powi(20 + n as i32) * 0.9);
-            one
-        }).collect(),
-        calibration: (3..10).map(|n| f64::from(n) / 10.0).map(|x| CalibrationBin { from: x, to: x + 0.1, rows: 40, predicted: x + 0.05, observed: x + 0.03 }).collect(),
-        labels,
-        residuals: None,
-    }
-}
-
-/// Numbers instead of classes.
-pub(crate) fn values() -> Evaluation {
-    let figures = |pairs: &[(&str, f64)]| pairs.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect();
-    let scatter = (0..200).map(|n| f64::from(n) / 2.0).map(|x| [x, x + 8.0 * (x * 1.7).sin()]).collect();
-    Evaluation {
-        task: Task::Regression,
-        rows: 133,
-        labels: vec![],
-        threshold: None,
-        metrics: figures(&[("rmse", 54.23), ("mae", 43.1), ("r2", 0.512), ("median_absolute_error", 36.0)]),
-        baseline: figures(&[("rmse", 77.4), ("mae", 66.0), ("r2", 0.0)]),
-        baseline_answer: "always 152.1".into(),
-        per_class: vec![],
-        confusion: vec![],
-        roc: vec![],
-        precision_recall: vec![],
-        calibration: vec![],
-        residuals: Some(Residuals {
-            mean: -1.2,
-            edges: (0..=20).map(|n| -100.0 + 10.0 * f64::from(n)).collect(),
-            counts: (0..20).map(|n| (60.0 * (-((f64::from(n) - 10.0) / 4.0).powi(2)).exp()) as u64).collect(),
-            scatter,
-        }),
     }
 }
 
@@ -314,18 +301,32 @@ fn base_view(name: &str, evaluation: Evaluation) -> VersionView {
         model: name.into(),
         number: 4,
         stored: Some(version(name, 4, true, ("accuracy", true, 0.9778, 0.9722))),
-        target: Some(Target { column: "label".into(), task: evaluation.task, labels: evaluation.labels.clone(), mean: 0.0, scale: 1.0 }),
+        target: Some(Target {
+            column: "label".into(),
+            task: evaluation.task,
+            labels: evaluation.labels.clone(),
+            mean: 0.0,
+            scale: 1.0,
+        }),
         settings: json!({"table": name, "network": {"dense": {"hidden": [128, 64], "activation": "relu"}}}),
         parameters: Some(101_770),
         stages: run_view(name, RunStatus::Succeeded).stages,
-        choices: vec![learn::features::Choice { column: name.into(), feature: "number".into(), how: format!("median {name}, standardised") }],
+        choices: vec![learn::features::Choice {
+            column: name.into(),
+            feature: "number".into(),
+            how: format!("median {name}, standardised"),
+        }],
         audit: Some(audit_report(name)),
         history: history(12),
         evaluation: Evaluations { validation: Some(evaluation.clone()), test: Some(evaluation) },
         importance: ["age", name, "hours", "education", "workclass"]
             .iter()
             .enumerate()
-            .map(|(n, column)| Importance { column: (*column).into(), drop: 0.08 / (n as f64 + 1.0) - 0.004 * n as f64, map: None })
+            .map(|(n, column)| Importance {
+                column: (*column).into(),
+                drop: 0.08 / (n as f64 + 1.0) - 0.004 * n as f64,
+                map: None,
+            })
             .collect(),
         worst: (0..6)
             .map(|n| WorstRow {
@@ -334,11 +335,18 @@ fn base_view(name: &str, evaluation: Evaluation) -> VersionView {
                 answer: (n + 1).to_string(),
                 confidence: Some(0.98 - 0.03 * n as f64),
                 residual: None,
-                values: [("age", json!("39")), ("workclass", json!(name))].map(|(k, v)| (k.to_owned(), v)).into_iter().collect(),
+                values: [("age", json!("39")), ("workclass", json!(name))]
+                    .map(|(k, v)| (k.to_owned(), v))
+                    .into_iter()
+                    .collect(),
                 picture: None,
             })
             .collect(),
-        usage: Some(Usage { endpoint: name.into(), address: String::new(), input: json!({"age": 39, "workclass": name}) }),
+        usage: Some(Usage {
+            endpoint: name.into(),
+            address: String::new(),
+            input: json!({"age": 39, "workclass": name}),
+        }),
     }
 }
 
@@ -351,7 +359,13 @@ pub(crate) fn picture_view(name: &str) -> VersionView {
     view.importance = vec![Importance {
         column: name.into(),
         drop: 0.7,
-        map: Some(ImportanceMap { rows: 8, columns: 8, drops: (0..64).map(|n| 0.12 * (-(((n % 8) as f64 - 3.5).powi(2) + ((n / 8) as f64 - 3.5).powi(2)) / 6.0).exp()).collect() }),
+        map: Some(ImportanceMap {
+            rows: 8,
+            columns: 8,
+            drops: (0..64)
+                .map(|n| 0.12 * (-(((n % 8) as f64 - 3.5).powi(2) + ((n / 8) as f64 - 3.5).powi(2)) / 6.0).exp())
+                .collect(),
+        }),
     }];
     view.worst.iter_mut().for_each(|row| row.picture = Some(PICTURE.into()));
     view.usage = Some(Usage { endpoint: name.into(), address: String::new(), input: json!({name: vec![0; 64]}) });
@@ -377,7 +391,11 @@ pub(crate) fn try_view(name: &str) -> TryView {
         reads("workclass", Reads::Category { values: few.into() }, json!(name)),
         reads("city", Reads::Category { values: many.into() }, json!("city 7")),
         reads("married", Reads::Boolean, json!(true)),
-        reads("hired", Reads::Date { min: "2001-09-09".into(), max: "2020-09-13".into(), parts: vec![] }, json!("2014-05-06")),
+        reads(
+            "hired",
+            Reads::Date { min: "2001-09-09".into(), max: "2020-09-13".into(), parts: vec![] },
+            json!("2014-05-06"),
+        ),
     ];
     TryView {
         endpoint: name.into(),
@@ -408,8 +426,8 @@ pub(crate) fn all_pages(context: &Context, name: &str) -> Vec<(&'static str, Str
     let pages = [
         ("overview", overview(context, &overview_view(name))),
         ("overview-empty", overview(context, &OverviewView::default())),
-        ("data", tables(context, &data_view(name))),
-        ("data-empty", tables(context, &TablesView::default())),
+        ("data", data(context, &data_view(name))),
+        ("data-empty", data(context, &DataView::default())),
         ("runs", runs(context, &runs_view(name))),
         ("runs-empty", runs(context, &RunsView::default())),
         ("run", run(context, &run_view(name, RunStatus::Succeeded))),

@@ -63,7 +63,7 @@ pub(crate) fn percent(share: f64) -> String {
     format!("{text} %")
 }
 
-/// A duration: `0.31 ms`, `12 ms`, `3.4 s`, `2 min 5 s`, `1 h 3 min`.
+/// A duration: `12 µs`, `1.2 ms`, `3.4 s`, `2 min 5 s`, `1 h 3 min`.
 pub(crate) fn seconds(lang: Lang, value: f64) -> String {
     if !value.is_finite() || value < 0.0 {
         return "–".to_owned();
@@ -72,7 +72,8 @@ pub(crate) fn seconds(lang: Lang, value: f64) -> String {
         (lang.text(W::UnitMs), lang.text(W::UnitSecond), lang.text(W::UnitMinute), lang.text(W::UnitHour));
     let whole = value.round() as u64;
     match value {
-        v if v < 0.001 => format!("{:.2} {ms}", v * 1e3),
+        v if v < 0.000_01 => format!("{:.1} {}", v * 1e6, lang.text(W::UnitMicrosecond)),
+        v if v < 0.001 => format!("{:.0} {}", v * 1e6, lang.text(W::UnitMicrosecond)),
         v if v < 0.1 => format!("{:.1} {ms}", v * 1e3),
         v if v < 1.0 => format!("{:.0} {ms}", v * 1e3),
         v if v < 10.0 => format!("{v:.1} {s}"),
@@ -92,6 +93,12 @@ pub(crate) fn bytes(value: u64) -> String {
         size /= 1000.0;
     }
     format!("{size:.1} TB")
+}
+
+/// The first letter as a capital, for the start of a line.
+pub(crate) fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// At most `characters` characters, the rest as `…`.
@@ -135,6 +142,7 @@ mod tests {
         assert_eq!(bytes(1_400_000), "1.4 MB");
         assert_eq!(score(0.978), "0.9780");
         assert_eq!(shorten("abcdef", 4), "abc…");
+        assert_eq!((capital("loss"), capital("")), ("Loss".into(), String::new()));
         assert_eq!(time("2026-11-23T22:15:57Z"), "2026-11-23 22:15");
         assert_eq!(time("日曜日日曜日"), "日曜日日曜日");
     }
@@ -142,7 +150,8 @@ mod tests {
     #[test]
     fn durations_take_the_unit_that_fits() {
         let check = |value: f64, text: &str| assert_eq!(seconds(Lang::En, value), text);
-        check(0.000_31, "0.31 ms");
+        check(0.000_002_5, "2.5 µs");
+        check(0.000_31, "310 µs");
         check(0.012, "12.0 ms");
         check(3.44, "3.4 s");
         check(125.0, "2 min 5 s");

@@ -4,7 +4,8 @@ use maud::{Markup, html};
 
 use super::models::promote_button;
 use super::page::{Context, Place, layout, segment};
-use super::version::{VersionView, facts_line, sections};
+use super::sections::{facts_line, sections};
+use super::version::VersionView;
 use super::words::Word as W;
 
 /// The page at `/models/{name}/{version}`.

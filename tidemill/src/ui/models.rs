@@ -7,7 +7,8 @@ use store::{Failure, Leaderboard, Version};
 use super::format;
 use super::page::{Context, Place, Tone, badge, layout, segment, time};
 use super::runs::train_button;
-use super::version::{metric_name, row_time};
+use super::sections::row_time;
+use super::version::metric_name;
 use super::words::Word as W;
 
 /// Failures listed of a model, newest first.
@@ -54,7 +55,10 @@ fn model_card(context: &Context, place: usize, board: &Leaderboard, trainable: b
                             button.quiet.small type="submit" title=(context.t(W::RollbackHint)) { (context.t(W::Rollback)) }
                         }
                     }
-                    @if trainable { (train_button(context, &board.model, false)) }
+                    @if trainable {
+                        @let words = if board.versions.is_empty() { W::TrainFirst } else { W::TrainAgain };
+                        (train_button(&board.model, context.t(words)))
+                    }
                 }
             }
             @if board.versions.is_empty() && board.failures.is_empty() {
@@ -108,7 +112,7 @@ fn version_row(context: &Context, version: &Version) -> Markup {
                     (badge(Tone::Plain, context.t(W::Kept)))
                 }
             }
-            td.nowrap.muted { (metric_name(context, &version.primary.name)) }
+            td.nowrap.muted { (format::capital(&metric_name(context, &version.primary.name))) }
             td.num { strong { (score(version.primary.test)) } }
             td.num { (score(version.primary.validation)) }
             td.num { (row_time(context, version)) }

@@ -4,7 +4,8 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use super::assets::{APP_CSS, APP_JS, plotly_script};
 use super::page::{Context, logo, script_words, theme_button};
-use super::version::{VersionView, facts_line, sections};
+use super::sections::{facts_line, sections};
+use super::version::VersionView;
 use super::words::{Lang, Word as W};
 
 /// Forbids the file to load anything, whatever a name inside it may say.

@@ -73,7 +73,11 @@ pub fn runs(context: &Context, view: &RunsView) -> Markup {
                 h1 { (context.t(W::RunsTitle)) }
                 p.lead { (context.t(W::RunsLead)) }
             }
-            div.actions { @for model in &view.models { (train_button(context, model, true)) } }
+            div.actions {
+                @for model in &view.models {
+                    (train_button(model, &context.fill(W::TrainModel, &[("model", model)])))
+                }
+             }
         }
         section.card aria-label=(context.t(W::RunsTitle)) {
             @if view.runs.is_empty() {
@@ -87,12 +91,10 @@ pub fn runs(context: &Context, view: &RunsView) -> Markup {
 }
 
 /// Posts to `/api/models/MODEL/train`.
-pub(crate) fn train_button(context: &Context, model: &str, named: bool) -> Markup {
+pub(crate) fn train_button(model: &str, words: &str) -> Markup {
     html! {
         form method="post" action=(format!("/api/models/{}/train", segment(model))) data-action="train" {
-            button type="submit" {
-                @if named { (context.fill(W::TrainModel, &[("model", model)])) } @else { (context.t(W::TrainAgain)) }
-            }
+            button.small type="submit" { (words) }
         }
     }
 }
@@ -160,7 +162,7 @@ pub fn run(context: &Context, view: &RunView) -> Markup {
                         " · " (time(row.started_unix_ms))
                     }
                 }
-                div.actions data-after-run hidden[running] { (train_button(context, &row.model, false)) }
+                div.actions data-after-run hidden[running] { (train_button(&row.model, context.t(W::TrainAgain))) }
             }
             @if let Some(why) = &row.why { p.notice.bad { (why) } }
             @if matches!(row.status, RunStatus::Stopped | RunStatus::Interrupted) { p.notice.warn { (context.t(W::StoppedHint)) " " code { "tidemill run --resume" } } }
@@ -175,7 +177,7 @@ pub fn run(context: &Context, view: &RunView) -> Markup {
             } @else {
                 section aria-labelledby="curves" {
                     h2.hidden #curves { (context.t(W::LearningCurves)) }
-                    div.grid { @for chart in learning_curves(context, &view.history) { (chart.figure(context)) } }
+                    div.grid.charts { @for chart in learning_curves(context, &view.history) { (chart.figure(context)) } }
                 }
             }
             (stages_and_settings(context, view))
@@ -198,7 +200,7 @@ fn run_figures(context: &Context, view: &RunView) -> Markup {
         }
     };
     let named = |word: W| match &metric {
-        Some(metric) => context.fill(word, &[("metric", metric)]),
+        Some(metric) => format::capital(&context.fill(word, &[("metric", metric)])),
         None => context.t(W::Validation).to_owned(),
     };
     html! {

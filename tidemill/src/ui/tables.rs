@@ -9,7 +9,7 @@ use super::words::Word as W;
 
 /// What the data page shows.
 #[derive(Debug, Clone, Default)]
-pub struct TablesView {
+pub struct DataView {
     /// Sources of the project file.
     pub sources: Vec<SourceRow>,
     /// Tables of the project file.
@@ -41,7 +41,7 @@ pub struct TableView {
 }
 
 /// The page at `/data`.
-pub fn tables(context: &Context, view: &TablesView) -> Markup {
+pub fn data(context: &Context, view: &DataView) -> Markup {
     let body = html! {
         div.head {
             div {

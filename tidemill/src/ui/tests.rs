@@ -19,7 +19,8 @@ fn said(page: &str) -> Vec<String> {
             out.push(text.trim().to_owned());
         }
         let (tag, after) = after.split_once('>').unwrap_or((after, ""));
-        skip = tag.starts_with("script") || tag.starts_with("style") || tag.starts_with("code") || tag.starts_with("pre");
+        skip =
+            tag.starts_with("script") || tag.starts_with("style") || tag.starts_with("code") || tag.starts_with("pre");
         for attribute in ["aria-label=\"", "title=\"", "alt=\"", "placeholder=\""] {
             if let Some((_, value)) = tag.split_once(attribute) {
                 out.push(value.split('"').next().unwrap_or_default().to_owned());
@@ -91,7 +92,8 @@ fn pages_are_built_for_everyone() {
             }
             let mut ids = BTreeSet::new();
             for tag in tags(&page) {
-                let attribute = |key: &str| tag.split_once(&format!(" {key}=\"")).and_then(|(_, rest)| rest.split('"').next());
+                let attribute =
+                    |key: &str| tag.split_once(&format!(" {key}=\"")).and_then(|(_, rest)| rest.split('"').next());
                 if let Some(id) = attribute("id") {
                     assert!(ids.insert(id.to_owned()), "{name}: two of id {id}");
                 }
@@ -167,7 +169,9 @@ fn chinese_pages_are_chinese() {
 
 #[test]
 fn a_report_is_one_file_that_loads_nothing() {
-    for (lang, view) in [(Lang::En, version_view("digits")), (Lang::Zh, value_view("digits")), (Lang::En, picture_view("p"))] {
+    for (lang, view) in
+        [(Lang::En, version_view("digits")), (Lang::Zh, value_view("digits")), (Lang::En, picture_view("p"))]
+    {
         let file = report(&view, lang);
         let (page, script) = file.split_once("plotly.js v3").unwrap();
         for text in [page, script.rsplit_once("</script>").unwrap().1] {
@@ -221,7 +225,9 @@ fn pages_can_be_written_to_be_looked_at() {
     for name in ["app.css", "app.js", "favicon.svg", "plotly.min.js"] {
         std::fs::write(folder.join("assets").join(name), asset(name).unwrap().body).unwrap();
     }
-    for (lang, theme) in [(Lang::En, Theme::Light), (Lang::Zh, Theme::Light), (Lang::En, Theme::Dark), (Lang::Zh, Theme::Dark)] {
+    for (lang, theme) in
+        [(Lang::En, Theme::Light), (Lang::Zh, Theme::Light), (Lang::En, Theme::Dark), (Lang::Zh, Theme::Dark)]
+    {
         let context = Context { theme, ..context(lang) };
         for (name, page) in all_pages(&context, "digits") {
             std::fs::write(folder.join(format!("{name}-{}-{}.html", lang.code(), theme.name())), page).unwrap();

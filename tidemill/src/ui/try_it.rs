@@ -113,18 +113,30 @@ fn field(context: &Context, view: &TryView, place: usize, column: &Column) -> Ma
                 W::HintRange,
                 &[("min", &format::number(f64::from(*min))), ("max", &format::number(f64::from(*max)))],
             );
-            single(&id, column, "number", Some(&hint), &html! {
-                input id=(id) type="number" step=(if *integer { "1" } else { "any" }) value=(example(column)) data-value
-                    aria-describedby=(format!("{id}-hint"));
-            })
+            single(
+                &id,
+                column,
+                "number",
+                Some(&hint),
+                &html! {
+                    input id=(id) type="number" step=(if *integer { "1" } else { "any" }) value=(example(column)) data-value
+                        aria-describedby=(format!("{id}-hint"));
+                },
+            )
         }
         ColumnKind::Date { min, max, .. } => {
             let hint = context.fill(W::HintRange, &[("min", &format::time(min)), ("max", &format::time(max))]);
             let (kind, value) = date_input(&example(column), min);
-            single(&id, column, "date", Some(&hint), &html! {
-                input id=(id) type=(kind) value=(value) step=[(kind == "datetime-local").then_some("1")] data-value
-                    aria-describedby=(format!("{id}-hint"));
-            })
+            single(
+                &id,
+                column,
+                "date",
+                Some(&hint),
+                &html! {
+                    input id=(id) type=(kind) value=(value) step=[(kind == "datetime-local").then_some("1")] data-value
+                        aria-describedby=(format!("{id}-hint"));
+                },
+            )
         }
         ColumnKind::Category { values } => category(context, &id, column, values.values()),
     }
@@ -143,20 +155,32 @@ fn single(id: &str, column: &Column, kind: &str, hint: Option<&str>, control: &M
 fn category(context: &Context, id: &str, column: &Column, values: &[String]) -> Markup {
     let chosen = example(column);
     if values.len() <= SELECT_VALUES_MAX {
-        return single(id, column, "category", None, &html! {
-            select id=(id) data-value {
-                @for value in values { option value=(value) selected[*value == chosen] { (value) } }
-                option value="" selected[chosen.is_empty()] { (context.t(W::NoValue)) }
-            }
-        });
+        return single(
+            id,
+            column,
+            "category",
+            None,
+            &html! {
+                select id=(id) data-value {
+                    @for value in values { option value=(value) selected[*value == chosen] { (value) } }
+                    option value="" selected[chosen.is_empty()] { (context.t(W::NoValue)) }
+                }
+            },
+        );
     }
     let hint = context.fill(W::HintValues, &[("count", &format::count(values.len() as u64))]);
     let list = format!("{id}-values");
-    single(id, column, "category", Some(&hint), &html! {
-        input id=(id) type="text" list=(list) value=(chosen) autocomplete="off" data-value
-            aria-describedby=(format!("{id}-hint"));
-        datalist id=(list) { @for value in values.iter().take(SUGGESTIONS_MAX) { option value=(value) {} } }
-    })
+    single(
+        id,
+        column,
+        "category",
+        Some(&hint),
+        &html! {
+            input id=(id) type="text" list=(list) value=(chosen) autocomplete="off" data-value
+                aria-describedby=(format!("{id}-hint"));
+            datalist id=(list) { @for value in values.iter().take(SUGGESTIONS_MAX) { option value=(value) {} } }
+        },
+    )
 }
 
 /// A drawing pad, an upload and a few pictures to choose from; `shape` is height, width and channels.

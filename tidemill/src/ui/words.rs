@@ -123,6 +123,7 @@ words! {
     Actions: "Actions", "操作";
     ChartNumbers: "Numbers of this chart", "查看图中数据";
     RowsLeftOut: "{count} more rows are not listed.", "另有 {count} 行未列出。";
+    UnitMicrosecond: "µs", "微秒";
     UnitMs: "ms", "毫秒";
     UnitSecond: "s", "秒";
     UnitMinute: "min", "分";
@@ -261,6 +262,7 @@ words! {
     RunTitle: "Run {run}: {model}", "训练 {run}：{model}";
     TrainModel: "Train {model}", "训练 {model}";
     TrainAgain: "Train again", "重新训练";
+    TrainFirst: "Train", "开始训练";
     Epoch: "Epoch", "轮次";
     Epochs: "Epochs", "轮数";
     OfAtMost: "of at most {count}", "最多 {count}";

@@ -224,11 +224,14 @@
         const fresh = (body.epochs || []).map((entry) => entry.record).filter((record) => record.epoch > after);
         fresh.forEach(add);
         if (fresh.length) {
+          // What was said of the charts was said of fewer epochs.
+          for (const chart of charts.filter((entry) => entry.live)) $(".summary", chart.figure).hidden = true;
           for (const chart of charts.filter((entry) => entry.live)) draw(chart);
           const last = fresh[fresh.length - 1];
           news.textContent = fill(words.epoch, {
             epoch: last.epoch, loss: figure(last.train_loss), metric: last.metric, value: figure(last.validation_metric),
           }) + (last.best ? ` ${words.best}` : "");
+          for (const chart of charts.filter((entry) => entry.live)) chart.place.setAttribute("aria-label", news.textContent);
         }
         const { status, why, version } = body.run;
         if (status !== "running") {
