@@ -18,7 +18,12 @@ mod train;
 mod weights;
 
 pub use error::{Error, ErrorKind, Result};
+pub use evaluate::{Evaluation, evaluate};
 pub use features::{Choice, Column, ColumnKind, EmbeddedColumn, Encoded, Features, ImageBlock};
+pub use model::{Model, Predictions};
+pub use net::{network_answers, parameters};
+pub use onnx::export_onnx;
 pub use split::{Split, split};
 pub use target::{Target, Task};
+pub use train::{EpochRecord, Flow, Part, TrainEvent, TrainJob, Trained, train};
 pub use weights::{Tensor, Weights};
