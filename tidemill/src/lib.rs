@@ -10,7 +10,6 @@ mod failure;
 mod http;
 mod jobs;
 mod machine;
-mod names;
 mod news;
 mod pipeline;
 mod serve;
