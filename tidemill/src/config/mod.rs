@@ -7,7 +7,9 @@
 //! the structs) -> serde (`raw`) -> `resolve` (names and what belongs together) -> [`Project`].
 
 mod environment;
+mod form;
 // mod init;
+mod models;
 mod overrides;
 mod place;
 mod raw;
@@ -22,19 +24,22 @@ mod sql;
 mod tests;
 mod yaml;
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use data::SourceSpec;
 pub use environment::Environment;
 // pub use init::{InitRequest, init};
 pub use place::{ConfigError, ConfigErrors, Place};
-pub(crate) use place::{did_you_mean, nearest};
-pub use raw::{ServerSpec, VersionSpec};
-pub(crate) use resolve::is_name;
+pub use raw::{EndpointVersion, ServerSpec};
 pub use resolve::{EndpointSpec, ModelSpec, NamedSource, TableSpec};
 pub use schema::json_schema;
 use serde_json::Value;
+
+use crate::failure::{Failure, Result};
+use crate::names::did_you_mean;
 
 /// Name of the project file in its folder.
 pub const FILE_NAME: &str = "tidemill.yaml";
@@ -43,7 +48,7 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// A project that is right: every name in it points somewhere, every value is in its range.
 ///
-/// It holds values of the environment: print [`Project::render`] or [`Project::shown`], never the parts.
+/// It holds values of the environment: print [`Project::render`] or [`Project::document`], never the parts.
 #[derive(Clone)]
 pub struct Project {
     /// The project file.
@@ -134,12 +139,13 @@ impl Project {
     /// The project as YAML with every default filled in and marked; variables stand as they were written. Loading it
     /// gives the same project.
     pub fn render(&self) -> String {
-        let head = "# The project with every default filled in; lines marked \"default\" were not in the project file.\n";
+        let head =
+            "# The project with every default filled in; lines marked \"default\" were not in the project file.\n";
         format!("{head}{}", render::yaml(&self.filled, &self.found))
     }
 
     /// The same as JSON: what may be printed and stored beside a run.
-    pub fn shown(&self) -> Value {
+    pub fn document(&self) -> Value {
         render::shown(&self.filled, &self.found, "")
     }
 
@@ -168,14 +174,63 @@ impl Project {
     ///
     /// # Errors
     /// `no model "incme"; did you mean "income"?`
-    pub fn model(&self, name: &str) -> Result<&ModelSpec, ConfigError> {
+    pub fn model(&self, name: &str) -> Result<&ModelSpec> {
         self.models.iter().find(|model| model.name == name).ok_or_else(|| {
             let names = || self.models.iter().map(|model| model.name.as_str());
             let known = names().collect::<Vec<_>>().join(", ");
-            ConfigError::new(Place::File, format!("no model {name:?}{}", did_you_mean(name, names())))
-                .note(format!("models: {known}"))
+            let hint = did_you_mean(name, names());
+            Failure::not_found(format!("no model {name:?} in {}{hint} (models: {known})", self.file.display()))
         })
     }
+
+    /// Whether there is a table or source of this name.
+    pub fn has_table(&self, name: &str) -> bool {
+        self.table_names().any(|known| known == name)
+    }
+
+    /// The sources, and the tables in order, that have to be there to read `tables`.
+    ///
+    /// # Errors
+    /// `no table or source "peple"; did you mean "people"?`
+    pub fn needs(&self, tables: &[&str]) -> Result<Needs<'_>> {
+        let mut wanted: BTreeSet<String> = BTreeSet::new();
+        for name in tables {
+            if !self.has_table(name) {
+                let hint = did_you_mean(name, self.table_names());
+                return Err(Failure::not_found(format!(
+                    "no table or source {name:?} in {}{hint}",
+                    self.file.display()
+                )));
+            }
+            wanted.insert((*name).to_owned());
+        }
+        let mut needed = Vec::new();
+        for table in self.tables.iter().rev() {
+            if wanted.contains(&table.name) {
+                wanted.extend(sql::tables_read(&table.sql));
+                needed.push((table.name.as_str(), table.sql.as_str()));
+            }
+        }
+        needed.reverse();
+        let sources = self.sources.iter().filter(|source| wanted.contains(&source.name));
+        Ok(Needs { sources: sources.map(|source| (source.name.as_str(), &source.spec)).collect(), tables: needed })
+    }
+
+    fn table_names(&self) -> impl Iterator<Item = &str> {
+        self.tables
+            .iter()
+            .map(|table| table.name.as_str())
+            .chain(self.sources.iter().map(|source| source.name.as_str()))
+    }
+}
+
+/// What has to be there to read some tables: names with where their rows are, in the order in which to add them.
+#[derive(Debug, PartialEq)]
+pub struct Needs<'a> {
+    /// Sources.
+    pub sources: Vec<(&'a str, &'a SourceSpec)>,
+    /// Tables with their SQL, each after those that it reads.
+    pub tables: Vec<(&'a str, &'a str)>,
 }
 
 fn empty() -> ConfigError {
@@ -186,27 +241,24 @@ fn empty() -> ConfigError {
 /// The text of the file.
 fn read(file: &Path) -> Result<String, ConfigError> {
     let refuse = |message: String| ConfigError::new(Place::File, message);
-    let name = file.display();
-    let missing = |error: std::io::Error| {
-        if error.kind() == std::io::ErrorKind::NotFound {
-            let other = file.with_extension("yml");
-            let hint = match other.file_name() {
-                Some(other_name) if other.exists() => format!("; did you mean {:?}?", other_name.to_string_lossy()),
-                _ => "; tidemill init --from FILE --target COLUMN writes one".to_owned(),
-            };
-            refuse(format!("no project file {name}{hint}"))
-        } else {
-            refuse(format!("the project file {name} cannot be read: {error}"))
+    let unreadable = |error: std::io::Error| {
+        if error.kind() != std::io::ErrorKind::NotFound {
+            return refuse(format!("the project file cannot be read: {error}"));
         }
+        let other = file.with_extension("yml");
+        refuse(match other.file_name() {
+            Some(name) if other.exists() => format!("no such project file; did you mean {:?}?", name.to_string_lossy()),
+            _ => "no such project file; tidemill init --from FILE --target COLUMN writes one".to_owned(),
+        })
     };
     let mut bytes = Vec::new();
-    File::open(file).map_err(missing)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(missing)?;
+    File::open(file).map_err(unreadable)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(refuse(format!("the project file {name} is larger than {} MiB", FILE_BYTES_MAX >> 20)));
+        return Err(refuse(format!("the project file is larger than {} MiB", FILE_BYTES_MAX >> 20)));
     }
     String::from_utf8(bytes).map_err(|error| {
         let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
-        refuse(format!("the project file {name} is not UTF-8 text; the first wrong byte is in line {line}"))
+        refuse(format!("the project file is not UTF-8 text; the first wrong byte is in line {line}"))
     })
 }

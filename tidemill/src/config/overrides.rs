@@ -1,8 +1,9 @@
 //! `--set PATH=VALUE`: keys of the project file given on the command line, laid over the tree before it is checked.
 
 use super::environment::Environment;
-use super::place::{ConfigError, Place, did_you_mean};
+use super::place::{ConfigError, Place};
 use super::yaml::{Entry, Node, NodeValue, Scalar, parse_argument};
+use crate::names::did_you_mean;
 
 /// Sections whose keys are names that the user chose.
 const NAMED: [&str; 4] = ["sources", "tables", "models", "endpoints"];
@@ -11,7 +12,11 @@ const NAMED: [&str; 4] = ["sources", "tables", "models", "endpoints"];
 ///
 /// # Errors
 /// Arguments that are no `PATH=VALUE`, values that are no YAML, and names that are not in the file.
-pub(super) fn apply(root: &mut Node, arguments: &[String], environment: Environment<'_>) -> Result<(), Vec<ConfigError>> {
+pub(super) fn apply(
+    root: &mut Node,
+    arguments: &[String],
+    environment: Environment<'_>,
+) -> Result<(), Vec<ConfigError>> {
     let mut errors = Vec::new();
     for argument in arguments {
         if let Err(more) = apply_one(root, argument, environment) {

@@ -86,7 +86,8 @@ impl Writer<'_> {
 
     /// A list of single values on one line where it fits, else one to a line; there are no lists of anything else.
     fn list(&mut self, values: &[Value], path: &str, indent: usize) {
-        let items: Vec<String> = values.iter().enumerate().map(|(index, value)| self.item(value, path, index)).collect();
+        let items: Vec<String> =
+            values.iter().enumerate().map(|(index, value)| self.item(value, path, index)).collect();
         let line = items.join(", ");
         if line.len() <= LINE_CHARS {
             self.out.push_str(&format!(" [{line}]"));
@@ -141,7 +142,10 @@ pub(super) fn scalar_text(text: &str) -> String {
     let is_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '/' | '.');
     let inside = |c: char| is_word(c) || matches!(c, '-' | ' ' | '(' | ')' | '+' | '=' | '<' | ';');
     let reads_back = super::yaml::core_schema(text) == super::yaml::Plain::Text;
-    let is_old_boolean = matches!(text.to_ascii_lowercase().as_str(), "yes" | "no" | "on" | "off" | "y" | "n" | "true" | "false" | "null");
+    let is_old_boolean = matches!(
+        text.to_ascii_lowercase().as_str(),
+        "yes" | "no" | "on" | "off" | "y" | "n" | "true" | "false" | "null"
+    );
     let is_plain = text.starts_with(is_word) && text.ends_with(is_word) && text.chars().all(inside);
     if is_plain && reads_back && !is_old_boolean && !text.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
         return text.to_owned();

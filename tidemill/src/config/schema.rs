@@ -23,7 +23,11 @@ fn bounds() -> Vec<(&'static str, &'static str, Value)> {
         ("TimeSplit", "validation", share()),
         ("TimeSplit", "test", share()),
         ("TablesSplit", "validation_fraction", share()),
-        ("DenseSpec", "hidden", json!({ "maxItems": 64, "items": { "type": "integer", "minimum": 1, "maximum": 65_536 } })),
+        (
+            "DenseSpec",
+            "hidden",
+            json!({ "maxItems": 64, "items": { "type": "integer", "minimum": 1, "maximum": 65_536 } }),
+        ),
         ("DenseSpec", "dropout", below_one()),
         ("TrainSpec", "epochs", count(1_000_000)),
         ("TrainSpec", "batch_size", count(1 << 20)),
@@ -48,7 +52,6 @@ fn bounds() -> Vec<(&'static str, &'static str, Value)> {
         ("RawEndpoint", "queue_max", count(1_000_000)),
         ("ServerSpec", "body_bytes_max", json!({ "minimum": 1_024, "maximum": 1_u64 << 32 })),
         ("ServerSpec", "request_timeout_ms", count(3_600_000)),
-        ("ServerSpec", "drain_timeout_ms", json!({ "maximum": 3_600_000 })),
     ]
 }
 
@@ -125,7 +128,9 @@ fn editable(schema: &Value, definitions: &Map<String, Value>) -> Value {
         let value = match (keyword.as_str(), value) {
             ("$defs", Value::Object(inner)) => inner
                 .iter()
-                .map(|(name, definition)| (name.clone(), with_short_text(definition, editable(definition, definitions))))
+                .map(|(name, definition)| {
+                    (name.clone(), with_short_text(definition, editable(definition, definitions)))
+                })
                 .collect(),
             ("properties", Value::Object(inner)) => {
                 let mut inner: Map<_, _> =
