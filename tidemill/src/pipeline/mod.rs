@@ -18,7 +18,7 @@ use tokio::runtime::Handle;
 use crate::config::{ModelSpec, Project};
 use crate::failure::{Failure, Fault, Result};
 
-pub(crate) use collect::{collect, engine, rows_of, runtime};
+pub(crate) use collect::{collect, rows_of, runtime};
 pub(crate) use prepare::audit_only;
 
 /// Where a run happens.
