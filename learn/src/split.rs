@@ -167,8 +167,8 @@ fn seats(counts: &[usize], room: &[usize], fraction: f64) -> Vec<usize> {
         let owed = |class: &usize| quota(*class) - seats[*class] as f64;
         order.sort_by(|a, b| owed(b).total_cmp(&owed(a)).then(a.cmp(b)));
         let gain: Vec<usize> = order.iter().copied().filter(|&class| seats[class] < room[class]).take(more).collect();
-        // Whoever has more than its share and more than one row gives one back.
-        let spare = |class: &usize| seats[*class] > 1 && owed(class) < 0.0;
+        // Who has most above its share, and more than one row, gives one back.
+        let spare = |class: &usize| seats[*class] > 1;
         let give: Vec<usize> = order.iter().rev().copied().filter(spare).take(less).collect();
         if gain.is_empty() && give.is_empty() {
             return seats;
@@ -260,7 +260,7 @@ fn by_time(spec: &TimeSplit, batches: &[RecordBatch]) -> Result<Split> {
         }
     };
     let test = cut(n - part(spec.test));
-    let validation = cut((n - part(spec.test)).saturating_sub(part(spec.validation)));
+    let validation = cut(test.saturating_sub(part(spec.validation)));
     if validation == 0 || validation >= test || test >= n {
         let distinct = 1 + (1..n).filter(|&place| time(place) != time(place - 1)).count();
         return Err(Error::invalid(format!(
@@ -363,8 +363,11 @@ mod tests {
             for part in [&split.train, &split.validation, &split.test] {
                 for class in 0..counts.len() {
                     let n = part.iter().filter(|&&row| labels[row as usize] == format!("c{class}")).count();
-                    let share = n as f64 / part.len() as f64 - counts[class] as f64 / labels.len() as f64;
-                    assert!(n >= 1 && (share.abs() < 0.03 || n <= 2), "{counts:?}: class {class} has {n}");
+                    let share = counts[class] as f64 / labels.len() as f64 * part.len() as f64;
+                    assert!(
+                        n >= 1 && (n as f64 - share).abs() <= 2.0,
+                        "{counts:?}: class {class} has {n}, not {share}"
+                    );
                 }
             }
         }
