@@ -93,9 +93,24 @@ pub struct NumberInput {
     /// Adds an input that is 1 where the value was NaN.
     pub indicator: bool,
     /// Lowest and highest value let through; infinite where open.
+    #[serde(with = "open_range")]
     pub clip: [f32; 2],
     /// Scaling.
     pub affine: Affine,
+}
+
+/// JSON has no infinity: an open end is written as null.
+mod open_range {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(clip: &[f32; 2], serializer: S) -> Result<S::Ok, S::Error> {
+        clip.map(|end| end.is_finite().then_some(end)).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[f32; 2], D::Error> {
+        let [low, high] = <[Option<f32>; 2]>::deserialize(deserializer)?;
+        Ok([low.unwrap_or(f32::NEG_INFINITY), high.unwrap_or(f32::INFINITY)])
+    }
 }
 
 /// One category; codes run from 0 to `cardinality - 1`.
@@ -207,7 +222,8 @@ impl NumericPart {
         let (scaled, mut out) = out.split_at_mut(numbers.len());
         for ((input, &x), slot) in self.numbers.iter().zip(numbers).zip(scaled) {
             let x = if x.is_nan() { input.impute } else { x };
-            *slot = input.affine.apply(x.clamp(input.clip[0], input.clip[1]));
+            // Not `clamp`, which panics where a broken file holds a range upside down.
+            *slot = input.affine.apply(x.max(input.clip[0]).min(input.clip[1]));
         }
         for (_, &x) in self.numbers.iter().zip(numbers).filter(|(input, _)| input.indicator) {
             out[0] = f32::from(x.is_nan());

@@ -1,1 +1,258 @@
-//! (to be written)
+//! Which layers does a network have, what comes out of it, and with which numbers does it begin?
+
+mod head;
+mod init;
+
+pub(crate) use head::{Head, HeadActivation, HeadLoss};
+pub(crate) use init::initial_weights;
+
+use crate::features::{Encoded, NumericPart};
+use crate::spec::{Activation, DenseSpec, Loss, NetSpec};
+use crate::{Error, Result, Target, Weights};
+
+/// Hidden layers a network may have.
+const HIDDEN_LAYERS_MAX: usize = 64;
+/// Units a hidden layer may have.
+const UNITS_MAX: usize = 65_536;
+/// Learned numbers a network may have: 1 GiB of `f32`, of which training keeps four.
+const PARAMETERS_MAX: usize = 1 << 28;
+
+/// The layers of a network in the order of their work. The input is `[dense input, embeddings in order]`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Layers {
+    /// Width of the dense input, before the embeddings.
+    pub(crate) dense_inputs: usize,
+    /// Learned vectors of categories, in the order of their columns.
+    pub(crate) embeddings: Vec<EmbeddingLayer>,
+    /// Fully connected layers, first to last; the last one gives the logits or the value.
+    pub(crate) dense: Vec<DenseLayer>,
+    /// Share of the hidden units left out at random while training.
+    pub(crate) dropout: f64,
+    /// What becomes of the last layer's outputs.
+    pub(crate) head: Head,
+}
+
+/// A table of learned vectors, one per code.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct EmbeddingLayer {
+    /// Name of its tensor `[cardinality, dimension]`.
+    pub(crate) weight: String,
+    /// The column.
+    pub(crate) column: String,
+    /// Number of codes.
+    pub(crate) cardinality: usize,
+    /// Length of a vector.
+    pub(crate) dimension: usize,
+}
+
+/// `activation(x W + b)`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct DenseLayer {
+    /// Name of the tensor `[inputs, outputs]`.
+    pub(crate) weight: String,
+    /// Name of the tensor `[outputs]`.
+    pub(crate) bias: String,
+    /// Width of the input.
+    pub(crate) inputs: usize,
+    /// Width of the output.
+    pub(crate) outputs: usize,
+    /// None for the last layer, whose outputs go to the head.
+    pub(crate) activation: Option<Activation>,
+}
+
+impl Layers {
+    /// Width of the network's input: the dense input and the embeddings.
+    pub(crate) fn inputs(&self) -> usize {
+        self.dense_inputs + self.embeddings.iter().map(|embedding| embedding.dimension).sum::<usize>()
+    }
+
+    /// How many numbers are learned.
+    pub(crate) fn parameters(&self) -> usize {
+        self.shapes().iter().map(|(_, shape)| shape.iter().product::<usize>()).sum()
+    }
+
+    /// Name and shape of every tensor.
+    pub(crate) fn shapes(&self) -> Vec<(&str, Vec<usize>)> {
+        let tables = self.embeddings.iter().map(|e| (e.weight.as_str(), vec![e.cardinality, e.dimension]));
+        let dense = self.dense.iter().flat_map(|layer| {
+            [(layer.weight.as_str(), vec![layer.inputs, layer.outputs]), (layer.bias.as_str(), vec![layer.outputs])]
+        });
+        tables.chain(dense).collect()
+    }
+
+    /// Refuses weights that are not this network's, listing every missing, extra and misshapen tensor.
+    pub(crate) fn check(&self, weights: &Weights) -> Result<()> {
+        let shapes = self.shapes();
+        let mut wrong = Vec::new();
+        for (name, shape) in &shapes {
+            match weights.tensors.get(*name) {
+                None => wrong.push(format!("\"{name}\" is missing")),
+                Some(tensor) if tensor.shape != *shape => {
+                    wrong.push(format!("\"{name}\" is {:?}, the network has {shape:?}", tensor.shape));
+                }
+                Some(_) => {}
+            }
+        }
+        for name in weights.tensors.keys().filter(|name| !shapes.iter().any(|(known, _)| known == name)) {
+            wrong.push(format!("\"{name}\" is not in the network"));
+        }
+        match wrong.is_empty() {
+            true => Ok(()),
+            false => Err(Error::invalid(format!("these weights belong to another network: {}", wrong.join(", ")))),
+        }
+    }
+}
+
+/// The layers that `net` becomes on these features, target and loss. Refuses impossible sizes, naming the setting.
+pub(crate) fn layers(net: &NetSpec, numeric: &NumericPart, target: &Target, loss: Loss) -> Result<Layers> {
+    let NetSpec::Dense(spec) = net;
+    check_spec(spec)?;
+    let head = Head::of(target, loss)?;
+    let embeddings: Vec<EmbeddingLayer> = numeric
+        .embedded()
+        .map(|column| EmbeddingLayer {
+            weight: format!("embedding.{}.weight", column.name),
+            column: column.name.clone(),
+            cardinality: column.cardinality,
+            dimension: column.dimension,
+        })
+        .collect();
+    let mut layers =
+        Layers { dense_inputs: numeric.dense_width(), embeddings, dense: vec![], dropout: spec.dropout, head };
+    let mut inputs = layers.inputs();
+    if inputs == 0 {
+        return Err(Error::invalid("the network has no inputs; add a column to features.include"));
+    }
+    let hidden = spec.hidden.iter().map(|&units| (units, Some(spec.activation)));
+    for (number, (outputs, activation)) in hidden.chain([(head.outputs, None)]).enumerate() {
+        let (weight, bias) = (format!("dense.{number}.weight"), format!("dense.{number}.bias"));
+        layers.dense.push(DenseLayer { weight, bias, inputs, outputs, activation });
+        inputs = outputs;
+    }
+    let parameters = layers.parameters();
+    if parameters > PARAMETERS_MAX {
+        return Err(Error::invalid(format!(
+            "the network would have {parameters} parameters, {PARAMETERS_MAX} are allowed; lower network.dense.hidden"
+        )));
+    }
+    Ok(layers)
+}
+
+/// How many numbers the network learns.
+pub fn parameters(net: &NetSpec, numeric: &NumericPart, target: &Target, loss: Loss) -> Result<usize> {
+    Ok(layers(net, numeric, target, loss)?.parameters())
+}
+
+/// The network's own answers on all rows of `encoded`, without dropout: for classes the probabilities `[rows, classes]`
+/// in label order, for numbers the values `[rows]` in the target's units.
+pub fn network_answers(
+    net: &NetSpec,
+    numeric: &NumericPart,
+    target: &Target,
+    loss: Loss,
+    weights: &Weights,
+    _encoded: &Encoded,
+) -> Result<Vec<f32>> {
+    layers(net, numeric, target, loss)?.check(weights)?;
+    Err(Error::Unsupported("network answers are being written".into()))
+}
+
+fn check_spec(spec: &DenseSpec) -> Result<()> {
+    if spec.hidden.len() > HIDDEN_LAYERS_MAX {
+        let layers = spec.hidden.len();
+        return Err(Error::invalid(format!(
+            "network.dense.hidden has {layers} layers, {HIDDEN_LAYERS_MAX} are allowed"
+        )));
+    }
+    if let Some((number, units)) = spec.hidden.iter().enumerate().find(|(_, units)| !(1..=UNITS_MAX).contains(*units)) {
+        return Err(Error::invalid(format!("network.dense.hidden[{number}] is {units}, expected 1 to {UNITS_MAX}")));
+    }
+    if !(0.0..1.0).contains(&spec.dropout) {
+        return Err(Error::invalid(format!("network.dense.dropout is {}, expected 0 to below 1", spec.dropout)));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::Task;
+    use crate::features::{Affine, CategoryInput, EmbeddedColumn, NumberInput};
+
+    /// A target of this many classes, or of numbers with mean 3 and scale 2.
+    pub(crate) fn target(classes: usize) -> Target {
+        let task = match classes {
+            0 => Task::Regression,
+            2 => Task::Binary,
+            _ => Task::Multiclass,
+        };
+        let (mean, scale) = if classes == 0 { (3.0, 2.0) } else { (0.0, 1.0) };
+        let labels = (0..classes).map(|class| format!("class {class}")).collect();
+        Target { column: "answer".into(), task, labels, mean, scale }
+    }
+
+    /// Plain numbers and embedded categories (cardinality, dimension).
+    pub(crate) fn numeric(numbers: usize, embedded: &[(usize, usize)]) -> NumericPart {
+        let number = |n: usize| NumberInput {
+            name: format!("n{n}"),
+            impute: 0.0,
+            indicator: false,
+            clip: [f32::NEG_INFINITY, f32::INFINITY],
+            affine: Affine::IDENTITY,
+        };
+        let category = |(n, &(cardinality, dimension))| {
+            CategoryInput::Embedding(EmbeddedColumn { name: format!("c{n}"), cardinality, dimension })
+        };
+        NumericPart {
+            numbers: (0..numbers).map(number).collect(),
+            categories: embedded.iter().enumerate().map(category).collect(),
+            images: vec![],
+        }
+    }
+
+    #[test]
+    fn layers_follow_the_spec_and_are_named_as_the_weights() {
+        let spec = DenseSpec { hidden: vec![8, 4], ..DenseSpec::default() };
+        let found = layers(&NetSpec::Dense(spec), &numeric(3, &[(10, 2)]), &target(3), Loss::Auto).unwrap();
+        let expected = [
+            ("embedding.c0.weight", vec![10, 2]),
+            ("dense.0.weight", vec![5, 8]),
+            ("dense.0.bias", vec![8]),
+            ("dense.1.weight", vec![8, 4]),
+            ("dense.1.bias", vec![4]),
+            ("dense.2.weight", vec![4, 3]),
+            ("dense.2.bias", vec![3]),
+        ];
+        assert_eq!(found.shapes(), expected);
+        assert_eq!(found.parameters(), 20 + 40 + 8 + 32 + 4 + 12 + 3);
+    }
+
+    #[test]
+    fn impossible_networks_are_refused_by_the_name_of_the_setting() {
+        let check = |spec: DenseSpec, columns: usize, expected: &str| {
+            let error = layers(&NetSpec::Dense(spec), &numeric(columns, &[]), &target(2), Loss::Auto).unwrap_err();
+            assert!(error.to_string().contains(expected), "{error}");
+        };
+        let dense = DenseSpec::default;
+        check(DenseSpec { hidden: vec![8, 0], ..dense() }, 3, "network.dense.hidden[1] is 0");
+        check(DenseSpec { hidden: vec![1; 65], ..dense() }, 3, "65 layers");
+        check(DenseSpec { dropout: 1.0, ..dense() }, 3, "network.dense.dropout is 1");
+        check(DenseSpec { dropout: f64::NAN, ..dense() }, 3, "network.dense.dropout is NaN");
+        check(DenseSpec { hidden: vec![65_536; 2], ..dense() }, 3, "4295294977 parameters");
+        check(dense(), 0, "no inputs");
+    }
+
+    #[test]
+    fn foreign_weights_are_listed() {
+        let layers = layers(&NetSpec::default(), &numeric(3, &[]), &target(2), Loss::Auto).unwrap();
+        let mut weights = initial_weights(&layers, 1);
+        assert!(layers.check(&weights).is_ok());
+        let bias = weights.tensors.remove("dense.0.bias").unwrap();
+        weights.tensors.insert("dense.9.bias".into(), bias);
+        weights.tensors.get_mut("dense.1.bias").unwrap().shape = vec![1, 64];
+        let message = layers.check(&weights).unwrap_err().to_string();
+        for part in ["\"dense.0.bias\" is missing", "\"dense.1.bias\" is [1, 64]", "\"dense.9.bias\" is not in"] {
+            assert!(message.contains(part), "{message}");
+        }
+    }
+}

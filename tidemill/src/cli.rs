@@ -1,0 +1,196 @@
+//! The command line: one grammar for all commands.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Carries data the whole way: collect, prepare, train, deploy, infer, show.
+#[derive(Debug, Parser)]
+#[command(name = "tidemill", version, propagate_version = true, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// Folder with tidemill.yaml, or the file itself.
+    #[arg(short, long, global = true, default_value = ".", value_name = "PROJECT")]
+    pub project: PathBuf,
+    /// Override a key of the project file, for example models.churn.train.epochs=2; may be repeated.
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Print one JSON document on standard output and nothing else there.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say only what went wrong.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// Say more.
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Look at a file and write a commented project file for it.
+    Init(Init),
+    /// Print the project file with every default filled in.
+    Config,
+    /// Print the JSON Schema of the project file, for editors.
+    Schema,
+    /// Profile the tables of the models and check the quality of their data.
+    Audit(Audit),
+    /// Do everything from collect to registered model and report.
+    Run(Run),
+    /// List the model versions as a leaderboard.
+    Models(Models),
+    /// Make a version the champion, which the endpoints serve.
+    Promote(Promote),
+    /// Make the champion before this one the champion again.
+    Rollback(Rollback),
+    /// Answer for every row of a file.
+    Predict(Predict),
+    /// Write the report of a model version as one HTML file.
+    Report(Report),
+    /// Serve the endpoints and the pages.
+    Serve(Serve),
+    /// Show the whole way on a small real data set, then serve it.
+    Demo(Demo),
+    /// Train on 100 generated rows and check disk, memory and devices.
+    Doctor,
+}
+
+/// Options of `init`.
+#[derive(Debug, Args)]
+pub struct Init {
+    /// The data: CSV, TSV, JSON lines, Parquet, a folder of pictures by class, or IDX.
+    #[arg(long, value_name = "FILE")]
+    pub from: PathBuf,
+    /// The column to predict.
+    #[arg(long, value_name = "COLUMN")]
+    pub target: String,
+    /// Name of the model; that of the target where absent.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Write over a project file that is there.
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Options of `audit`.
+#[derive(Debug, Args)]
+pub struct Audit {
+    /// Models whose data to look at; all where none is named.
+    pub models: Vec<String>,
+    /// Write the JSON here; DATA/audits/MODEL.json where absent.
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// Options of `run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Models to train; all where none is named.
+    pub models: Vec<String>,
+    /// Go on with the run that was stopped or killed, to the weights it would have reached.
+    #[arg(long)]
+    pub resume: bool,
+    /// Make the new version the champion.
+    #[arg(long)]
+    pub promote: bool,
+}
+
+/// Options of `models`.
+#[derive(Debug, Args)]
+pub struct Models {
+    /// Only this model.
+    pub model: Option<String>,
+}
+
+/// Options of `promote`.
+#[derive(Debug, Args)]
+pub struct Promote {
+    /// The model.
+    pub model: String,
+    /// The version.
+    pub version: u32,
+}
+
+/// Options of `rollback`.
+#[derive(Debug, Args)]
+pub struct Rollback {
+    /// The model.
+    pub model: String,
+}
+
+/// Options of `predict`.
+#[derive(Debug, Args)]
+pub struct Predict {
+    /// The model; may be left out where the project has one.
+    #[arg(long)]
+    pub model: Option<String>,
+    /// The version; the champion where absent.
+    #[arg(long)]
+    pub version: Option<u32>,
+    /// The rows: a file or folder of any kind a source reads, or a table or source of the project.
+    #[arg(long, value_name = "FILE|TABLE")]
+    pub input: String,
+    /// The answers: .csv, .jsonl or .parquet.
+    #[arg(long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Leave the columns of the input out of the answers.
+    #[arg(long)]
+    pub only_answers: bool,
+}
+
+/// Options of `report`.
+#[derive(Debug, Args)]
+pub struct Report {
+    /// The model.
+    pub model: String,
+    /// The version; the champion where absent.
+    #[arg(long)]
+    pub version: Option<u32>,
+    /// Where to write it; MODEL-VERSION.html where absent.
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Language: en or zh.
+    #[arg(long, default_value = "en", value_parser = ["en", "zh"])]
+    pub lang: String,
+}
+
+/// Options of `serve`.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Address to listen on; other than loopback only with a key in TIDEMILL_KEY.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub host: IpAddr,
+    /// Port to listen on; 0 takes a free one.
+    #[arg(long, default_value_t = 8000)]
+    pub port: u16,
+    /// Clients must send `Authorization: Bearer KEY`.
+    #[arg(long, env = "TIDEMILL_KEY", hide_env_values = true, value_name = "KEY")]
+    pub key: Option<String>,
+}
+
+/// Options of `demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Folder for the demo's project.
+    #[arg(long, default_value = "tidemill-demo")]
+    pub folder: PathBuf,
+    /// Port to listen on; the next free one where it is taken.
+    #[arg(long, default_value_t = 8000)]
+    pub port: u16,
+    /// End after the report instead of serving.
+    #[arg(long)]
+    pub no_serve: bool,
+}

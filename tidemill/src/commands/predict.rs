@@ -1,0 +1,112 @@
+//! `tidemill predict`: an answer for every row of a file, streaming.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow::array::{ArrayRef, Float32Array, StringArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use data::{Engine, EngineSpec, Rows, Sink};
+use futures::StreamExt;
+use learn::{Model, Predictions};
+use serde_json::json;
+
+use crate::cli::{Common, Predict};
+use crate::config::Project;
+use crate::failure::{Failure, Fault, Result};
+use crate::pipeline;
+use crate::terminal::{Terminal, count};
+
+/// Answers every row of the input.
+pub fn predict(common: &Common, args: &Predict, terminal: &Terminal) -> Result<()> {
+    let project = super::load(common)?;
+    let name = match (&args.model, project.models.as_slice()) {
+        (Some(name), _) => &project.model(name)?.name,
+        (None, [only]) => &only.name,
+        (None, _) => return Err(Failure::new(Fault::Usage, "the project has several models; name one with --model")),
+    };
+    let store = super::open_to_read(&project)?;
+    let version = super::version_or_champion(&store, name, args.version)?;
+    let model = crate::serve::load(&version.folder)?;
+    let began = Instant::now();
+    let rows = pipeline::runtime()?.block_on(answer_all(&project, args, &model))?;
+    let seconds = began.elapsed().as_secs_f64();
+    terminal.result(format!(
+        "{} rows answered by version {} of \"{name}\" in {seconds:.1} s, written to {}",
+        count(rows),
+        version.number,
+        args.output.display()
+    ));
+    terminal.document(&json!({
+        "model": name, "version": version.number, "rows": rows, "output": args.output, "seconds": seconds,
+        "peak_rss_bytes": crate::machine::peak_rss_bytes(),
+    }));
+    Ok(())
+}
+
+async fn answer_all(project: &Project, args: &Predict, model: &Model) -> Result<u64> {
+    let mut input = open(project, &args.input).await?;
+    let mut sink: Option<Sink> = None;
+    let mut rows = 0;
+    while let Some(batch) = input.batches.next().await {
+        let batch = batch?;
+        let answered = with_answers(&batch, &model.predict(&batch)?, args.only_answers)?;
+        if sink.is_none() {
+            sink = Some(Sink::create(&args.output, &answered.schema())?);
+        }
+        if let Some(sink) = &mut sink {
+            sink.write(&answered)?;
+        }
+        rows += answered.num_rows() as u64;
+    }
+    match sink {
+        Some(sink) => sink.finish()?,
+        None => return Err(Failure::input(format!("{} has no rows", args.input))),
+    }
+    Ok(rows)
+}
+
+/// A table or source of the project by name, or else a file.
+async fn open(project: &Project, input: &str) -> Result<Rows> {
+    if project.has_table(input) {
+        return pipeline::rows_of(project, input).await;
+    }
+    let source = data::detect(Path::new(input))?;
+    let engine = Engine::new(&EngineSpec::default())?;
+    engine.add_source("input", &source, Path::new(".")).await?;
+    Ok(engine.query("SELECT * FROM input").await?)
+}
+
+/// The columns of the input that a table can show, then the answers.
+fn with_answers(batch: &RecordBatch, answers: &Predictions, only_answers: bool) -> Result<RecordBatch> {
+    let mut fields: Vec<Field> = Vec::new();
+    let mut columns: Vec<ArrayRef> = Vec::new();
+    let picture = |kind: &DataType| matches!(kind, DataType::Binary | DataType::LargeBinary | DataType::FixedSizeBinary(_) | DataType::BinaryView);
+    if !only_answers {
+        for (field, column) in batch.schema().fields().iter().zip(batch.columns()).filter(|(field, _)| !picture(field.data_type())) {
+            fields.push(field.as_ref().clone());
+            columns.push(Arc::clone(column));
+        }
+    }
+    let mut add = |name: String, column: ArrayRef| {
+        fields.push(Field::new(name, column.data_type().clone(), false));
+        columns.push(column);
+    };
+    match answers {
+        Predictions::Values(values) => add("prediction".into(), Arc::new(Float32Array::from(values.clone()))),
+        Predictions::Classes { labels, probabilities, classes, .. } => {
+            let width = labels.len();
+            let names = classes.iter().map(|&class| labels[class as usize].as_str());
+            add("prediction".into(), Arc::new(StringArray::from_iter_values(names)));
+            let confidence = classes.iter().enumerate().map(|(row, &class)| probabilities[row * width + class as usize]);
+            add("confidence".into(), Arc::new(Float32Array::from_iter_values(confidence)));
+            for (class, label) in labels.iter().enumerate() {
+                let share = probabilities.iter().skip(class).step_by(width).copied();
+                add(format!("probability_{label}"), Arc::new(Float32Array::from_iter_values(share)));
+            }
+        }
+    }
+    let schema: SchemaRef = Arc::new(Schema::new(fields));
+    RecordBatch::try_new(schema, columns).map_err(|e| Failure::new(Fault::Ours, format!("cannot put answers together: {e}")))
+}

@@ -1,0 +1,79 @@
+//! Collect: the rows of a model, from its sources through SQL.
+
+use arrow::record_batch::RecordBatch;
+use data::{Engine, Rows};
+use learn::spec::SplitSpec;
+use tokio::runtime::Handle;
+
+use crate::config::{ModelSpec, Project};
+use crate::failure::Result;
+use crate::terminal::count;
+
+/// The rows of a model as they were collected.
+pub(crate) struct Tables {
+    /// Rows to divide, or the training rows where test rows have a table of their own.
+    pub main: Vec<RecordBatch>,
+    /// Validation rows with a table of their own.
+    pub validation: Option<Vec<RecordBatch>>,
+    /// Test rows with a table of their own.
+    pub test: Option<Vec<RecordBatch>>,
+}
+
+impl Tables {
+    pub(super) fn describe(&self, spec: &ModelSpec) -> String {
+        let rows = |batches: &[RecordBatch]| count(batches.iter().map(RecordBatch::num_rows).sum::<usize>() as u64);
+        let columns = self.main.first().map_or(0, RecordBatch::num_columns);
+        let mut text = format!("{} rows of {columns} columns from \"{}\"", rows(&self.main), spec.table);
+        for (name, batches) in [("validation", &self.validation), ("test", &self.test)] {
+            if let Some(batches) = batches {
+                text += &format!(", {} for {name}", rows(batches));
+            }
+        }
+        text
+    }
+}
+
+/// All rows of the model's tables, in memory.
+pub(crate) fn collect(project: &Project, runtime: &Handle, spec: &ModelSpec) -> Result<Tables> {
+    let fetch = |table: &str| -> Result<Vec<RecordBatch>> {
+        runtime.block_on(async {
+            let rows = rows_of(project, table).await?;
+            Ok(rows.collect().await?)
+        })
+    };
+    let main = fetch(&spec.table)?;
+    let (validation, test) = match &spec.split {
+        SplitSpec::Tables(tables) => (tables.validation.as_deref().map(fetch).transpose()?, Some(fetch(&tables.test)?)),
+        _ => (None, None),
+    };
+    Ok(Tables { main, validation, test })
+}
+
+/// The rows of a table or source of the project, as a stream.
+pub(crate) async fn rows_of(project: &Project, table: &str) -> Result<Rows> {
+    let engine = engine(project, &[table]).await?;
+    Ok(engine.query(&format!("SELECT * FROM \"{}\"", table.replace('"', "\"\""))).await?)
+}
+
+/// The engine with what these tables need, and nothing else: a broken source troubles only who reads it.
+pub(crate) async fn engine(project: &Project, tables: &[&str]) -> Result<Engine> {
+    let engine = Engine::new(&data::EngineSpec::default())?;
+    let needs = project.needs(tables);
+    for source in needs.sources {
+        engine.add_source(&source.name, &source.spec, &project.folder).await?;
+    }
+    for table in needs.tables {
+        engine.add_table(&table.name, &table.sql).await?;
+    }
+    Ok(engine)
+}
+
+/// A runtime for the SQL engine.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(crate::machine::cores())
+        .enable_all()
+        .build()
+        .map_err(|e| crate::failure::Failure::new(crate::failure::Fault::Ours, format!("cannot start threads: {e}")))
+}
+

@@ -1,0 +1,238 @@
+//! How does data become a registered model? collect -> prepare -> train -> evaluate -> deploy, each stage in its file.
+
+mod collect;
+mod deploy;
+mod evaluate;
+mod prepare;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use learn::{Flow, TrainEvent, TrainJob};
+use serde::Serialize;
+use serde_json::json;
+use store::{RunId, RunOutcome, Store};
+use tokio::runtime::Handle;
+
+use crate::config::{ModelSpec, Project};
+use crate::failure::{Failure, Fault, Result};
+
+pub(crate) use collect::{collect, rows_of, runtime};
+pub(crate) use prepare::audit_only;
+
+/// Where a run happens.
+pub(crate) struct Place<'a> {
+    /// The project.
+    pub project: &'a Project,
+    /// Runs and versions.
+    pub store: &'a Store,
+    /// Drives the SQL engine; the run itself blocks its thread.
+    pub runtime: &'a Handle,
+}
+
+/// How a run goes.
+pub(crate) struct Options<'a> {
+    /// The run, where it was begun already.
+    pub run: Option<RunId>,
+    /// Go on with the run that was stopped or killed.
+    pub resume: bool,
+    /// Make the new version the champion.
+    pub promote: bool,
+    /// Looked at after each batch: stops the run, keeping a checkpoint.
+    pub stop: &'a AtomicBool,
+}
+
+impl<'a> Options<'a> {
+    /// A new run that does not change the champion.
+    pub(crate) fn new(stop: &'a AtomicBool) -> Self {
+        Self { run: None, resume: false, promote: false, stop }
+    }
+}
+
+/// A stage of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Stage {
+    Collect,
+    Prepare,
+    Train,
+    Evaluate,
+    Deploy,
+}
+
+impl Stage {
+    /// Its name in the JSON, on pages and in the terminal.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Collect => "collect",
+            Self::Prepare => "prepare",
+            Self::Train => "train",
+            Self::Evaluate => "evaluate",
+            Self::Deploy => "deploy",
+        }
+    }
+}
+
+/// What a run has to say while it goes.
+pub(crate) enum Progress<'a> {
+    /// A stage is done: what it did, and in how many seconds.
+    Done(Stage, &'a str, f64),
+    /// Something to know.
+    Note(&'a str),
+    /// Something that may make the result wrong.
+    Warning(&'a str),
+    /// News of the training.
+    Train(&'a TrainEvent),
+}
+
+/// What a run gave: the JSON of `tidemill run`.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Summary {
+    /// The registered version.
+    pub version: u32,
+    /// The version the endpoints serve.
+    pub champion: u32,
+    /// `test` and `validation` figures by name.
+    pub metrics: BTreeMap<&'static str, BTreeMap<String, f64>>,
+    /// The trivial model's figures on the test rows.
+    pub baseline: BTreeMap<String, f64>,
+    /// Seconds of each stage.
+    pub seconds: BTreeMap<Stage, f64>,
+    /// Most memory the process has held, in bytes.
+    pub peak_rss_bytes: u64,
+    /// The figure versions are compared by.
+    pub main_metric: &'static str,
+    /// Folder of the version.
+    pub folder: std::path::PathBuf,
+}
+
+/// Writes the run into the store before the work starts, so that it can be followed.
+pub(crate) fn begin(store: &Store, project: &Project, spec: &ModelSpec) -> Result<RunId> {
+    Ok(store.begin_run(&spec.name, "train", &project.shown()["models"][&spec.name])?)
+}
+
+/// Carries one model the whole way. The outcome, good or bad, is in the store afterwards.
+pub(crate) fn run(
+    place: &Place,
+    spec: &ModelSpec,
+    options: &Options,
+    on: &mut dyn FnMut(Progress),
+) -> Result<Summary> {
+    let stopped = if options.resume { place.store.last_resumable(&spec.name)? } else { None };
+    if options.resume && stopped.is_none() {
+        on(Progress::Note(&format!("model \"{}\" has no stopped run to resume; starting a new one", spec.name)));
+    }
+    let resumed = stopped.is_some();
+    let run = match (stopped, options.run) {
+        (Some(run), _) => run.id,
+        (None, Some(run)) => run,
+        (None, None) => begin(place.store, place.project, spec)?,
+    };
+    if resumed {
+        place.store.resume_run(run)?;
+    }
+    let done = stages(place, spec, options, run, resumed, on).map_err(|failure| failure.at(format!("model \"{}\"", spec.name)));
+    let outcome = match &done {
+        Ok(summary) => RunOutcome::Succeeded { version: summary.version },
+        Err(failure) if failure.fault == Fault::Stopped => RunOutcome::Stopped,
+        Err(failure) => RunOutcome::Failed { why: failure.message.clone() },
+    };
+    place.store.finish_run(run, outcome)?;
+    done
+}
+
+fn stages(
+    place: &Place,
+    spec: &ModelSpec,
+    options: &Options,
+    run: RunId,
+    resumed: bool,
+    on: &mut dyn FnMut(Progress),
+) -> Result<Summary> {
+    let mut clock = Clock::default();
+    let tables = collect(place.project, place.runtime, spec)?;
+    let text = tables.describe(spec);
+    clock.lap(Stage::Collect, &text, on);
+
+    let prepared = prepare::prepare(spec, tables, on)?;
+    let text = prepared.describe();
+    clock.lap(Stage::Prepare, &text, on);
+
+    let folder = place.store.run_folder(run)?;
+    let job = TrainJob {
+        numeric: prepared.features.numeric(),
+        target: &prepared.target,
+        net: &spec.network,
+        train: &spec.train,
+        training: prepared.train.part(),
+        validation: prepared.validation.part(),
+        checkpoint: Some(&folder),
+        resume: resumed,
+    };
+    let mut lost = None; // a store that cannot take an epoch stops the run rather than lose it in silence
+    let trained = learn::train(job, &mut |event| {
+        on(Progress::Train(event));
+        if let TrainEvent::Epoch(record) = event {
+            let saved = place.store.record_epoch(run, record.epoch, &json!(record));
+            lost = saved.err();
+        }
+        if lost.is_some() || options.stop.load(Ordering::Relaxed) { Flow::Stop } else { Flow::Continue }
+    })?;
+    if let Some(error) = lost {
+        return Err(error.into());
+    }
+    if !trained.finished {
+        let message = format!("stopped; go on with: tidemill run {} --resume", spec.name);
+        return Err(Failure::new(Fault::Stopped, message));
+    }
+    let text = format!("{} epochs, epoch {} was best", trained.history.len(), trained.best_epoch);
+    let train_seconds = clock.lap(Stage::Train, &text, on);
+
+    let judged = evaluate::evaluate(spec, &prepared, &trained)?;
+    let text = judged.describe();
+    clock.lap(Stage::Evaluate, &text, on);
+
+    let stages = clock.seconds.iter().map(|(stage, seconds)| (stage.name().to_owned(), *seconds)).collect();
+    let parts = deploy::Parts { prepared: &prepared, trained: &trained, judged: &judged, train_seconds, stages };
+    let version = deploy::deploy(place, spec, run, options.promote, &parts)?;
+    let champion = place.store.champion(&spec.name)?.map_or(version.number, |champion| champion.number);
+    let text = format!("version {} of \"{}\", champion is version {champion}", version.number, spec.name);
+    clock.lap(Stage::Deploy, &text, on);
+
+    Ok(Summary {
+        version: version.number,
+        champion,
+        metrics: BTreeMap::from([
+            ("test", judged.test.metrics.clone()),
+            ("validation", judged.validation.metrics.clone()),
+        ]),
+        baseline: judged.test.baseline.clone(),
+        seconds: clock.seconds,
+        peak_rss_bytes: crate::machine::peak_rss_bytes(),
+        main_metric: learn::evaluate::main_metric(prepared.target.task).0,
+        folder: version.folder,
+    })
+}
+
+/// Seconds of each stage.
+struct Clock {
+    since: Instant,
+    seconds: BTreeMap<Stage, f64>,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self { since: Instant::now(), seconds: BTreeMap::new() }
+    }
+}
+
+impl Clock {
+    fn lap(&mut self, stage: Stage, text: &str, on: &mut dyn FnMut(Progress)) -> f64 {
+        let seconds = self.since.elapsed().as_secs_f64();
+        self.since = Instant::now();
+        self.seconds.insert(stage, seconds);
+        on(Progress::Done(stage, text, seconds));
+        seconds
+    }
+}

@@ -1,0 +1,175 @@
+//! Prepare: audit the rows, divide them, fit the features on the training part, encode all parts.
+
+use arrow::compute::interleave_record_batch;
+use arrow::record_batch::RecordBatch;
+use data::{AuditReport, AuditRequest, Severity};
+use learn::spec::{FractionSplit, SplitSpec};
+use learn::{Encoded, Features, Part, Split, Target};
+
+use crate::config::ModelSpec;
+use crate::failure::{Failure, Fault, Result};
+use crate::terminal::count;
+
+use super::Progress;
+use super::collect::Tables;
+
+/// Rows per batch after dividing: bounds the copies that are alive at one time.
+const BATCH_ROWS: usize = 8_192;
+
+/// Everything training and evaluation need.
+pub(crate) struct Prepared {
+    pub features: Features,
+    pub target: Target,
+    pub audit: AuditReport,
+    pub train: Set,
+    pub validation: Set,
+    pub test: Set,
+    /// The test rows as they were collected, to show the worst answers.
+    pub test_rows: Vec<RecordBatch>,
+}
+
+/// One part of the rows, encoded.
+pub(crate) struct Set {
+    pub encoded: Encoded,
+    /// Class index or value of each row.
+    pub truth: Vec<f32>,
+}
+
+impl Set {
+    pub(super) fn part(&self) -> Part<'_> {
+        Part { encoded: &self.encoded, target: &self.truth, rows: (0..self.len() as u32).collect() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.encoded.rows
+    }
+}
+
+impl Prepared {
+    pub(super) fn describe(&self) -> String {
+        format!(
+            "{} training, {} validation, {} test rows; {} inputs from {} columns",
+            count(self.train.len() as u64),
+            count(self.validation.len() as u64),
+            count(self.test.len() as u64),
+            count(self.features.dense_width() as u64),
+            self.features.columns().len(),
+        )
+    }
+}
+
+/// The three parts as collected.
+struct Divided {
+    train: Vec<RecordBatch>,
+    validation: Vec<RecordBatch>,
+    test: Vec<RecordBatch>,
+}
+
+pub(super) fn prepare(spec: &ModelSpec, tables: Tables, on: &mut dyn FnMut(Progress)) -> Result<Prepared> {
+    let divided = divide(spec, tables)?;
+    let report = audit(spec, &divided)?;
+    for finding in &report.findings {
+        if finding.severity == Severity::Warning {
+            on(Progress::Warning(&finding.message));
+        }
+    }
+    if let Some(error) = report.findings.iter().find(|finding| finding.severity == Severity::Error) {
+        return Err(Failure::new(Fault::Input, format!("the data cannot be used: {}", error.message)));
+    }
+    let target = Target::fit(spec.task, &spec.target, &divided.train)?;
+    let schema = schema_of(&divided.train, spec)?;
+    let features = Features::fit(&spec.features, &schema, &spec.target, &ignored(spec), &divided.train)?;
+    for choice in features.choices() {
+        on(Progress::Note(&format!("  {}: {}", choice.column, choice.how)));
+    }
+    let train = encode(&features, &target, divided.train)?;
+    let validation = encode(&features, &target, divided.validation)?;
+    let test_rows = divided.test.clone();
+    let test = encode(&features, &target, divided.test)?;
+    Ok(Prepared { features, target, audit: report, train, validation, test, test_rows })
+}
+
+/// The audit alone, for `tidemill audit`.
+pub(crate) fn audit_only(spec: &ModelSpec, tables: Tables) -> Result<AuditReport> {
+    audit(spec, &divide(spec, tables)?)
+}
+
+fn audit(spec: &ModelSpec, divided: &Divided) -> Result<AuditReport> {
+    let train: Vec<RecordBatch> = divided.train.iter().chain(&divided.validation).cloned().collect();
+    let request = AuditRequest { table: &spec.table, target: Some(&spec.target), train: &train, test: &divided.test };
+    Ok(data::audit(&request)?)
+}
+
+/// Columns that are no features although the table has them.
+fn ignored(spec: &ModelSpec) -> Vec<String> {
+    match &spec.split {
+        SplitSpec::Column(split) => vec![split.column.clone()],
+        _ => Vec::new(),
+    }
+}
+
+fn schema_of(batches: &[RecordBatch], spec: &ModelSpec) -> Result<arrow::datatypes::SchemaRef> {
+    let first = batches.first().ok_or_else(|| Failure::input(format!("table \"{}\" has no rows", spec.table)))?;
+    Ok(first.schema())
+}
+
+fn divide(spec: &ModelSpec, tables: Tables) -> Result<Divided> {
+    let main = &tables.main;
+    if main.iter().all(|batch| batch.num_rows() == 0) {
+        return Err(Failure::input(format!("table \"{}\" has no rows", spec.table)));
+    }
+    let task = Target::fit(spec.task, &spec.target, main)?.task;
+    let seed = spec.train.seed;
+    let divided = match (&spec.split, tables.validation, tables.test) {
+        (SplitSpec::Tables(_), Some(validation), Some(test)) => Divided { train: tables.main, validation, test },
+        (SplitSpec::Tables(split), None, Some(test)) => {
+            let kept = FractionSplit { validation: split.validation_fraction, test: 0.0, stratify: split.stratify };
+            let parts = learn::split(&SplitSpec::Fraction(kept), &spec.target, task, main, seed)?;
+            let (train, validation) = (take(main, &parts.train)?, take(main, &parts.validation)?);
+            Divided { train, validation, test }
+        }
+        (by, _, _) => {
+            let Split { train, validation, test } = learn::split(by, &spec.target, task, main, seed)?;
+            Divided { train: take(main, &train)?, validation: take(main, &validation)?, test: take(main, &test)? }
+        }
+    };
+    for (name, part) in [("validation", &divided.validation), ("test", &divided.test)] {
+        if part.iter().all(|batch| batch.num_rows() == 0) {
+            return Err(Failure::input(format!("the {name} part has no rows; change split in the project file")));
+        }
+    }
+    Ok(divided)
+}
+
+/// Copies of these rows of all batches, in batches of bounded size.
+fn take(batches: &[RecordBatch], rows: &[u32]) -> Result<Vec<RecordBatch>> {
+    let mut starts = Vec::with_capacity(batches.len());
+    let mut start = 0;
+    for batch in batches {
+        starts.push(start);
+        start += batch.num_rows();
+    }
+    let all: Vec<&RecordBatch> = batches.iter().collect();
+    rows.chunks(BATCH_ROWS)
+        .map(|chunk| {
+            let places: Vec<(usize, usize)> = chunk
+                .iter()
+                .map(|&row| {
+                    let batch = starts.partition_point(|&start| start <= row as usize) - 1;
+                    (batch, row as usize - starts[batch])
+                })
+                .collect();
+            interleave_record_batch(&all, &places)
+                .map_err(|e| Failure::new(Fault::Ours, format!("cannot divide the rows: {e}")))
+        })
+        .collect()
+}
+
+fn encode(features: &Features, target: &Target, batches: Vec<RecordBatch>) -> Result<Set> {
+    let mut set = Set { encoded: Encoded::default(), truth: Vec::new() };
+    for batch in batches {
+        set.encoded.append(features.encode(&batch)?);
+        set.truth.extend(target.encode(std::slice::from_ref(&batch))?);
+    }
+    Ok(set)
+}
