@@ -13,8 +13,7 @@ use crate::Result;
 use crate::spec::{CategorySpec, DateSpec, ImageSpec, NumberSpec};
 
 /// Why a column of row numbers is left out.
-pub(super) const IDENTIFIER: &str =
-    "whole numbers that are different in every row: they name rows, they do not describe them";
+const IDENTIFIER: &str = "whole numbers that are different in every row: they name rows, they do not describe them";
 
 /// Fewer rows than this say nothing about whether values repeat.
 const IDENTIFIER_ROWS_MIN: usize = 20;
