@@ -7,6 +7,7 @@ mod profiler;
 use serde::{Deserialize, Serialize};
 
 pub use profiler::Profiler;
+pub(crate) use profiler::cast_to_floats;
 
 /// What a table holds, column by column.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
