@@ -447,7 +447,7 @@
       for (const [name, share] of list) {
         const bar = make("span");
         bar.style.width = `${Math.max(0.3, share * 100)}%`;
-        bars.append(make("li", { class: name === String(prediction) ? "top" : null },
+        bars.append(make("li", { class: name === String(prediction) ? "chosen" : null },
           make("span", { class: "name" }, name), make("span", { class: "part", "aria-hidden": "true" }, bar),
           make("span", { class: "figure" }, percent(share))));
       }
