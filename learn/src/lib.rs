@@ -10,6 +10,7 @@ mod kernels;
 mod model;
 mod net;
 mod onnx;
+mod picture;
 mod random;
 pub mod spec;
 mod split;
@@ -23,6 +24,7 @@ pub use features::{Choice, Column, ColumnKind, EmbeddedColumn, Encoded, Features
 pub use model::{Model, Predictions};
 pub use net::{network_answers, parameters};
 pub use onnx::export_onnx;
+pub use picture::picture_png;
 pub use split::{Split, split};
 pub use target::{Target, Task};
 pub use train::{EpochRecord, Flow, Part, TrainEvent, TrainJob, Trained, train};
