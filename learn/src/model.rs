@@ -3,6 +3,8 @@
 
 mod graph;
 mod predictions;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::fmt;
 use std::path::Path;
@@ -34,8 +36,8 @@ pub struct Model {
 
 impl Model {
     /// Puts a model together from fitted features, the target and the bytes of its ONNX file (see [`crate::export_onnx`]).
-    pub fn from_parts(features: Features, target: Target, onnx: Vec<u8>) -> Result<Self> {
-        Self::assemble(features, target, onnx, Path::new(ONNX))
+    pub fn from_parts(features: Features, target: Target, onnx: &[u8]) -> Result<Self> {
+        Self::assemble(features, target, onnx.to_vec(), Path::new(ONNX))
     }
 
     /// Reads `features.json`, `target.json` and `model.onnx` of a folder.

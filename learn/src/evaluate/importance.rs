@@ -169,7 +169,8 @@ impl Trial<'_> {
         let mean = mean_picture(&self.rows.images[block].pixels, height * width * channels);
         let drop = |region: usize| {
             let (top, left) = (region / columns, region % columns);
-            let from_to = |place: usize, parts: usize, length: usize| place * length / parts..(place + 1) * length / parts;
+            let from_to =
+                |place: usize, parts: usize, length: usize| place * length / parts..(place + 1) * length / parts;
             let mut blanked = self.rows.clone();
             for picture in blanked.images[block].pixels.chunks_exact_mut(mean.len()) {
                 for y in from_to(top, rows, height) {
@@ -207,28 +208,29 @@ mod tests {
     use super::*;
     use crate::model::tests::{Case, column, encoded, image, number};
 
-    /// A linear model on what the columns give, with these weights.
-    fn linear(case: Case, weights: &[f32], scale: f32) -> (Model, Encoded, Vec<f32>) {
-        let case = case.with_weights("dense.0.weight", weights).with_weights("dense.0.bias", &[0.0]);
+    /// A linear model with these weights, and the truth by which it is right on all rows.
+    fn linear(case: &Case, rows: &Encoded, weights: &[f32], bias: f32) -> (Model, Vec<f32>) {
+        let case = case.clone().with_weights("dense.0.weight", weights).with_weights("dense.0.bias", &[bias]);
         let model = case.model();
-        let rows = encoded(&case.features, 300, 7);
-        let truth = match model.predict_encoded(&rows).unwrap() {
-            Predictions::Values(values) => values.iter().map(|x| x * scale).collect(),
+        let truth = match model.predict_encoded(rows).unwrap() {
+            Predictions::Values(values) => values,
             Predictions::Classes { classes, .. } => classes.iter().map(|&class| class as f32).collect(),
         };
-        (model, rows, truth)
+        (model, truth)
     }
 
     #[test]
     fn columns_matter_as_their_weights_and_parts_of_a_date_go_together() {
-        // The date's two numbers cancel out row by row: only as one column do they matter.
-        let columns = [column("big", 1), column("when", 2), column("none", 1), column("small", 1)];
+        let columns = [column("none", 1), column("when", 2), column("big", 1), column("small", 1)];
         let case = Case::regression(&columns, (0..5).map(|i| number(&format!("n{i}"))).collect());
-        let (model, rows, truth) = linear(case, &[4.0, 0.5, 0.5, 0.0, 1.0], 1.0);
+        let mut rows = encoded(&case.features, 300, 7);
+        // The two parts of the date cancel out in every row, which shows only when they are shuffled apart.
+        rows.numbers.chunks_exact_mut(5).for_each(|row| row[2] = -row[1]);
+        let (model, truth) = linear(&case, &rows, &[0.0, 8.0, 8.0, 4.0, 1.0], 0.0);
         let found = permutation_importance(&model, &rows, &truth, 3, 250).unwrap();
         let names: Vec<&str> = found.iter().map(|importance| importance.column.as_str()).collect();
-        assert_eq!(names, ["big", "small", "when", "none"]);
-        assert_eq!(found[3].drop, 0.0);
+        assert_eq!(names, ["big", "small", "none", "when"]);
+        assert_eq!((found[2].drop, found[3].drop), (0.0, 0.0));
         // Shuffling a column of variance v raises the squared error by 2 v w^2; the root of it is the drop.
         assert!((found[0].drop / found[1].drop - 4.0).abs() < 0.6, "{found:?}");
         assert_eq!(found, permutation_importance(&model, &rows, &truth, 3, 250).unwrap());
@@ -242,7 +244,8 @@ mod tests {
         let case = Case::binary_image(image("picture", 16, 20, 1));
         let mut weights = vec![0.0; 16 * 20];
         weights[5 * 20 + 11] = 2.0;
-        let (model, rows, truth) = linear(case, &weights, 1.0);
+        let rows = encoded(&case.features, 300, 7);
+        let (model, truth) = linear(&case, &rows, &weights, -1.4);
         let found = permutation_importance(&model, &rows, &truth, 1, 200).unwrap();
         let map = found[0].map.as_ref().unwrap();
         assert_eq!((map.rows, map.columns, map.drops.len()), (8, 8, 64));

@@ -4,7 +4,9 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
-use rten::{ModelOptions, NodeId, RunOptions, ThreadPool, ValueOrView, op_registry};
+use rten::{
+    DataType, Dimension, ModelOptions, NodeId, NodeInfo, RunOptions, ThreadPool, ValueOrView, ValueType, op_registry,
+};
 use rten_tensor::NdTensorView;
 
 use crate::features::NumericPart;
@@ -38,20 +40,27 @@ impl Graph {
             return Err(corrupt("changed or cut off since it was written; restore it or take another version".into()));
         }
         let model = options().load(file).map_err(|e| corrupt(format!("not an ONNX file of ours: {e}")))?;
-        let mut ids = model.input_ids().iter().copied();
         let foreign = || corrupt("does not fit the features beside it; restore the folder".into());
-        let expected = usize::from(!part.numbers.is_empty()) + usize::from(!part.categories.is_empty());
+        let expected = expected_inputs(part);
+        let fits = |(number, (kind, axes)): (usize, &(DataType, Vec<usize>))| {
+            let info = model.input_ids().get(number).and_then(|&id| model.node_info(id));
+            let shape = info.as_ref().and_then(NodeInfo::shape).unwrap_or_default();
+            let fixed = axes.iter().map(|&length| Dimension::Fixed(length));
+            info.and_then(|info| info.dtype()) == Some(ValueType::Tensor(*kind)) && shape.into_iter().skip(1).eq(fixed)
+        };
         let &[output] = model.output_ids() else { return Err(foreign()) };
-        if ids.len() != expected + part.images.len() || model.find_node(onnx::output(target).0) != Some(output) {
+        let same_output = model.find_node(onnx::output(target).0) == Some(output);
+        if model.input_ids().len() != expected.len() || !expected.iter().enumerate().all(fits) || !same_output {
             return Err(foreign());
         }
+        let mut ids = model.input_ids().iter().copied();
         let mut input = |width: usize| (width > 0).then(|| ids.next().map(|id| (id, width))).flatten();
         let (numbers, codes) = (input(part.numbers.len()), input(part.categories.len()));
-        let images = part.images.iter().map(|image| [image.height, image.width, image.channels]);
+        let images = ids.zip(part.images.iter().map(|image| [image.height, image.width, image.channels])).collect();
         let answers = onnx::output(target).1.iter().product();
         let embedded: usize = part.embedded().map(|column| column.dimension).sum();
         let width = part.dense_width() + embedded;
-        Ok(Self { numbers, codes, images: ids.zip(images).collect(), output, answers, width, model })
+        Ok(Self { numbers, codes, images, output, answers, width, model })
     }
 
     /// What the file says about itself.
@@ -128,6 +137,14 @@ impl Graph {
     }
 }
 
+/// Element type and axes after the batch of each input, in the order of the file. RTen holds int64 as int32.
+fn expected_inputs(part: &NumericPart) -> Vec<(DataType, Vec<usize>)> {
+    let numbers = (!part.numbers.is_empty()).then(|| (DataType::Float, vec![part.numbers.len()]));
+    let codes = (!part.categories.is_empty()).then(|| (DataType::Int32, vec![part.categories.len()]));
+    let images = part.images.iter().map(|image| (DataType::UInt8, vec![image.height, image.width, image.channels]));
+    numbers.into_iter().chain(codes).chain(images).collect()
+}
+
 /// The operators of our files, and no others, so that the rest of RTen is not linked.
 fn options() -> ModelOptions {
     let mut options = ModelOptions::with_ops(op_registry!(
@@ -139,7 +156,7 @@ fn options() -> ModelOptions {
 }
 
 /// One thread that answers small requests. RTen would hand them to its pool of all cores.
-fn one_core() -> &'static Arc<ThreadPool> {
+pub(super) fn one_core() -> &'static Arc<ThreadPool> {
     static POOL: OnceLock<Arc<ThreadPool>> = OnceLock::new();
     POOL.get_or_init(|| Arc::new(ThreadPool::with_num_threads(1)))
 }
