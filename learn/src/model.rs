@@ -17,6 +17,7 @@ use crate::{Encoded, Error, Features, Result, Target, Task};
 
 use graph::Graph;
 pub(crate) use graph::all_cores;
+pub use graph::on_answering_thread;
 pub use predictions::Predictions;
 
 /// The fitted features.

@@ -316,6 +316,24 @@ fn many_rows_are_answered_as_single_ones() {
 }
 
 #[test]
+fn answers_are_the_same_on_every_thread() {
+    let case = Case::new("threads", features(&parts()[7].1), 3, &[8], Activation::Relu, Loss::Auto);
+    let model = case.model();
+    let (small, large) = (encoded(&case.features, 2, 4), encoded(&case.features, 200_000, 4));
+    let here = [model.predict_encoded(&small).unwrap(), model.predict_encoded(&large).unwrap()];
+    // The loop of one endpoint, while others ask the same model.
+    let there = on_answering_thread(|| {
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| model.predict_encoded(&small).unwrap());
+            let mine = [model.predict_encoded(&small).unwrap(), model.predict_encoded(&large).unwrap()];
+            assert_eq!(other.join().unwrap(), mine[0]);
+            mine
+        })
+    });
+    assert_eq!(here, there);
+}
+
+#[test]
 fn the_file_says_what_it_is() {
     let part = &parts()[7].1;
     let case = Case::new("notes", features(part), 2, &[3], Activation::Relu, Loss::Auto);
