@@ -70,8 +70,9 @@ impl Finish for Store {
     unsafe fn finish<V: Lanes>(&self, sums: V, m: usize, panel: usize) {
         // SAFETY: rows and panels lie inside the output (`Finish`).
         unsafe {
-            let sums = if self.bias.is_null() { sums } else { sums.add(V::load(self.bias.add(panel * LANES))) };
-            sums.store(self.out.add(m * self.row + panel * self.panel));
+            let sums =
+                if self.bias.is_null() { sums } else { sums.add(V::load(self.bias.add(panel.wrapping_mul(LANES)))) };
+            sums.store(self.out.add(m.wrapping_mul(self.row).wrapping_add(panel.wrapping_mul(self.panel))));
         }
     }
 }
@@ -165,7 +166,9 @@ impl<S: Step> Finish for Move<'_, S> {
     #[inline(always)]
     unsafe fn finish<V: Lanes>(&self, sums: V, m: usize, panel: usize) {
         // SAFETY: rows and panels lie inside the weights (`Finish`).
-        unsafe { self.step.step(&self.places, (panel * self.inputs + m) * LANES, sums) }
+        unsafe {
+            self.step.step(&self.places, panel.wrapping_mul(self.inputs).wrapping_add(m).wrapping_mul(LANES), sums)
+        }
     }
 }
 

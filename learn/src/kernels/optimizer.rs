@@ -164,8 +164,7 @@ impl Step for Adam {
             let second = V::load(places.second.add(at)).mul(V::splat(self.second[0]));
             let second = gradient.mul(gradient).fma(V::splat(self.second[1]), second);
             second.store(places.second.add(at));
-            let divisor = second.sqrt().fma(V::splat(self.root), V::splat(self.epsilon));
-            let quotient = first.div(divisor);
+            let quotient = first.over_root(second, V::splat(self.root), V::splat(self.epsilon));
             quotient.fma(V::splat(-self.step_size), weight).store(places.weight.add(at));
         }
     }

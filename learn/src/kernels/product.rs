@@ -132,11 +132,12 @@ unsafe fn tile<V: Lanes, F: Finish, const ROWS: usize, const PANELS: usize>(
     panel: usize,
     finish: &F,
 ) {
+    // Offsets are taken with wrapping arithmetic: a check per multiplication would stand in the innermost loop.
     // SAFETY: as `product`: all offsets lie inside A and B.
     unsafe {
         let mut sums = [[V::splat(0.0); PANELS]; ROWS];
-        let mut b = p.b.add(panel * p.b_panel);
-        let mut chunk = p.a.add(m * p.a_row);
+        let mut b = p.b.add(panel.wrapping_mul(p.b_panel));
+        let mut chunk = p.a.add(m.wrapping_mul(p.a_row));
         let mut left = p.k;
         while left > 0 {
             let steps = left.min(p.chunk);
@@ -144,23 +145,23 @@ unsafe fn tile<V: Lanes, F: Finish, const ROWS: usize, const PANELS: usize>(
             for _ in 0..steps {
                 let mut columns = [V::splat(0.0); PANELS];
                 for (n, column) in columns.iter_mut().enumerate() {
-                    *column = V::load(b.add(n * p.b_panel));
+                    *column = V::load(b.add(n.wrapping_mul(p.b_panel)));
                 }
                 for (r, row) in sums.iter_mut().enumerate() {
-                    let x = V::splat(*a.add(r * p.a_row));
+                    let x = V::splat(*a.add(r.wrapping_mul(p.a_row)));
                     for (sum, column) in row.iter_mut().zip(columns) {
                         *sum = x.fma(column, *sum);
                     }
                 }
-                a = a.add(p.a_step);
-                b = b.add(p.b_step);
+                a = a.wrapping_add(p.a_step);
+                b = b.wrapping_add(p.b_step);
             }
             chunk = chunk.wrapping_add(p.a_chunk);
-            left -= steps;
+            left = left.wrapping_sub(steps);
         }
         for (r, row) in sums.iter().enumerate() {
             for (n, sum) in row.iter().enumerate() {
-                finish.finish(*sum, m + r, panel + n);
+                finish.finish(*sum, m.wrapping_add(r), panel.wrapping_add(n));
             }
         }
     }
