@@ -32,7 +32,7 @@ pub fn detect(path: &Path) -> Result<SourceSpec> {
         _ => by_first_bytes(path, text)?,
     };
     if !path.exists() && !text.contains(['*', '?', '[']) {
-        return Err(crate::source::missing(path, std::io::ErrorKind::NotFound.into()));
+        return Err(missing(path, std::io::ErrorKind::NotFound.into()));
     }
     Ok(source)
 }
@@ -77,7 +77,7 @@ fn idx(path: &Path, text: &str) -> Result<SourceSpec> {
 
 fn by_first_bytes(path: &Path, text: &str) -> Result<SourceSpec> {
     let mut first = [0; 512];
-    let mut file = File::open(path).map_err(|e| crate::source::missing(path, e))?;
+    let mut file = File::open(path).map_err(|e| missing(path, e))?;
     let read = file.read(&mut first).map_err(|e| Error::io(path, e))?;
     let first = &first[..read];
     let start = first.iter().position(|byte| !byte.is_ascii_whitespace());
@@ -91,6 +91,13 @@ fn by_first_bytes(path: &Path, text: &str) -> Result<SourceSpec> {
             "{text}: what kind of data is this? known are .csv, .tsv, .jsonl, .parquet (also .gz, .zst), IDX files and \
              folders of pictures by class"
         ))),
+    }
+}
+
+fn missing(path: &Path, error: std::io::Error) -> Error {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => Error::NotFound(format!("{}: no such file or folder", path.display())),
+        _ => Error::io(path, error),
     }
 }
 
