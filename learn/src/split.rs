@@ -34,7 +34,7 @@ pub struct Split {
     pub test: Vec<u32>,
 }
 
-/// Divides the rows of `batches`. For `tables`, `test` stays empty, and `validation` too where it has its own table.
+/// Divides the rows of `batches`. A test fraction of 0 leaves `test` empty. For `tables`, `test` stays empty, and `validation` too where it has its own table.
 ///
 /// By fraction, the same seed gives the same parts. Stratified, every class of at least four rows is in every part, a
 /// class of three in training and test; the sizes of the parts are the rounded fractions wherever that allows.
@@ -55,7 +55,11 @@ pub fn split(spec: &SplitSpec, target: &str, task: Task, batches: &[RecordBatch]
     };
     match spec {
         SplitSpec::Fraction(spec) => {
-            check_fractions(spec.validation, spec.test)?;
+            // No test rows where they come from a table of their own.
+            match spec.test == 0.0 {
+                true => check_fraction("validation", spec.validation)?,
+                false => check_fractions(spec.validation, spec.test)?,
+            }
             divide(spec.validation, spec.test, spec.stratify)
         }
         SplitSpec::Tables(spec) if spec.validation.is_none() => {
@@ -412,6 +416,7 @@ mod tests {
         };
         let parts = split(&tables(None), "y", Task::Binary, &rows, 1).unwrap();
         assert_eq!((parts.train.len(), parts.validation.len(), parts.test.len()), (90, 10, 0));
+        assert_eq!(split(&fraction(0.1, 0.0), "y", Task::Binary, &rows, 1).unwrap(), parts);
         let parts = split(&tables(Some("v")), "y", Task::Binary, &rows, 1).unwrap();
         assert_eq!((parts.train.len(), parts.validation.len(), parts.test.len()), (100, 0, 0));
     }

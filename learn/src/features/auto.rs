@@ -2,19 +2,20 @@
 
 use std::collections::HashSet;
 
-use arrow::datatypes::DataType;
+use arrow::array::AsArray;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int64Type};
 
 use super::category::{Counts, ONE_HOT_MAX};
 use super::fit::{Fitted, Outcome, Training};
 use super::number::Numbers;
-use super::values::{counted, each_text, holds, is_binary, is_date, is_number, is_text};
+use super::values::{counted, holds, is_binary, is_date, is_number, is_text};
 use super::{category, date, image, number};
 use crate::Result;
 use crate::spec::{CategorySpec, DateSpec, ImageSpec, NumberSpec};
 
 /// Why a column of row numbers is left out.
-pub(super) const IDENTIFIER: &str =
-    "whole numbers that are different in every row: they name rows, they do not describe them";
+const IDENTIFIER: &str = "whole numbers that are different in every row: they name rows, they do not describe them";
 
 /// Fewer rows than this say nothing about whether values repeat.
 const IDENTIFIER_ROWS_MIN: usize = 20;
@@ -70,7 +71,7 @@ fn numbers(training: &Training<'_>, asked: bool) -> Result<Outcome> {
     if !missing && present.all(|x| x == first) {
         return left_out(number::constant(&first.to_string(), training.rows));
     }
-    if !asked && !missing && is_identifier(training, &numbers)? {
+    if !asked && !missing && is_identifier(training, &numbers) {
         return Ok(Outcome::Identifier(IDENTIFIER.into()));
     }
     read(number::fit(training, &NumberSpec::default(), &numbers, true)?)
@@ -78,24 +79,25 @@ fn numbers(training: &Training<'_>, asked: bool) -> Result<Outcome> {
 
 /// Whether whole numbers are different in every row and either called an id or close enough together to be row numbers.
 /// Measurements can differ in every row as well.
-fn is_identifier(training: &Training<'_>, numbers: &Numbers) -> Result<bool> {
+fn is_identifier(training: &Training<'_>, numbers: &Numbers) -> bool {
     if !training.field.data_type().is_integer() || training.rows < IDENTIFIER_ROWS_MIN {
-        return Ok(false);
+        return false;
     }
     let (low, high) = numbers.values.iter().fold((f32::MAX, f32::MIN), |(low, high), &x| (low.min(x), high.max(x)));
     // A random sample of row numbers keeps their range: allow for a small training share.
     let dense = f64::from(high) - f64::from(low) < 4.0 * training.rows as f64;
     if !dense && !called_id(training.name) {
-        return Ok(false);
+        return false;
     }
-    let mut seen = HashSet::with_capacity(training.rows);
-    let mut all_different = true;
-    training.each("a number", |array| {
-        each_text(array, &mut |_, value| {
-            all_different = all_different && value.is_some_and(|value| seen.insert(value.to_owned()));
-        })
-    })?;
-    Ok(all_different)
+    let mut seen = HashSet::new();
+    for (array, _) in &training.arrays {
+        // Not as floats, which do not hold all integers of 64 bits; what `i64` does not hold becomes null.
+        let Ok(array) = cast(*array, &DataType::Int64) else { return false };
+        if !array.as_primitive::<Int64Type>().iter().all(|value| value.is_some_and(|value| seen.insert(value))) {
+            return false;
+        }
+    }
+    true
 }
 
 fn called_id(name: &str) -> bool {

@@ -109,22 +109,25 @@ pub(super) fn fit(
             asked && name != target && !ignore.contains(name) && !spec.exclude.contains(name)
         })
         .collect();
-    let features = fit_fields(spec, &fields, train, false)?;
-    let left_over = features.choices.iter().any(|choice| choice.how == auto::IDENTIFIER);
-    match features.columns.is_empty() && left_over {
+    let (features, identifiers) = fit_fields(spec, &fields, train, false)?;
+    match features.columns.is_empty() && identifiers {
         // The numbers of the rows are all there is: then they are what to learn from.
-        true => check_left(fit_fields(spec, &fields, train, true)?, target),
+        true => check_left(fit_fields(spec, &fields, train, true)?.0, target),
         false => check_left(features, target),
     }
 }
 
-fn fit_fields(spec: &FeaturesSpec, fields: &[&Field], train: &[RecordBatch], identifiers: bool) -> Result<Features> {
+/// The features, and whether identifiers were left out; `keep` keeps them.
+fn fit_fields(spec: &FeaturesSpec, fields: &[&Field], train: &[RecordBatch], keep: bool) -> Result<(Features, bool)> {
     let mut features = Features { columns: vec![], choices: vec![], numeric: NumericPart::default() };
+    let mut identifiers = false;
     for field in fields {
         let training = Training::new(field, train)?;
-        let asked = identifiers || spec.include.contains(field.name());
+        let asked = keep || spec.include.contains(field.name());
         let column = field.name().clone();
-        match fit_column(&training, spec.columns.get(field.name()).unwrap_or(&FeatureSpec::Auto), asked)? {
+        let outcome = fit_column(&training, spec.columns.get(field.name()).unwrap_or(&FeatureSpec::Auto), asked)?;
+        identifiers |= matches!(outcome, Outcome::Identifier(_));
+        match outcome {
             Outcome::Read(fitted) => {
                 let Fitted { kind, example, missing, numbers, category, image, how } = *fitted;
                 features.choices.push(Choice { column: column.clone(), feature: kind.word().into(), how });
@@ -133,12 +136,13 @@ fn fit_fields(spec: &FeaturesSpec, fields: &[&Field], train: &[RecordBatch], ide
                 features.numeric.categories.extend(category);
                 features.numeric.images.extend(image);
             }
-            Outcome::LeftOut(how) | Outcome::Identifier(how) => {
+            Outcome::LeftOut(reason) | Outcome::Identifier(reason) => {
+                let how = format!("left out: {reason}");
                 features.choices.push(Choice { column, feature: "left out".into(), how });
             }
         }
     }
-    Ok(features)
+    Ok((features, identifiers))
 }
 
 fn fit_column(training: &Training<'_>, spec: &FeatureSpec, asked: bool) -> Result<Outcome> {
@@ -205,7 +209,7 @@ fn check_left(features: Features, target: &str) -> Result<Features> {
         return Ok(features);
     }
     let reasons: Vec<String> =
-        features.choices.iter().take(10).map(|choice| format!("\"{}\": {}", choice.column, choice.how)).collect();
+        features.choices.iter().take(10).map(|choice| format!("\"{}\" {}", choice.column, choice.how)).collect();
     let reasons = match reasons.is_empty() {
         true => "the table has no other column".to_owned(),
         false => reasons.join("; "),

@@ -1,12 +1,19 @@
 //! Which layers does a network have, what comes out of it, and with which numbers does it begin?
 
+mod answers;
+mod batch;
+mod fused;
 mod head;
 mod init;
 
+pub(crate) use answers::answers;
+pub use answers::network_answers;
+pub(crate) use batch::Batch;
+pub(crate) use fused::{Chance, FusedNet};
 pub(crate) use head::{Head, HeadActivation, HeadLoss};
 pub(crate) use init::initial_weights;
 
-use crate::features::{Encoded, NumericPart};
+use crate::features::NumericPart;
 use crate::spec::{Activation, DenseSpec, Loss, NetSpec};
 use crate::{Error, Result, Target, Weights};
 
@@ -141,20 +148,6 @@ pub(crate) fn layers(net: &NetSpec, numeric: &NumericPart, target: &Target, loss
 /// How many numbers the network learns.
 pub fn parameters(net: &NetSpec, numeric: &NumericPart, target: &Target, loss: Loss) -> Result<usize> {
     Ok(layers(net, numeric, target, loss)?.parameters())
-}
-
-/// The network's own answers on all rows of `encoded`, without dropout: for classes the probabilities `[rows, classes]`
-/// in label order, for numbers the values `[rows]` in the target's units.
-pub fn network_answers(
-    net: &NetSpec,
-    numeric: &NumericPart,
-    target: &Target,
-    loss: Loss,
-    weights: &Weights,
-    _encoded: &Encoded,
-) -> Result<Vec<f32>> {
-    layers(net, numeric, target, loss)?.check(weights)?;
-    Err(Error::Unsupported("network answers are being written".into()))
 }
 
 fn check_spec(spec: &DenseSpec) -> Result<()> {

@@ -62,6 +62,16 @@ pub(super) fn forms<'a>(definitions: &'a Map<String, Value>, schema: &'a Value) 
     kinds.into_iter().map(form).collect()
 }
 
+/// The schema of the value under `key` in a mapping of `schema`.
+pub(super) fn child<'a>(definitions: &'a Map<String, Value>, schema: &'a Value, key: &str) -> Option<&'a Value> {
+    forms(definitions, schema).into_iter().find_map(|form| match form {
+        Form::Struct(schema) => schema.get("properties")?.get(key),
+        Form::Names(values) => Some(values),
+        Form::Variant(name, content) if name == key => Some(content),
+        _ => None,
+    })
+}
+
 /// What was expected, in words.
 pub(super) fn wanted(forms: &[Form<'_>]) -> String {
     let mut parts = Vec::new();

@@ -8,7 +8,7 @@
 
 mod environment;
 mod form;
-// mod init;
+mod init;
 mod models;
 mod overrides;
 mod place;
@@ -24,22 +24,18 @@ mod sql;
 mod tests;
 mod yaml;
 
-use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use data::SourceSpec;
 pub use environment::Environment;
-// pub use init::{InitRequest, init};
+pub use init::{InitRequest, init};
+pub(crate) use place::did_you_mean;
 pub use place::{ConfigError, ConfigErrors, Place};
-pub use raw::{EndpointVersion, ServerSpec};
+pub use raw::{ServerSpec, VersionSpec};
 pub use resolve::{EndpointSpec, ModelSpec, NamedSource, TableSpec};
 pub use schema::json_schema;
 use serde_json::Value;
-
-use crate::failure::{Failure, Result};
-use crate::names::did_you_mean;
 
 /// Name of the project file in its folder.
 pub const FILE_NAME: &str = "tidemill.yaml";
@@ -48,7 +44,7 @@ const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// A project that is right: every name in it points somewhere, every value is in its range.
 ///
-/// It holds values of the environment: print [`Project::render`] or [`Project::document`], never the parts.
+/// It holds values of the environment: print [`Project::render`] or [`Project::shown`], never the parts.
 #[derive(Clone)]
 pub struct Project {
     /// The project file.
@@ -136,16 +132,15 @@ impl Project {
         Ok(Self { file, folder, data_folder, sources, tables, models, endpoints, server, filled, found })
     }
 
-    /// The project as YAML with every default filled in and marked; variables stand as they were written. Loading it
-    /// gives the same project.
+    /// The project as YAML with every default filled in, and marked as such; variables stand as they were written.
+    /// Loading it gives the same project, which renders the same text.
     pub fn render(&self) -> String {
-        let head =
-            "# The project with every default filled in; lines marked \"default\" were not in the project file.\n";
-        format!("{head}{}", render::yaml(&self.filled, &self.found))
+        let head = "# The project with every default filled in; values marked \"default\" are the defaults.\n";
+        format!("{head}{}", render::yaml(&self.filled, &self.found, &schema::described()))
     }
 
     /// The same as JSON: what may be printed and stored beside a run.
-    pub fn document(&self) -> Value {
+    pub fn shown(&self) -> Value {
         render::shown(&self.filled, &self.found, "")
     }
 
@@ -174,63 +169,14 @@ impl Project {
     ///
     /// # Errors
     /// `no model "incme"; did you mean "income"?`
-    pub fn model(&self, name: &str) -> Result<&ModelSpec> {
+    pub fn model(&self, name: &str) -> Result<&ModelSpec, ConfigError> {
         self.models.iter().find(|model| model.name == name).ok_or_else(|| {
             let names = || self.models.iter().map(|model| model.name.as_str());
             let known = names().collect::<Vec<_>>().join(", ");
-            let hint = did_you_mean(name, names());
-            Failure::not_found(format!("no model {name:?} in {}{hint} (models: {known})", self.file.display()))
+            ConfigError::new(Place::File, format!("no model {name:?}{}", did_you_mean(name, names())))
+                .note(format!("models: {known}"))
         })
     }
-
-    /// Whether there is a table or source of this name.
-    pub fn has_table(&self, name: &str) -> bool {
-        self.table_names().any(|known| known == name)
-    }
-
-    /// The sources, and the tables in order, that have to be there to read `tables`.
-    ///
-    /// # Errors
-    /// `no table or source "peple"; did you mean "people"?`
-    pub fn needs(&self, tables: &[&str]) -> Result<Needs<'_>> {
-        let mut wanted: BTreeSet<String> = BTreeSet::new();
-        for name in tables {
-            if !self.has_table(name) {
-                let hint = did_you_mean(name, self.table_names());
-                return Err(Failure::not_found(format!(
-                    "no table or source {name:?} in {}{hint}",
-                    self.file.display()
-                )));
-            }
-            wanted.insert((*name).to_owned());
-        }
-        let mut needed = Vec::new();
-        for table in self.tables.iter().rev() {
-            if wanted.contains(&table.name) {
-                wanted.extend(sql::tables_read(&table.sql));
-                needed.push((table.name.as_str(), table.sql.as_str()));
-            }
-        }
-        needed.reverse();
-        let sources = self.sources.iter().filter(|source| wanted.contains(&source.name));
-        Ok(Needs { sources: sources.map(|source| (source.name.as_str(), &source.spec)).collect(), tables: needed })
-    }
-
-    fn table_names(&self) -> impl Iterator<Item = &str> {
-        self.tables
-            .iter()
-            .map(|table| table.name.as_str())
-            .chain(self.sources.iter().map(|source| source.name.as_str()))
-    }
-}
-
-/// What has to be there to read some tables: names with where their rows are, in the order in which to add them.
-#[derive(Debug, PartialEq)]
-pub struct Needs<'a> {
-    /// Sources.
-    pub sources: Vec<(&'a str, &'a SourceSpec)>,
-    /// Tables with their SQL, each after those that it reads.
-    pub tables: Vec<(&'a str, &'a str)>,
 }
 
 fn empty() -> ConfigError {

@@ -164,4 +164,3 @@ fn word(value: &impl Serialize) -> String {
         _ => String::new(),
     }
 }
-

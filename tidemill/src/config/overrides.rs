@@ -1,9 +1,8 @@
 //! `--set PATH=VALUE`: keys of the project file given on the command line, laid over the tree before it is checked.
 
 use super::environment::Environment;
-use super::place::{ConfigError, Place};
+use super::place::{ConfigError, Place, did_you_mean};
 use super::yaml::{Entry, Node, NodeValue, Scalar, parse_argument};
-use crate::names::did_you_mean;
 
 /// Sections whose keys are names that the user chose.
 const NAMED: [&str; 4] = ["sources", "tables", "models", "endpoints"];

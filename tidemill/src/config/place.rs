@@ -184,9 +184,34 @@ pub(super) fn join_index(path: &str, index: usize) -> String {
     format!("{path}[{index}]")
 }
 
+/// `; did you mean "..."?` or nothing.
+pub(crate) fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(word, candidates).map(|name| format!("; did you mean {name:?}?")).unwrap_or_default()
+}
+
+/// The candidate that `word` was most probably meant to be: one in three letters wrong at most.
+fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.to_lowercase();
+    candidates
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(&word, &candidate.to_lowercase()), candidate))
+        .filter(|(distance, candidate)| *distance <= candidate.chars().count().max(3) / 3)
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_nearest_word_is_found_and_a_far_one_is_not() {
+        let words = ["epochs", "batch_size", "seed"];
+        assert_eq!(nearest("epohcs", words), Some("epochs"));
+        assert_eq!(nearest("Epochs", words), Some("epochs"));
+        assert_eq!(nearest("batchsize", words), Some("batch_size"));
+        assert_eq!(nearest("momentum", words), None);
+    }
 
     #[test]
     fn paths_quote_what_would_mislead() {

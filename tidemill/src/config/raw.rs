@@ -75,7 +75,7 @@ pub(super) struct RawEndpoint {
     pub(super) model: String,
     /// The version that answers.
     #[serde(default)]
-    pub(super) version: EndpointVersion,
+    pub(super) version: VersionSpec,
     /// Answers with less confidence are marked as uncertain, 0 to 1; classification only.
     #[serde(default)]
     pub(super) confidence_min: f64,
@@ -91,40 +91,35 @@ fn queue_max() -> usize {
 impl RawEndpoint {
     /// The endpoint a model has by itself.
     pub(super) fn of(model: &str) -> Self {
-        Self {
-            model: model.to_owned(),
-            version: EndpointVersion::Champion,
-            confidence_min: 0.0,
-            queue_max: queue_max(),
-        }
+        Self { model: model.to_owned(), version: VersionSpec::Champion, confidence_min: 0.0, queue_max: queue_max() }
     }
 }
 
 /// Which version of a model answers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum EndpointVersion {
+pub enum VersionSpec {
     /// The one that was promoted last.
     #[default]
     Champion,
     /// This one, from 1.
-    Number(u32),
+    Number(u64),
 }
 
-impl Serialize for EndpointVersion {
+impl Serialize for VersionSpec {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Champion => serializer.serialize_str("champion"),
-            Self::Number(number) => serializer.serialize_u32(*number),
+            Self::Number(number) => serializer.serialize_u64(*number),
         }
     }
 }
 
-impl<'de> Deserialize<'de> for EndpointVersion {
+impl<'de> Deserialize<'de> for VersionSpec {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(untagged, expecting = "`champion` or the number of a version, from 1")]
         enum Either {
-            Number(std::num::NonZeroU32),
+            Number(std::num::NonZeroU64),
             Word(Word),
         }
         #[derive(Deserialize)]
@@ -139,9 +134,9 @@ impl<'de> Deserialize<'de> for EndpointVersion {
     }
 }
 
-impl JsonSchema for EndpointVersion {
+impl JsonSchema for VersionSpec {
     fn schema_name() -> std::borrow::Cow<'static, str> {
-        "EndpointVersion".into()
+        "VersionSpec".into()
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
@@ -149,7 +144,7 @@ impl JsonSchema for EndpointVersion {
             "description": "Which version of a model answers.",
             "oneOf": [
                 { "type": "string", "const": "champion", "description": "The one that was promoted last." },
-                { "type": "integer", "minimum": 1, "maximum": u32::MAX, "description": "This one, from 1." }
+                { "type": "integer", "minimum": 1, "description": "This one, from 1." }
             ]
         })
     }
@@ -161,13 +156,15 @@ impl JsonSchema for EndpointVersion {
 pub struct ServerSpec {
     /// Largest request body, in bytes after decompression; a larger one is refused with 413.
     pub body_bytes_max: usize,
-    /// Time a request may take, in milliseconds; a slower one is ended with 408.
+    /// Time a request may take, in milliseconds; a slower one is ended with 503.
     pub request_timeout_ms: u64,
+    /// Time that open requests have to finish once the server is told to stop, in milliseconds.
+    pub drain_timeout_ms: u64,
 }
 
 impl Default for ServerSpec {
     fn default() -> Self {
-        Self { body_bytes_max: 64 << 20, request_timeout_ms: 60_000 }
+        Self { body_bytes_max: 64 << 20, request_timeout_ms: 30_000, drain_timeout_ms: 10_000 }
     }
 }
 

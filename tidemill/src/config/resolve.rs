@@ -1,6 +1,5 @@
 //! Does the project make sense? Names that point somewhere, parts that fit together, tables in the order of their needs.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use data::SourceSpec;
@@ -8,11 +7,10 @@ use learn::spec::{EvaluateSpec, FeaturesSpec, NetSpec, SplitSpec, TaskSpec, Trai
 
 use serde::Serialize;
 
-use super::place::{ConfigError, Place, join};
-use super::raw::{EndpointVersion, Named, RawEndpoint, RawModel, RawProject, RawTable, ServerSpec};
+use super::place::{ConfigError, Place, did_you_mean, join};
+use super::raw::{Named, RawEndpoint, RawModel, RawProject, RawTable, ServerSpec, VersionSpec};
 use super::shape::Found;
 use super::sql::tables_read;
-use crate::names::did_you_mean;
 
 /// A table made by SQL.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,7 +61,7 @@ pub struct EndpointSpec {
     /// The model that answers.
     pub model: String,
     /// The version that answers.
-    pub version: EndpointVersion,
+    pub version: VersionSpec,
     /// Answers with less confidence are marked as uncertain, 0 to 1.
     pub confidence_min: f64,
     /// Requests that may wait.
@@ -158,11 +156,11 @@ impl<'a> Check<'a> {
         for (kind, names) in sections {
             for name in names {
                 let path = join(&format!("{kind}s"), name);
-                if !is_sql_name(name) {
+                if RESERVED.contains(&name) {
+                    self.at_key(&path, format!("{name:?} cannot be the name of a {kind}: it is a word of SQL"));
+                } else if !is_sql_name(name) {
                     let allowed = "lower-case letters, digits and _, not first a digit, 64 at most";
                     self.at_key(&path, format!("{name:?} cannot be the name of a {kind}: {allowed}"));
-                } else if RESERVED.contains(&name) {
-                    self.at_key(&path, format!("{name:?} cannot be the name of a {kind}: it is a word of SQL"));
                 }
             }
         }
@@ -334,14 +332,16 @@ const RESERVED: [&str; 38] = [
     "where",
 ];
 
-fn is_sql_name(name: &str) -> bool {
+/// Whether SQL can say this name without quotes.
+pub(super) fn is_sql_name(name: &str) -> bool {
     name.len() <= 64
+        && !RESERVED.contains(&name)
         && name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
 /// Whether a model or an endpoint may have this name: lower-case letters, digits, `_` and `-`, 1 to 64 of them.
-pub(crate) fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-'))
 }

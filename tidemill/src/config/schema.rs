@@ -52,6 +52,7 @@ fn bounds() -> Vec<(&'static str, &'static str, Value)> {
         ("RawEndpoint", "queue_max", count(1_000_000)),
         ("ServerSpec", "body_bytes_max", json!({ "minimum": 1_024, "maximum": 1_u64 << 32 })),
         ("ServerSpec", "request_timeout_ms", count(3_600_000)),
+        ("ServerSpec", "drain_timeout_ms", json!({ "maximum": 3_600_000 })),
     ]
 }
 
@@ -95,6 +96,14 @@ pub fn json_schema() -> Value {
 pub(super) fn resolve<'a>(schema: &'a Value, definitions: &'a Map<String, Value>) -> &'a Value {
     let name = schema.get("$ref").and_then(Value::as_str).and_then(|path| path.strip_prefix("#/$defs/"));
     name.and_then(|name| definitions.get(name)).unwrap_or(schema)
+}
+
+/// The schema of what a variant of an enum holds.
+pub(super) fn variant<'a>(schema: &'a Value, kind: &str, name: &str) -> Option<&'a Value> {
+    let definitions = schema.get("$defs")?.as_object()?;
+    let variants = definitions.get(kind)?.get("oneOf")?.as_array()?;
+    let content = variants.iter().filter_map(tagged).find(|(key, _)| *key == name)?.1;
+    Some(resolve(content, definitions))
 }
 
 /// Whether a mapping of this schema may be left empty.

@@ -8,10 +8,9 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Number, Value, json};
 
 use super::form::{Form, as_list, canonical, forms, in_range, names, wanted, word, words};
-use super::place::{ConfigError, Place, join, join_index};
+use super::place::{ConfigError, Place, did_you_mean, join, join_index};
 use super::schema::{is_optional_struct, resolve, short_key};
 use super::yaml::{Entry, Node, NodeValue, Plain, Scalar, core_schema};
-use crate::names::did_you_mean;
 
 /// What was found in the file, by path.
 #[derive(Debug, Clone, Default)]
@@ -35,11 +34,6 @@ impl Found {
     /// The place of the key under `path`, or of the nearest mapping around it.
     pub(super) fn key_place(&self, path: &str) -> Place {
         self.nearest(path).map_or(Place::File, |origin| origin.key.clone().unwrap_or_else(|| origin.value.clone()))
-    }
-
-    /// Whether the user wrote this path.
-    pub(super) fn contains(&self, path: &str) -> bool {
-        self.places.contains_key(path)
     }
 
     /// The text as written, where it differs from the value: it holds `${VAR}` or `$$`.
@@ -324,6 +318,16 @@ impl<'a> Shape<'a> {
             && scalar.kind() == Plain::Text
             && names(forms).next().is_some()
         {
+            let holds_more = forms.iter().find_map(|form| match form {
+                Form::Variant(key, content) if *key == scalar.text => Some(resolve(content, self.definitions)),
+                _ => None,
+            });
+            if let Some(content) = holds_more {
+                let inner = wanted(&super::form::forms(self.definitions, content));
+                let message = format!("{path}: {:?} needs {inner}", scalar.written);
+                self.errors.push(ConfigError::new(node.place.clone(), message));
+                return Value::Null;
+            }
             let hint = if scalar.from_environment { String::new() } else { did_you_mean(&scalar.text, names(forms)) };
             let message = format!("{path}: unknown choice {:?}{hint}", scalar.written);
             let error = ConfigError::new(node.place.clone(), message).note(format!("choices: {}", words(forms)));

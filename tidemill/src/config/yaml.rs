@@ -258,7 +258,9 @@ impl Builder<'_> {
         let (filled, from_environment) = match interpolate(text, self.environment) {
             Ok(filled) => filled,
             Err(message) => {
-                self.errors.push(ConfigError::new(place.clone(), format!("{}: {message}", self.value_path())));
+                let path = self.value_path();
+                let message = if path.is_empty() { message } else { format!("{path}: {message}") };
+                self.errors.push(ConfigError::new(place.clone(), message));
                 (String::new(), true)
             }
         };
