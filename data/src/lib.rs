@@ -1,1 +1,29 @@
-//! data
+//! Here is a query, give me rows.
+//!
+//! *Good for*: sources, the one SQL engine, column profiles, audits, files of answers.
+//! *Not for*: what is learned from rows (`learn`), what is kept (`store`), settings, printing, HTTP (`tidemill`).
+//!
+//! Rows cross the border as Arrow record batches; no type of DataFusion does.
+
+mod audit;
+mod detect;
+mod engine;
+mod error;
+mod hash;
+mod profile;
+mod sink;
+mod source;
+mod spec;
+
+pub use audit::{AuditReport, AuditRequest, Finding, Severity, audit};
+pub use detect::detect;
+pub use engine::{Engine, EngineSpec, Rows};
+pub use error::{Error, ErrorKind, Result};
+pub use profile::{ColumnKind, ColumnProfile, Histogram, Profiler, TableProfile};
+pub use sink::Sink;
+pub use spec::{
+    ColumnType, CsvSpec, IdxSpec, ImagesSpec, JsonSpec, ParquetSpec, SampleName, SampleSpec, SourceSpec,
+};
+
+/// Metadata key of a field that holds pictures: `encoded` for picture files, `HxWxC` for raw pixels.
+pub const IMAGE_METADATA: &str = "tidemill.image";

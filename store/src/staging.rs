@@ -78,6 +78,14 @@ impl Staging {
         &self.folder
     }
 
+    /// The number the version will get, unless another of the model is registered first.
+    ///
+    /// # Errors
+    /// As reading from the store.
+    pub fn number(&self) -> Result<u32> {
+        self.store.inner.next_number(&self.model)
+    }
+
     /// Registers the version under the next number. When this returns, the version survives a crash; on an error nothing
     /// of it remains. The first version of a model becomes its champion, later ones by [`Store::promote`] only.
     ///

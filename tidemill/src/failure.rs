@@ -76,6 +76,13 @@ impl fmt::Display for Failure {
     }
 }
 
+impl From<crate::config::ConfigError> for Failure {
+    fn from(error: crate::config::ConfigError) -> Self {
+        let notes: String = error.notes.iter().map(|note| format!("; {note}")).collect();
+        Self::new(Fault::NotFound, format!("{}{notes}", error.message))
+    }
+}
+
 impl From<data::Error> for Failure {
     fn from(error: data::Error) -> Self {
         use data::ErrorKind as Kind;

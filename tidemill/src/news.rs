@@ -3,7 +3,7 @@
 use indicatif::ProgressBar;
 use learn::{EpochRecord, TrainEvent};
 
-use crate::pipeline::{Progress, Stage};
+use crate::pipeline::Progress;
 use crate::terminal::{Terminal, count};
 
 /// Tells the news of one run.
@@ -24,7 +24,7 @@ impl<'a> News<'a> {
         match progress {
             Progress::Done(stage, text, seconds) => {
                 self.end_bar();
-                self.say(&format!("{:<9} {text} ({seconds:.2} s)", name(*stage)));
+                self.say(&format!("{:<9} {text} ({seconds:.2} s)", stage.name()));
             }
             Progress::Note(text) => self.say(text),
             Progress::Warning(text) => self.terminal.warning(text),
@@ -98,15 +98,5 @@ fn gain(record: &EpochRecord) -> String {
             let percent = 100.0 * by.abs() / (value + by.abs()).max(f64::MIN_POSITIVE);
             format!("fell by {percent:.1} % to {value:.4}")
         }
-    }
-}
-
-fn name(stage: Stage) -> &'static str {
-    match stage {
-        Stage::Collect => "collect",
-        Stage::Prepare => "prepare",
-        Stage::Train => "train",
-        Stage::Evaluate => "evaluate",
-        Stage::Deploy => "deploy",
     }
 }

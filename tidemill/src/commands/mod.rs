@@ -17,7 +17,7 @@ use store::Store;
 
 use crate::cli::Common;
 use crate::config::Project;
-use crate::failure::{Failure, Fault, Result};
+use crate::failure::{Failure, Result};
 
 /// The project of `-p`, with `--set` and the environment.
 pub(crate) fn load(common: &Common) -> Result<Project> {
@@ -29,7 +29,10 @@ pub(crate) fn load_from(project: &Path, set: &[String]) -> Result<Project> {
     #[allow(clippy::disallowed_methods, reason = "the one place that reads the environment for the project file")]
     let environment = |name: &str| std::env::var(name).ok();
     Project::load(project, set, &environment)
-        .map_err(|errors| Failure::new(if errors.is_usage() { Fault::Usage } else { Fault::Input }, errors.to_string()))
+        .map_err(|errors| {
+        let coloured = std::io::IsTerminal::is_terminal(&std::io::stderr());
+        Failure::input(if coloured { errors.coloured() } else { errors.to_string() })
+    })
 }
 
 /// The project's data folder, for writing: one process at a time.

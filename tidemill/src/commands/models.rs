@@ -14,17 +14,45 @@ pub fn models(common: &Common, args: &Models, terminal: &Terminal) -> Result<()>
         project.model(name)?;
     }
     let store = super::open_to_read(&project)?;
-    let board = store.leaderboard(args.model.as_deref())?;
+    let names: Vec<&str> = match &args.model {
+        Some(name) => vec![name],
+        None => project.models.iter().map(|model| model.name.as_str()).collect(),
+    };
+    let boards = names.iter().map(|name| store.leaderboard(name)).collect::<store::Result<Vec<_>>>()?;
     let head = ["model", "version", "", "metric", "validation", "test", "predict", "train", "size", "why it failed"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
-    rows.extend(board.iter().map(line));
-    terminal.result(if board.is_empty() { "no versions yet; train one: tidemill run\n".to_owned() } else { table(&rows) });
-    terminal.document(&json!({ "models": board }));
+    for board in &boards {
+        rows.extend(board.versions.iter().map(line));
+        rows.extend(board.failures.iter().map(failed));
+    }
+    terminal.result(if rows.len() == 1 { "no versions yet; train one: tidemill run\n".to_owned() } else { table(&rows) });
+    terminal.document(&json!({
+        "models": boards.iter().flat_map(|board| &board.versions).collect::<Vec<_>>(),
+        "failures": boards.iter().flat_map(|board| &board.failures).collect::<Vec<_>>(),
+    }));
     Ok(())
 }
 
 fn line(version: &Version) -> Vec<String> {
-    vec![]
+    let score = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.4}"));
+    vec![
+        version.model.clone(),
+        version.number.to_string(),
+        if version.champion { "champion".to_owned() } else { String::new() },
+        version.primary.name.replace('_', " "),
+        score(version.primary.validation),
+        score(version.primary.test),
+        format!("{:.1} µs", version.predict_microseconds_per_row),
+        format!("{:.1} s", version.train_seconds),
+        bytes(version.size_bytes),
+        String::new(),
+    ]
+}
+
+fn failed(failure: &store::Failure) -> Vec<String> {
+    let dashes = std::iter::repeat_n("-".to_owned(), 6);
+    let why = failure.why.lines().next().unwrap_or_default().to_owned();
+    [failure.model.clone(), "-".to_owned(), "failed".to_owned()].into_iter().chain(dashes).chain([why]).collect()
 }
 
 /// Makes a version the champion.

@@ -9,7 +9,7 @@ use crate::terminal::Terminal;
 pub fn config(common: &Common, terminal: &Terminal) -> Result<()> {
     let project = super::load(common)?;
     terminal.result(project.render());
-    terminal.document(&project.document());
+    terminal.document(&project.shown());
     Ok(())
 }
 

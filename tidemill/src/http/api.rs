@@ -20,7 +20,7 @@ pub(super) struct After {
 
 /// A run and its epochs after number `after`, for curves that grow.
 pub(super) async fn run(State(app): State<App>, Path(id): Path<String>, Query(after): Query<After>) -> Result<Response> {
-    let id = id.parse().map_err(|_| Failure::not_found(format!("no run \"{id}\"")))?;
+    let id = store::RunId(id.parse().map_err(|_| Failure::not_found(format!("no run \"{id}\"")))?);
     let run = app.store.run(id)?;
     let epochs = app.store.epochs(id, after.after)?;
     Ok(Json(json!({ "run": run, "epochs": epochs })).into_response())
@@ -29,7 +29,7 @@ pub(super) async fn run(State(app): State<App>, Path(id): Path<String>, Query(af
 /// Trains the model in the background; 202 with the run's number.
 pub(super) async fn train(State(app): State<App>, Path(model): Path<String>) -> Result<Response> {
     let spec = app.project.model(&model)?.clone();
-    let run = pipeline::begin(&app.store, &spec)?;
+    let run = pipeline::begin(&app.store, &app.project, &spec)?;
     let handle = tokio::runtime::Handle::current();
     let (project, store, endpoints) = (app.project.clone(), app.store.clone(), app.endpoints.clone());
     let started = app.jobs.start(&model, move |stop| {
@@ -41,7 +41,7 @@ pub(super) async fn train(State(app): State<App>, Path(model): Path<String>) -> 
         }
     });
     if let Err(failure) = started {
-        app.store.finish_run(run, &store::RunOutcome::Failed { why: failure.message.clone() })?;
+        app.store.finish_run(run, store::RunOutcome::Failed { why: failure.message.clone() })?;
         return Err(failure);
     }
     Ok((StatusCode::ACCEPTED, Json(json!({ "run": run, "page": format!("/runs/{run}") }))).into_response())

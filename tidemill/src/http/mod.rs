@@ -16,7 +16,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware;
 use axum::routing::{get, post};
-use metrics_exporter_prometheus::PrometheusHandle;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::decompression::RequestDecompressionLayer;
@@ -25,15 +25,10 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use crate::config::Project;
+use crate::failure::{Failure, Fault, Result};
 use crate::jobs::Jobs;
 use crate::serve::Endpoints;
-
-/// Bytes of a request's body after decompression.
-pub(crate) const BODY_BYTES_MAX: usize = 64 << 20;
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
-
-const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
-    img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'";
+use crate::ui;
 
 /// What the routes share; cheap to clone.
 #[derive(Clone)]
@@ -52,6 +47,15 @@ pub(crate) struct App {
     pub access: Arc<access::Access>,
 }
 
+/// Starts counting for `/metrics`; one process serves once.
+pub(crate) fn metrics_handle() -> Result<PrometheusHandle> {
+    let seconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+    PrometheusBuilder::new()
+        .set_buckets(&seconds)
+        .and_then(PrometheusBuilder::install_recorder)
+        .map_err(|e| Failure::new(Fault::Ours, format!("cannot count for /metrics: {e}")))
+}
+
 pub(crate) use access::Access;
 
 /// All routes. The listener and the shutdown are the caller's.
@@ -59,6 +63,7 @@ pub(crate) fn app(state: App) -> Router {
     let header = |name: HeaderName, value: &'static str| {
         SetResponseHeaderLayer::if_not_present(name, HeaderValue::from_static(value))
     };
+    let limits = state.project.server.clone();
     Router::new()
         .route("/predict", post(predict::only))
         .route("/predict/{endpoint}", post(predict::named))
@@ -75,13 +80,13 @@ pub(crate) fn app(state: App) -> Router {
         .method_not_allowed_fallback(reply::no_such_method)
         .layer(middleware::from_fn_with_state(state.clone(), access::check))
         .layer(DefaultBodyLimit::disable())
-        .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX))
+        .layer(RequestBodyLimitLayer::new(limits.body_bytes_max))
         .layer(RequestDecompressionLayer::new())
         .layer(CompressionLayer::new())
-        .layer(TimeoutLayer::with_status_code(axum::http::StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT))
+        .layer(TimeoutLayer::with_status_code(axum::http::StatusCode::SERVICE_UNAVAILABLE, Duration::from_millis(limits.request_timeout_ms)))
         .layer(CatchPanicLayer::custom(reply::panicked))
         .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(header(header::REFERRER_POLICY, "no-referrer"))
-        .layer(header(header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
+        .layer(header(header::CONTENT_SECURITY_POLICY, ui::CONTENT_SECURITY_POLICY))
         .with_state(state)
 }

@@ -58,12 +58,12 @@ pub(crate) async fn rows_of(project: &Project, table: &str) -> Result<Rows> {
 /// The engine with what these tables need, and nothing else: a broken source troubles only who reads it.
 pub(crate) async fn engine(project: &Project, tables: &[&str]) -> Result<Engine> {
     let engine = Engine::new(&data::EngineSpec::default())?;
-    let needs = project.needs(tables)?;
-    for (name, source) in needs.sources {
-        engine.add_source(name, source, &project.folder).await?;
+    let needs = project.needs(tables);
+    for source in needs.sources {
+        engine.add_source(&source.name, &source.spec, &project.folder).await?;
     }
-    for (name, sql) in needs.tables {
-        engine.add_table(name, sql).await?;
+    for table in needs.tables {
+        engine.add_table(&table.name, &table.sql).await?;
     }
     Ok(engine)
 }

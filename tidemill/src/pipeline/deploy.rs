@@ -3,9 +3,10 @@
 use arrow::array::{Array, BinaryArray, FixedSizeBinaryArray};
 use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use learn::Trained;
+use learn::evaluate::Worst;
+use learn::{Evaluation, Model, Trained};
 use serde_json::{Map, Value, json};
-use store::{RunId, Version, VersionSummary};
+use store::{PrimaryMetric, RunId, Version, VersionSummary};
 
 use crate::config::ModelSpec;
 use crate::failure::{Failure, Fault, Result};
@@ -21,6 +22,8 @@ pub(super) struct Parts<'a> {
     pub trained: &'a Trained,
     pub judged: &'a Judged,
     pub train_seconds: f64,
+    /// Seconds of the stages before this one.
+    pub stages: Vec<(String, f64)>,
 }
 
 pub(super) fn deploy(place: &Place, spec: &ModelSpec, run: RunId, promote: bool, parts: &Parts) -> Result<Version> {
@@ -32,7 +35,7 @@ pub(super) fn deploy(place: &Place, spec: &ModelSpec, run: RunId, promote: bool,
         let path = folder.join(name);
         std::fs::write(&path, text).map_err(|e| Failure::io(&path, &e))
     };
-    judged.model.save(&folder)?;
+    Model::save(&folder, &prepared.features, &prepared.target, &judged.onnx)?;
     trained.weights.save(&folder.join("weights.safetensors"))?;
     write("audit.json", json!(prepared.audit))?;
     write("profile.json", json!(prepared.audit.profile))?;
@@ -41,35 +44,48 @@ pub(super) fn deploy(place: &Place, spec: &ModelSpec, run: RunId, promote: bool,
     write("importance.json", json!(judged.importance))?;
     write("worst.json", json!(worst_rows(prepared, judged)))?;
     write("usage.json", usage(spec, prepared)?)?;
-    let view = ui::VersionView::read(&folder, &spec.name, staging.number())?;
+    write("stages.json", json!(parts.stages))?;
+    let mut view = ui::VersionView::read(&folder, &spec.name, staging.number()?)?;
+    view.target = Some(prepared.target.clone());
+    view.settings = place.project.shown()["models"][&spec.name].clone();
+    view.parameters = Some(trained.parameters as u64);
+    view.stages.clone_from(&parts.stages);
     let path = folder.join("report.html");
     std::fs::write(&path, ui::report(&view, ui::Lang::En)).map_err(|e| Failure::io(&path, &e))?;
-    Ok(staging.commit(summary(spec, run, promote, parts)?)?)
+    let version = staging.commit(summary(place, spec, run, parts)?)?;
+    if promote && !version.champion {
+        return Ok(place.store.promote(&spec.name, version.number)?);
+    }
+    Ok(version)
 }
 
-fn summary(spec: &ModelSpec, run: RunId, promote: bool, parts: &Parts) -> Result<VersionSummary> {
-    let Parts { prepared, trained, judged, train_seconds } = parts;
+fn summary(place: &Place, spec: &ModelSpec, run: RunId, parts: &Parts) -> Result<VersionSummary> {
+    let Parts { prepared, trained, judged, train_seconds, .. } = parts;
     let (metric, higher_is_better) = learn::evaluate::main_metric(prepared.target.task);
-    let figure = |of: &learn::evaluate::Evaluation| of.metrics.get(metric).copied().unwrap_or(f64::NAN);
+    let figure = |of: &Evaluation| of.metrics.get(metric).copied();
+    let details = json!({
+        "target": prepared.target,
+        "spec": place.project.shown()["models"][&spec.name],
+        "parameters": trained.parameters,
+        "device": trained.device,
+        "best_epoch": trained.best_epoch,
+        "onnx_difference_max": judged.difference,
+        "tidemill": env!("CARGO_PKG_VERSION"),
+    });
     Ok(VersionSummary {
-        run,
-        promote,
+        run: Some(run),
         task: json!(prepared.target.task).as_str().unwrap_or_default().to_owned(),
-        metric: metric.to_owned(),
-        higher_is_better,
-        validation_score: figure(&judged.validation),
-        test_score: figure(&judged.test),
+        primary: PrimaryMetric {
+            name: metric.to_owned(),
+            higher_is_better,
+            validation: figure(&judged.validation),
+            test: figure(&judged.test),
+        },
+        validation: json!(judged.validation.metrics),
+        test: json!(judged.test.metrics),
         train_seconds: *train_seconds,
         predict_microseconds_per_row: judged.predict_microseconds_per_row,
-        manifest: json!({
-            "target": prepared.target,
-            "spec": spec,
-            "parameters": trained.parameters,
-            "device": trained.device,
-            "best_epoch": trained.best_epoch,
-            "onnx_difference_max": judged.difference,
-            "tidemill": env!("CARGO_PKG_VERSION"),
-        }),
+        details: details.as_object().cloned().unwrap_or_default(),
     })
 }
 
@@ -84,17 +100,10 @@ fn worst_rows(prepared: &Prepared, judged: &Judged) -> Vec<Value> {
             None
         })
     };
-    let target = &prepared.target;
-    let show = |answer: &learn::evaluate::Worst| {
-        let mut shown = json!({
-            "row": answer.row,
-            "truth": target.show(answer.truth),
-            "answer": target.show(answer.answer),
-            "confidence": answer.confidence,
-            "residual": answer.residual,
-        });
+    let show = |answer: &Worst| {
+        let mut shown = json!(answer);
         if let Some((batch, row)) = row_of(answer.row as usize) {
-            shown["values"] = values(batch, row, &target.column);
+            shown["values"] = values(batch, row, &prepared.target.column);
             shown["picture"] = json!(picture(batch, row));
         }
         shown

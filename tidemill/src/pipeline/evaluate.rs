@@ -1,22 +1,24 @@
 //! Evaluate: the finished model on validation and test rows, beside a trivial one, and what its answers rest on.
 
-use learn::evaluate::{Evaluation, Importance, Worst, best_f1_threshold, evaluate as score, main_metric, permutation_importance, worst};
-use learn::spec::Threshold;
-use learn::{Model, Predictions, Task, Trained};
+use std::collections::BTreeMap;
 use std::time::Instant;
+
+use learn::evaluate::{Importance, Worst, best_f1_threshold, main_metric, permutation_importance, worst};
+use learn::spec::Threshold;
+use learn::{Evaluation, Model, Predictions, Task, Trained};
 
 use crate::config::ModelSpec;
 use crate::failure::{Failure, Fault, Result};
 
-use super::prepare::{Prepared, Set};
+use super::prepare::Prepared;
 
-/// Largest difference between the network's and the ONNX file's answers: probabilities, and values in units of the
-/// target's spread.
-const TOLERANCE: f64 = 1e-5;
+/// Held-out rows on which the ONNX file must give the network's answers.
+const AGREEMENT_ROWS: usize = 1_000;
 
 /// The finished model and how it did.
 pub(crate) struct Judged {
-    pub model: Model,
+    /// The ONNX file.
+    pub onnx: Vec<u8>,
     pub validation: Evaluation,
     pub test: Evaluation,
     pub importance: Vec<Importance>,
@@ -30,7 +32,7 @@ pub(crate) struct Judged {
 
 impl Judged {
     pub(super) fn describe(&self) -> String {
-        let figure = |of: &std::collections::BTreeMap<String, f64>| of.get(self.main).copied().unwrap_or(f64::NAN);
+        let figure = |of: &BTreeMap<String, f64>| of.get(self.main).copied().unwrap_or(f64::NAN);
         let (main, validation) = (self.main, figure(&self.validation.metrics));
         let (test, baseline) = (figure(&self.test.metrics), figure(&self.test.baseline));
         format!("test {main} {test:.4}, validation {validation:.4}, a trivial model {baseline:.4}")
@@ -38,55 +40,65 @@ impl Judged {
 }
 
 pub(super) fn evaluate(spec: &ModelSpec, prepared: &Prepared, trained: &Trained) -> Result<Judged> {
-    let Prepared { features, target, .. } = prepared;
-    let model = Model::build(features.clone(), target.clone(), &spec.network, &spec.train, &trained.weights, None)?;
+    let Prepared { features, target, validation, test, .. } = prepared;
+    let build = |threshold: Option<f32>| -> Result<(Model, Vec<u8>)> {
+        let loss = spec.train.loss;
+        let onnx = learn::export_onnx(features, target, &spec.network, loss, &trained.weights, threshold)?;
+        Ok((Model::from_parts(features.clone(), target.clone(), &onnx)?, onnx))
+    };
+    let (mut model, mut onnx) = build(None)?;
+    let mut on_validation = model.predict_encoded(&validation.encoded)?;
+    if let Some(threshold) = threshold(spec, target.task, &on_validation, &validation.truth) {
+        (model, onnx) = build(Some(threshold))?;
+        on_validation = model.predict_encoded(&validation.encoded)?;
+    }
     let difference = agreement(spec, prepared, trained, &model)?;
-    let on_validation = model.predict_encoded(&prepared.validation.encoded)?;
-    let threshold = match (target.task, spec.evaluate.threshold) {
-        (Task::Binary, Threshold::At(threshold)) => Some(threshold as f32),
-        (Task::Binary, Threshold::BestF1) => Some(best_f1_threshold(&on_validation, &prepared.validation.truth)),
-        (Task::Binary, Threshold::Auto) => Some(0.5),
-        _ => None,
-    };
-    let model = match threshold {
-        Some(_) => Model::build(features.clone(), target.clone(), &spec.network, &spec.train, &trained.weights, threshold)?,
-        None => model,
-    };
     let began = Instant::now();
-    let on_test = model.predict_encoded(&prepared.test.encoded)?;
-    let predict_microseconds_per_row = began.elapsed().as_secs_f64() * 1e6 / prepared.test.len().max(1) as f64;
-    let on_validation = model.predict_encoded(&prepared.validation.encoded)?;
-    let importance = importance(spec, &model, &prepared.test)?;
+    let on_test = model.predict_encoded(&test.encoded)?;
+    let predict_microseconds_per_row = began.elapsed().as_secs_f64() * 1e6 / test.len().max(1) as f64;
+    let importance = match spec.evaluate.importance_rows_max {
+        0 => Vec::new(),
+        rows_max => permutation_importance(&model, &test.encoded, &test.truth, spec.train.seed, rows_max)?,
+    };
     Ok(Judged {
-        validation: score(&on_validation, target, &prepared.validation.truth)?,
-        test: score(&on_test, target, &prepared.test.truth)?,
+        validation: learn::evaluate(&on_validation, target, &validation.truth)?,
+        test: learn::evaluate(&on_test, target, &test.truth)?,
         importance,
-        worst: worst(&on_test, &prepared.test.truth, spec.evaluate.worst_max),
+        worst: worst(&on_test, target, &test.truth, spec.evaluate.worst_max),
         predict_microseconds_per_row,
         difference,
         main: main_metric(target.task).0,
-        model,
+        onnx,
     })
 }
 
-fn importance(spec: &ModelSpec, model: &Model, test: &Set) -> Result<Vec<Importance>> {
-    let rows_max = spec.evaluate.importance_rows_max;
-    if rows_max == 0 {
-        return Ok(Vec::new());
+/// Of two classes, the probability from which the second is answered; chosen on validation rows only.
+fn threshold(spec: &ModelSpec, task: Task, on_validation: &Predictions, truth: &[f32]) -> Option<f32> {
+    if task != Task::Binary {
+        return None;
     }
-    Ok(permutation_importance(model, &test.encoded, &test.truth, spec.train.seed, rows_max)?)
+    match spec.evaluate.threshold {
+        Threshold::Auto => None,
+        Threshold::At(threshold) => Some(threshold as f32),
+        Threshold::BestF1 => {
+            let second: Vec<f32> = (0..truth.len()).filter_map(|row| on_validation.probabilities(row)?.get(1).copied()).collect();
+            Some(best_f1_threshold(&second, truth))
+        }
+    }
 }
 
 /// A version is registered only if its ONNX file gives the network's answers on rows it was not trained on.
 fn agreement(spec: &ModelSpec, prepared: &Prepared, trained: &Trained, model: &Model) -> Result<f64> {
-    let rows: Vec<u32> = (0..prepared.test.len().min(1_000) as u32).collect();
+    let rows: Vec<u32> = (0..prepared.test.len().min(AGREEMENT_ROWS) as u32).collect();
     let held_out = prepared.test.encoded.take(&rows);
-    let network: Predictions =
-        learn::network_answers(prepared.features.numeric(), &prepared.target, &spec.network, &spec.train, &trained.weights, &held_out)?;
-    let difference = learn::agreement(&model.predict_encoded(&held_out)?, &network, &prepared.target)?;
-    if difference <= TOLERANCE {
+    let numeric = prepared.features.numeric();
+    let (target, loss) = (&prepared.target, spec.train.loss);
+    let network = learn::network_answers(&spec.network, numeric, target, loss, &trained.weights, &held_out)?;
+    let difference = model.agreement(&held_out, &network)?;
+    if difference <= Model::TOLERANCE {
         return Ok(difference);
     }
-    let message = format!("the ONNX file and the network differ by {difference:e} on held-out rows, {TOLERANCE:e} is allowed");
+    let allowed = Model::TOLERANCE;
+    let message = format!("the ONNX file and the network differ by {difference:e} on held-out rows, {allowed:e} is allowed");
     Err(Failure::new(Fault::Ours, message))
 }

@@ -18,7 +18,7 @@ use tokio::runtime::Handle;
 use crate::config::{ModelSpec, Project};
 use crate::failure::{Failure, Fault, Result};
 
-pub(crate) use collect::{collect, engine, rows_of, runtime};
+pub(crate) use collect::{collect, rows_of, runtime};
 pub(crate) use prepare::audit_only;
 
 /// Where a run happens.
@@ -61,6 +61,19 @@ pub(crate) enum Stage {
     Deploy,
 }
 
+impl Stage {
+    /// Its name in the JSON, on pages and in the terminal.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Collect => "collect",
+            Self::Prepare => "prepare",
+            Self::Train => "train",
+            Self::Evaluate => "evaluate",
+            Self::Deploy => "deploy",
+        }
+    }
+}
+
 /// What a run has to say while it goes.
 pub(crate) enum Progress<'a> {
     /// A stage is done: what it did, and in how many seconds.
@@ -95,9 +108,8 @@ pub(crate) struct Summary {
 }
 
 /// Writes the run into the store before the work starts, so that it can be followed.
-pub(crate) fn begin(store: &Store, spec: &ModelSpec) -> Result<RunId> {
-    let config = serde_json::to_value(spec).map_err(|e| Failure::new(Fault::Ours, format!("the spec as JSON: {e}")))?;
-    Ok(store.begin_run(&spec.name, &config)?)
+pub(crate) fn begin(store: &Store, project: &Project, spec: &ModelSpec) -> Result<RunId> {
+    Ok(store.begin_run(&spec.name, "train", &project.shown()["models"][&spec.name])?)
 }
 
 /// Carries one model the whole way. The outcome, good or bad, is in the store afterwards.
@@ -107,15 +119,16 @@ pub(crate) fn run(
     options: &Options,
     on: &mut dyn FnMut(Progress),
 ) -> Result<Summary> {
-    let resumed = if options.resume { place.store.last_resumable(&spec.name)? } else { None };
-    if options.resume && resumed.is_none() {
+    let stopped = if options.resume { place.store.last_resumable(&spec.name)? } else { None };
+    if options.resume && stopped.is_none() {
         on(Progress::Note(&format!("model \"{}\" has no stopped run to resume; starting a new one", spec.name)));
     }
-    let run = match (resumed, options.run) {
-        (Some(run), _) | (None, Some(run)) => run,
-        (None, None) => begin(place.store, spec)?,
+    let resumed = stopped.is_some();
+    let run = match (stopped, options.run) {
+        (Some(run), _) => run.id,
+        (None, Some(run)) => run,
+        (None, None) => begin(place.store, place.project, spec)?,
     };
-    let resumed = resumed.is_some();
     if resumed {
         place.store.resume_run(run)?;
     }
@@ -125,7 +138,7 @@ pub(crate) fn run(
         Err(failure) if failure.fault == Fault::Stopped => RunOutcome::Stopped,
         Err(failure) => RunOutcome::Failed { why: failure.message.clone() },
     };
-    place.store.finish_run(run, &outcome)?;
+    place.store.finish_run(run, outcome)?;
     done
 }
 
@@ -151,7 +164,7 @@ fn stages(
         numeric: prepared.features.numeric(),
         target: &prepared.target,
         net: &spec.network,
-        spec: &spec.train,
+        train: &spec.train,
         training: prepared.train.part(),
         validation: prepared.validation.part(),
         checkpoint: Some(&folder),
@@ -173,14 +186,16 @@ fn stages(
         let message = format!("stopped; go on with: tidemill run {} --resume", spec.name);
         return Err(Failure::new(Fault::Stopped, message));
     }
-    let text = format!("{} epochs, best was epoch {}", trained.history.len(), trained.best_epoch);
-    clock.lap(Stage::Train, &text, on);
+    let text = format!("{} epochs, epoch {} was best", trained.history.len(), trained.best_epoch);
+    let train_seconds = clock.lap(Stage::Train, &text, on);
 
     let judged = evaluate::evaluate(spec, &prepared, &trained)?;
     let text = judged.describe();
     clock.lap(Stage::Evaluate, &text, on);
 
-    let version = deploy::deploy(place, spec, run, options.promote, &deploy::Parts { prepared: &prepared, trained: &trained, judged: &judged, train_seconds: clock.seconds[&Stage::Train] })?;
+    let stages = clock.seconds.iter().map(|(stage, seconds)| (stage.name().to_owned(), *seconds)).collect();
+    let parts = deploy::Parts { prepared: &prepared, trained: &trained, judged: &judged, train_seconds, stages };
+    let version = deploy::deploy(place, spec, run, options.promote, &parts)?;
     let champion = place.store.champion(&spec.name)?.map_or(version.number, |champion| champion.number);
     let text = format!("version {} of \"{}\", champion is version {champion}", version.number, spec.name);
     clock.lap(Stage::Deploy, &text, on);
@@ -213,10 +228,11 @@ impl Default for Clock {
 }
 
 impl Clock {
-    fn lap(&mut self, stage: Stage, text: &str, on: &mut dyn FnMut(Progress)) {
+    fn lap(&mut self, stage: Stage, text: &str, on: &mut dyn FnMut(Progress)) -> f64 {
         let seconds = self.since.elapsed().as_secs_f64();
         self.since = Instant::now();
         self.seconds.insert(stage, seconds);
         on(Progress::Done(stage, text, seconds));
+        seconds
     }
 }

@@ -33,17 +33,15 @@ pub(crate) struct Set {
     pub encoded: Encoded,
     /// Class index or value of each row.
     pub truth: Vec<f32>,
-    /// Every row of the part, in order.
-    rows: Vec<u32>,
 }
 
 impl Set {
     pub(super) fn part(&self) -> Part<'_> {
-        Part { encoded: &self.encoded, target: &self.truth, rows: &self.rows }
+        Part { encoded: &self.encoded, target: &self.truth, rows: (0..self.len() as u32).collect() }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.rows.len()
+        self.encoded.rows
     }
 }
 
@@ -168,11 +166,10 @@ fn take(batches: &[RecordBatch], rows: &[u32]) -> Result<Vec<RecordBatch>> {
 }
 
 fn encode(features: &Features, target: &Target, batches: Vec<RecordBatch>) -> Result<Set> {
-    let mut set = Set { encoded: Encoded::default(), truth: Vec::new(), rows: Vec::new() };
+    let mut set = Set { encoded: Encoded::default(), truth: Vec::new() };
     for batch in batches {
         set.encoded.append(features.encode(&batch)?);
-        set.truth.extend(target.encode(&batch)?);
+        set.truth.extend(target.encode(std::slice::from_ref(&batch))?);
     }
-    set.rows = (0..set.encoded.rows as u32).collect();
     Ok(set)
 }

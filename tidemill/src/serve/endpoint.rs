@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 use learn::{Encoded, Model, Predictions};
@@ -25,6 +25,7 @@ pub(crate) struct Endpoint {
     pub confidence_min: f32,
     queue: SyncSender<Job>,
     pending: Arc<AtomicUsize>,
+    answered: AtomicU64,
 }
 
 struct Job {
@@ -56,12 +57,17 @@ impl Endpoint {
             .name(format!("answer-{model_name}"))
             .spawn(move || answer_all(&worker.0, &jobs, &worker.1))
             .map_err(|e| Failure::new(Fault::Ours, format!("cannot start a thread for model \"{model_name}\": {e}")))?;
-        Ok(Self { model, model_name: model_name.to_owned(), version, confidence_min, queue, pending })
+        Ok(Self { model, model_name: model_name.to_owned(), version, confidence_min, queue, pending, answered: AtomicU64::new(0) })
     }
 
     /// Requests that wait or are being answered.
     pub(crate) fn pending(&self) -> usize {
         self.pending.load(Ordering::Relaxed)
+    }
+
+    /// Rows answered so far.
+    pub(crate) fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Relaxed)
     }
 
     /// Answers the rows, in order. A full queue is refused at once.
@@ -76,7 +82,9 @@ impl Endpoint {
             }
         })?;
         let answered = answer.await.map_err(|_| Failure::new(Fault::Ours, "the model did not answer"))?;
-        Ok(answered?)
+        let answer = answered?;
+        self.answered.fetch_add(answer.rows.len() as u64, Ordering::Relaxed);
+        Ok(answer)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use learn::Model;
 
-use crate::config::{EndpointSpec, EndpointVersion};
+use crate::config::{EndpointSpec, VersionSpec};
 use crate::failure::{Failure, Fault, Result};
 
 use super::Endpoint;
@@ -35,6 +35,8 @@ pub(crate) struct Status {
     pub trouble: Option<String>,
     /// Requests that wait or are being answered.
     pub pending: usize,
+    /// Rows answered since it was loaded.
+    pub answered: u64,
 }
 
 impl Endpoints {
@@ -111,6 +113,7 @@ impl Endpoints {
             version: slot.serving.as_ref().map(|endpoint| endpoint.version),
             trouble: slot.trouble.clone(),
             pending: slot.serving.as_ref().map_or(0, |endpoint| endpoint.pending()),
+            answered: slot.serving.as_ref().map_or(0, |endpoint| endpoint.answered()),
         };
         all.iter().map(line).collect()
     }
@@ -118,11 +121,11 @@ impl Endpoints {
 
 fn start(spec: &EndpointSpec, store: &store::Store) -> Result<Endpoint> {
     let version = match spec.version {
-        EndpointVersion::Champion => store.champion(&spec.model)?.ok_or_else(|| {
+        VersionSpec::Champion => store.champion(&spec.model)?.ok_or_else(|| {
             let model = &spec.model;
             Failure::not_found(format!("model \"{model}\" has no version yet; train one: tidemill run {model}"))
         })?,
-        EndpointVersion::Number(n) => store.version(&spec.model, n)?,
+        VersionSpec::Number(n) => store.version(&spec.model, u32::try_from(n).unwrap_or(u32::MAX))?,
     };
     let model = load(&version.folder)?;
     Endpoint::start(model, &spec.model, version.number, spec.queue_max, spec.confidence_min as f32)

@@ -110,7 +110,7 @@ fn is_picture(value: &Value, [height, width, channels]: [usize; 3]) -> bool {
 fn by_name<'a>(columns: &[Column], object: &'a Map<String, Value>, row: usize, into: &mut [Vec<&'a Value>]) -> Result<()> {
     for (column, values) in columns.iter().zip(into) {
         let value = object.get(&column.name).ok_or_else(|| {
-            let close = crate::names::did_you_mean(&column.name, object.keys().map(String::as_str));
+            let close = crate::config::did_you_mean(&column.name, object.keys().map(String::as_str));
             Failure::input(format!(
                 "feature \"{}\" is missing in row {row}{close} (null where the value is not known)",
                 column.name
@@ -121,7 +121,7 @@ fn by_name<'a>(columns: &[Column], object: &'a Map<String, Value>, row: usize, i
     if object.len() > columns.len()
         && let Some(extra) = object.keys().find(|name| !columns.iter().any(|column| column.name == **name))
     {
-        let close = crate::names::did_you_mean(extra, columns.iter().map(|column| column.name.as_str()));
+        let close = crate::config::did_you_mean(extra, columns.iter().map(|column| column.name.as_str()));
         return Err(Failure::input(format!("row {row} has \"{extra}\", which is no feature of this model{close}")));
     }
     Ok(())

@@ -1,0 +1,192 @@
+//! Where can rows come from? Plain structs of the project file, one for each kind of source.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Where rows come from. Paths are local, relative to the project's folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SourceSpec {
+    /// Text separated by commas, tabs or another character.
+    Csv(CsvSpec),
+    /// One JSON object per line.
+    Json(JsonSpec),
+    /// Parquet files.
+    Parquet(ParquetSpec),
+    /// A folder of pictures, one folder per class.
+    Images(ImagesSpec),
+    /// The two IDX files of MNIST: pictures and labels.
+    Idx(IdxSpec),
+    /// A small real data set that comes with the program.
+    Sample(SampleSpec),
+}
+
+/// Text separated by commas, tabs or another character; also gzip and zstd by extension (`.gz`, `.zst`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CsvSpec {
+    /// The file, or a pattern such as `logs/*.csv`; all files must have the same columns.
+    pub path: String,
+    /// What stands between two values; by extension where absent: a tab for `.tsv`, a comma otherwise.
+    #[serde(default)]
+    pub delimiter: Option<char>,
+    /// The first line holds the column names.
+    #[serde(default = "yes")]
+    pub header: bool,
+    /// Column names, where the file has none or others are wanted.
+    #[serde(default)]
+    pub columns: Vec<String>,
+    /// Types of single columns, where they are not to be found out from the values.
+    #[serde(default)]
+    pub types: BTreeMap<String, ColumnType>,
+    /// Texts that mean "no value".
+    #[serde(default = "null_values")]
+    pub null_values: Vec<String>,
+    /// Takes blanks around values away.
+    #[serde(default = "yes")]
+    pub trim: bool,
+    /// Encloses values that hold the delimiter or line breaks; null where quotes are ordinary characters.
+    #[serde(default = "quote")]
+    pub quote: Option<char>,
+    /// Lines that start with it are left out.
+    #[serde(default)]
+    pub comment: Option<char>,
+    /// Rows from which the types of the columns are found out.
+    #[serde(default = "sample_rows")]
+    pub sample_rows: usize,
+}
+
+impl CsvSpec {
+    /// The defaults, for a path.
+    pub fn new(path: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            delimiter: None,
+            header: true,
+            columns: Vec::new(),
+            types: BTreeMap::new(),
+            null_values: null_values(),
+            trim: true,
+            quote: quote(),
+            comment: None,
+            sample_rows: sample_rows(),
+        }
+    }
+}
+
+/// The type of a column of text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ColumnType {
+    /// `true` or `false`.
+    Boolean,
+    /// A whole number of 64 bits.
+    Integer,
+    /// A real number.
+    Number,
+    /// A day, `2026-01-31`.
+    Date,
+    /// A point in time, `2026-01-31 12:00:00`, with or without an offset; microseconds since 1970 UTC.
+    Timestamp,
+    /// Text as it is.
+    Text,
+}
+
+/// One JSON object per line; also gzip and zstd by extension (`.gz`, `.zst`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct JsonSpec {
+    /// The file, or a pattern such as `logs/*.jsonl`.
+    pub path: String,
+    /// Lines from which the keys and their types are found out.
+    #[serde(default = "sample_rows")]
+    pub sample_rows: usize,
+}
+
+impl JsonSpec {
+    /// The defaults, for a path.
+    pub fn new(path: impl Into<String>) -> Self {
+        Self { path: path.into(), sample_rows: sample_rows() }
+    }
+}
+
+/// Parquet files; `.parquet.gz` and `.parquet.zst` are unpacked into a temporary file first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ParquetSpec {
+    /// The file, or a pattern such as `year/*.parquet`.
+    pub path: String,
+}
+
+/// A folder of pictures, one folder per class: columns `image`, `label` (the folder's name) and `path`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ImagesSpec {
+    /// The folder that holds the folders of the classes.
+    pub path: String,
+}
+
+/// The two IDX files of MNIST, plain or gzip: columns `image` (raw pixels) and `label` ("0" to "9").
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IdxSpec {
+    /// The file of the pictures, `…-images-idx3-ubyte.gz`.
+    pub images: String,
+    /// The file of the labels, `…-labels-idx1-ubyte.gz`.
+    pub labels: String,
+}
+
+/// A small real data set that comes with the program.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SampleSpec {
+    /// Which one.
+    pub name: SampleName,
+}
+
+/// The data sets that come with the program (from the crate `smartcore`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SampleName {
+    /// 1,797 handwritten digits of 8x8 grey pixels (`image`) and their `label`.
+    Digits,
+    /// 150 irises, four lengths each, and their `species`.
+    Iris,
+    /// 569 tumours, 30 measures each, and their `diagnosis`.
+    BreastCancer,
+    /// 442 patients, ten standardised measures each, and the `progression` of their diabetes.
+    Diabetes,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn quote() -> Option<char> {
+    Some('"')
+}
+
+fn null_values() -> Vec<String> {
+    ["", "NA", "NaN", "null", "?"].map(str::to_owned).to_vec()
+}
+
+fn sample_rows() -> usize {
+    50_000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_tagged_by_its_kind_and_refuses_unknown_keys() {
+        let spec: SourceSpec = serde_json::from_str(r#"{"csv": {"path": "a.csv"}}"#).expect("a path is enough");
+        assert_eq!(spec, SourceSpec::Csv(CsvSpec::new("a.csv")));
+        let spec: SourceSpec = serde_json::from_str(r#"{"sample": {"name": "breast_cancer"}}"#).expect("a sample");
+        assert_eq!(spec, SourceSpec::Sample(SampleSpec { name: SampleName::BreastCancer }));
+        let error = serde_json::from_str::<SourceSpec>(r#"{"csv": {"path": "a.csv", "delimeter": ";"}}"#);
+        assert!(error.expect_err("a misspelt key").to_string().contains("unknown field `delimeter`"));
+    }
+}

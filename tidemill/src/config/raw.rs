@@ -1,0 +1,231 @@
+//! The project file as the user wrote it: sections by name, defaults filled in, nothing checked against one another.
+
+use std::fmt;
+
+use data::SourceSpec;
+use learn::spec::{EvaluateSpec, FeaturesSpec, NetSpec, SplitSpec, TaskSpec, TrainSpec};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A project: where data comes from, what is made of it, which models learn from it, and where they answer.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawProject {
+    /// Files and folders that rows are read from, each under a name that SQL knows.
+    pub(super) sources: Named<SourceSpec>,
+    /// Tables made by SQL over sources and other tables.
+    pub(super) tables: Named<RawTable>,
+    /// Models to train.
+    pub(super) models: Named<RawModel>,
+    /// Where models answer requests; where absent, each model has one of its own name.
+    pub(super) endpoints: Named<RawEndpoint>,
+    /// Limits of the server.
+    pub(super) server: ServerSpec,
+}
+
+/// A table made by SQL.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTable {
+    /// A SELECT over sources and other tables.
+    pub(super) sql: String,
+}
+
+/// A model to train.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawModel {
+    /// The table or source with the rows to learn from.
+    pub(super) table: String,
+    /// The column to predict.
+    pub(super) target: String,
+    /// What kind of answer the model gives.
+    #[serde(default)]
+    pub(super) task: TaskSpec,
+    /// Which columns the model reads, and how each is prepared.
+    #[serde(default)]
+    #[schemars(schema_with = "features_schema")]
+    pub(super) features: FeaturesSpec,
+    /// How rows are divided into training, validation and test.
+    #[serde(default)]
+    pub(super) split: SplitSpec,
+    /// The network.
+    #[serde(default)]
+    pub(super) network: NetSpec,
+    /// How the network is trained.
+    #[serde(default)]
+    pub(super) train: TrainSpec,
+    /// How answers are judged.
+    #[serde(default)]
+    pub(super) evaluate: EvaluateSpec,
+}
+
+/// `auto` may stand for the features too: every column but the target, each as its type suggests.
+fn features_schema(generator: &mut SchemaGenerator) -> Schema {
+    let spec = generator.subschema_for::<FeaturesSpec>();
+    json_schema!({ "anyOf": [{ "const": "auto", "description": "Every column, each as its type suggests." }, spec] })
+}
+
+/// Where a model answers requests.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawEndpoint {
+    /// The model that answers.
+    pub(super) model: String,
+    /// The version that answers.
+    #[serde(default)]
+    pub(super) version: VersionSpec,
+    /// Answers with less confidence are marked as uncertain, 0 to 1; classification only.
+    #[serde(default)]
+    pub(super) confidence_min: f64,
+    /// Requests that may wait; the next one is refused with 503.
+    #[serde(default = "queue_max")]
+    pub(super) queue_max: usize,
+}
+
+fn queue_max() -> usize {
+    1024
+}
+
+impl RawEndpoint {
+    /// The endpoint a model has by itself.
+    pub(super) fn of(model: &str) -> Self {
+        Self { model: model.to_owned(), version: VersionSpec::Champion, confidence_min: 0.0, queue_max: queue_max() }
+    }
+}
+
+/// Which version of a model answers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum VersionSpec {
+    /// The one that was promoted last.
+    #[default]
+    Champion,
+    /// This one, from 1.
+    Number(u64),
+}
+
+impl Serialize for VersionSpec {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Champion => serializer.serialize_str("champion"),
+            Self::Number(number) => serializer.serialize_u64(*number),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for VersionSpec {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "`champion` or the number of a version, from 1")]
+        enum Either {
+            Number(std::num::NonZeroU64),
+            Word(Word),
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        enum Word {
+            Champion,
+        }
+        Ok(match Either::deserialize(deserializer)? {
+            Either::Number(number) => Self::Number(number.get()),
+            Either::Word(Word::Champion) => Self::Champion,
+        })
+    }
+}
+
+impl JsonSchema for VersionSpec {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "VersionSpec".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "Which version of a model answers.",
+            "oneOf": [
+                { "type": "string", "const": "champion", "description": "The one that was promoted last." },
+                { "type": "integer", "minimum": 1, "description": "This one, from 1." }
+            ]
+        })
+    }
+}
+
+/// Limits of the server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerSpec {
+    /// Largest request body, in bytes after decompression; a larger one is refused with 413.
+    pub body_bytes_max: usize,
+    /// Time a request may take, in milliseconds; a slower one is ended with 503.
+    pub request_timeout_ms: u64,
+    /// Time that open requests have to finish once the server is told to stop, in milliseconds.
+    pub drain_timeout_ms: u64,
+}
+
+impl Default for ServerSpec {
+    fn default() -> Self {
+        Self { body_bytes_max: 64 << 20, request_timeout_ms: 30_000, drain_timeout_ms: 10_000 }
+    }
+}
+
+/// Values by name, in the order of the file.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Named<T>(pub(super) Vec<(String, T)>);
+
+impl<T> Default for Named<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<T> Named<T> {
+    /// The names, in the order of the file.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// Whether there is one of this name.
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.names().any(|known| known == name)
+    }
+}
+
+impl<T: Serialize> Serialize for Named<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Named<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Names<T>(std::marker::PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Names<T> {
+            type Value = Named<T>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a mapping of names")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Named<T>, A::Error> {
+                let mut all = Vec::new();
+                while let Some(entry) = map.next_entry()? {
+                    all.push(entry);
+                }
+                Ok(Named(all))
+            }
+        }
+        deserializer.deserialize_map(Names(std::marker::PhantomData))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Named<T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        format!("Named{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "object", "additionalProperties": generator.subschema_for::<T>() })
+    }
+}

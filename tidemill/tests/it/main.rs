@@ -1,0 +1,10 @@
+//! Everything from outside: the command as a person or a program would use it. One executable, so that it links once.
+
+mod agree;
+mod browser;
+mod resume;
+mod run;
+mod serve;
+mod support;
+mod tidy;
+mod wrong_input;

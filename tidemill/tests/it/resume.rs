@@ -1,0 +1,52 @@
+//! The same seed gives the same weights, bit for bit: twice, and after a stop or a kill and `--resume`.
+
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use crate::support::{Project, signal};
+
+const LONG: &[&str] = &["--set", "models.kind.train.epochs=12", "--set", "models.kind.train.early_stopping.enabled=false", "--set", "models.kind.network.dense.dropout=0.2"];
+
+fn weights(project: &Project, version: u32) -> Vec<u8> {
+    std::fs::read(project.version("kind", version).join("weights.safetensors")).unwrap()
+}
+
+fn undisturbed() -> Vec<u8> {
+    let project = Project::small(4_000);
+    project.ok(&[&["run", "-q"], LONG].concat());
+    weights(&project, 1)
+}
+
+#[test]
+fn twice_the_same() {
+    assert_eq!(undisturbed(), undisturbed());
+}
+
+/// Runs until epoch 2 is reported, sends the signal, resumes.
+fn disturbed(by: &str) -> Project {
+    let project = Project::small(4_000);
+    let mut child = project.command(&[&["run"], LONG].concat()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.starts_with("epoch   2")), "it got to epoch 2");
+    signal(child.id(), by);
+    let said: Vec<String> = lines.collect();
+    let code = child.wait().unwrap().code();
+    assert_ne!(code, Some(0), "{said:?}");
+    if by == "INT" {
+        assert!(said.iter().any(|line| line.contains("--resume")), "{said:?}");
+    }
+    assert!(!project.version("kind", 1).exists());
+    let done = project.ok(&[&["run", "--resume"], LONG].concat());
+    assert!(done.stderr.contains("resumed in epoch"), "{}", done.stderr);
+    project
+}
+
+#[test]
+fn after_a_stop_and_resume() {
+    assert!(weights(&disturbed("INT"), 1) == undisturbed());
+}
+
+#[test]
+fn after_a_kill_and_resume() {
+    assert!(weights(&disturbed("KILL"), 1) == undisturbed());
+}

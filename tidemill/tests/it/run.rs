@@ -1,0 +1,149 @@
+//! The main job through the command line: run, its JSON, the leaderboard, promote, predict, report, doctor.
+
+use serde_json::Value;
+
+use crate::support::{Project, finish, real_data, tidemill};
+
+#[test]
+fn a_run_registers_a_version_that_is_better_than_guessing() {
+    let project = Project::small(600);
+    let done = project.ok(&["run", "--json"]);
+    let report = &done.json()["models"]["kind"];
+    assert_eq!(report["version"], 1);
+    assert!(report["metrics"]["test"]["accuracy"].as_f64().unwrap() > 0.9, "{report}");
+    assert!(report["metrics"]["validation"]["accuracy"].is_number());
+    for stage in ["collect", "prepare", "train", "evaluate", "deploy"] {
+        assert!(report["seconds"][stage].as_f64().unwrap() >= 0.0, "{stage}");
+    }
+    assert!(report["peak_rss_bytes"].as_u64().unwrap() > 1_000_000);
+    for file in ["manifest.json", "model.onnx", "weights.safetensors", "features.json", "profile.json", "evaluation.json", "report.html"] {
+        assert!(project.version("kind", 1).join(file).metadata().unwrap().len() > 0, "{file}");
+    }
+}
+
+#[test]
+fn the_first_lines_of_training_say_what_will_happen() {
+    let project = Project::small(300);
+    let done = project.ok(&["run"]);
+    assert!(done.stderr.contains("training on 210 rows: 8 epochs of 14 batches"), "{}", done.stderr);
+    assert!(done.stderr.contains("best so far, saved"), "{}", done.stderr);
+    assert!(done.stdout.contains("\"kind\" version 1: "), "{}", done.stdout);
+}
+
+#[test]
+fn versions_are_listed_promoted_and_rolled_back() {
+    let project = Project::small(300);
+    project.ok(&["run", "-q"]);
+    project.ok(&["run", "-q", "--set", "models.kind.train.epochs=1"]);
+    let champion = |project: &Project| -> Vec<(u64, bool)> {
+        let board = project.ok(&["models", "--json"]).json();
+        let lines = board["models"].as_array().unwrap().clone();
+        let mut lines: Vec<(u64, bool)> =
+            lines.iter().map(|line| (line["number"].as_u64().unwrap(), line["champion"] == true)).collect();
+        lines.sort_unstable();
+        lines
+    };
+    assert_eq!(champion(&project), [(1, true), (2, false)]);
+    project.ok(&["promote", "kind", "2"]);
+    assert_eq!(champion(&project), [(1, false), (2, true)]);
+    project.ok(&["rollback", "kind"]);
+    assert_eq!(champion(&project), [(1, true), (2, false)]);
+    assert!(project.run(&["rollback", "kind"]).stderr.contains("no"), "nothing to go back to is said");
+    assert_eq!(project.run(&["promote", "kind", "9"]).code, 1);
+}
+
+#[test]
+fn a_failed_run_is_on_the_leaderboard_with_its_reason() {
+    let project = Project::small(300);
+    let done = project.run(&["run", "-q", "--set", "models.kind.train.optimizer.adam.learning_rate=1e30"]);
+    assert_eq!(done.code, 1, "{}", done.stderr);
+    let board = project.ok(&["models"]).stdout;
+    assert!(board.contains("learning rate"), "{board}");
+}
+
+#[test]
+fn predict_answers_every_row_in_order_in_each_format() {
+    let project = Project::small(500);
+    project.ok(&["run", "-q"]);
+    let input = project.write("new.csv", b"x,colour\n0.9,red\n-0.9,blue\n,green\n0.5,purple\n");
+    for name in ["out.csv", "out.jsonl", "out.parquet"] {
+        let output = project.path(name);
+        let done = project.ok(&["predict", "--json", "--input", input.to_str().unwrap(), "--output", output.to_str().unwrap()]);
+        assert_eq!(done.json()["rows"], 4, "{name}");
+        assert!(output.metadata().unwrap().len() > 50, "{name}");
+    }
+    let csv = std::fs::read_to_string(project.path("out.csv")).unwrap();
+    let lines: Vec<&str> = csv.lines().collect();
+    assert_eq!(lines[0], "x,colour,prediction,confidence,probability_down,probability_up");
+    assert!(lines[1].starts_with("0.9,red,up,"), "{csv}");
+    assert!(lines[2].starts_with("-0.9,blue,down,"), "{csv}");
+    let json = std::fs::read_to_string(project.path("out.jsonl")).unwrap();
+    let first: Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
+    let confidence: f64 = lines[1].split(',').nth(3).unwrap().parse().unwrap();
+    assert!((first["confidence"].as_f64().unwrap() - confidence).abs() < 1e-7);
+    let again = project.ok(&["predict", "--json", "--input", project.path("out.parquet").to_str().unwrap(), "--output", project.path("again.csv").to_str().unwrap(), "--only-answers"]);
+    assert_eq!(again.json()["rows"], 4, "answers can be read back as a source");
+}
+
+#[test]
+fn the_report_is_one_file_that_loads_nothing() {
+    let project = Project::small(300);
+    project.ok(&["run", "-q"]);
+    for lang in ["en", "zh"] {
+        let output = project.path(&format!("report-{lang}.html"));
+        project.ok(&["report", "kind", "--lang", lang, "--output", output.to_str().unwrap()]);
+        let html = std::fs::read_to_string(&output).unwrap();
+        assert!(html.contains(&format!("lang=\"{lang}")), "{lang}");
+        for loads in ["src=\"http", "href=\"http", "src=\"/", "src='http"] {
+            assert!(!html.contains(loads), "{lang}: {loads}");
+        }
+    }
+}
+
+#[test]
+fn init_writes_a_project_that_runs() {
+    let project = Project::small(300);
+    std::fs::remove_file(project.path("tidemill.yaml")).unwrap();
+    let rows = project.path("rows.csv");
+    project.ok(&["init", "--from", rows.to_str().unwrap(), "--target", "kind"]);
+    let yaml = std::fs::read_to_string(project.path("tidemill.yaml")).unwrap();
+    assert!(yaml.contains("# "), "it is commented:\n{yaml}");
+    let done = project.ok(&["run", "--json", "--set", "models.kind.train.epochs=2"]);
+    assert_eq!(done.json()["models"]["kind"]["version"], 1);
+    assert_eq!(project.run(&["init", "--from", rows.to_str().unwrap(), "--target", "kind"]).code, 1, "nothing is overwritten");
+}
+
+#[test]
+fn config_prints_every_default_and_is_a_project_file_again() {
+    let project = Project::small(30);
+    let printed = project.ok(&["config"]).stdout;
+    assert!(printed.contains("patience: 5") && printed.contains("weight_decay:"), "{printed}");
+    let again = Project::new(&printed);
+    assert_eq!(again.ok(&["config"]).stdout, printed);
+    let schema = project.ok(&["schema", "--json"]).json();
+    assert!(schema["$schema"].is_string() && schema["properties"]["models"].is_object());
+}
+
+#[test]
+fn doctor_says_success() {
+    let done = finish(tidemill().arg("doctor"));
+    assert!(done.code == 0 && done.stdout.contains("SUCCESS"), "{}{}", done.stdout, done.stderr);
+}
+
+#[test]
+fn the_line_example_learns_its_line() {
+    let project = Project::new(include_str!("../../../examples/line/tidemill.yaml"));
+    project.write("line.csv", include_bytes!("../../../examples/line/line.csv"));
+    let report = project.ok(&["run", "--json"]).json();
+    let metrics = report["models"].as_object().unwrap().values().next().unwrap()["metrics"]["test"].clone();
+    assert!(metrics["r2"].as_f64().unwrap() > 0.98, "{metrics}");
+}
+
+#[test]
+fn adult_reaches_the_published_range_in_two_epochs() {
+    let Some(_) = real_data("UCI Adult") else { return };
+    let project = Project::new(include_str!("../../../examples/adult/tidemill.yaml"));
+    let done = project.ok(&["run", "--json", "-q", "--set", "models.income.train.epochs=2", "--set", "models.income.evaluate.importance_rows_max=0"]);
+    let auc = done.json()["models"]["income"]["metrics"]["test"]["auc"].as_f64().unwrap();
+    assert!(auc > 0.895, "{auc}");
+}
