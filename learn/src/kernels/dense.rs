@@ -233,3 +233,160 @@ versions! {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernels::at_every_level;
+
+    /// Numbers that are not round and differ from one another.
+    fn numbers(count: usize, seed: usize) -> Vec<f32> {
+        (0..count).map(|n| ((n * 37 + seed * 101) % 211) as f32 / 105.0 - 1.0).collect()
+    }
+
+    fn matrix(rows: usize, columns: usize, seed: usize) -> Matrix {
+        let mut matrix = Matrix::zeros(rows, columns);
+        for (row, values) in numbers(rows * columns, seed).chunks(columns).enumerate() {
+            matrix.row_mut(row).copy_from_slice(values);
+        }
+        matrix
+    }
+
+    fn close(found: f32, expected: f64, terms: usize, place: &str) {
+        // Rounding of a sum of `terms` products of numbers up to 1.
+        let tolerance = 2e-7 * terms as f64 + 1e-6;
+        assert!((f64::from(found) - expected).abs() < tolerance, "{place}: {found} for {expected}");
+    }
+
+    fn state(inputs: usize, outputs: usize, update: &Update) -> DenseState {
+        DenseState::new(inputs, outputs, &numbers(inputs * outputs, 2), &numbers(outputs, 3), update)
+    }
+
+    const SIZES: [[usize; 3]; 9] = [
+        [1, 1, 1],
+        [3, 5, 7],
+        [32, 33, 10],
+        [8, 16, 16],
+        [7, 100, 17],
+        [33, 64, 48],
+        [32, 200, 130],
+        [100, 40, 200],
+        [5, 784, 128],
+    ];
+
+    #[test]
+    fn a_layer_forward_and_backward_is_the_product_in_f64() {
+        at_every_level(|level| {
+            for ([rows, inputs, outputs], threads) in
+                SIZES.into_iter().flat_map(|size| [(size, 1), (size, 2), (size, 3)])
+            {
+                let place = format!("{level}, {rows} x {inputs} x {outputs}, {threads} threads");
+                let mut team = Team::new(threads);
+                let state = state(inputs, outputs, &Update::Sgd { learning_rate: 0.0, momentum: 0.0, decay: 0.0 });
+                let (weight, bias) = (state.weight.to_rows(), &state.bias);
+                let x = matrix(rows, inputs, 1);
+                let mut out = Matrix::zeros(rows, outputs);
+                dense_forward(&mut team, rows, &x, &state, None, &mut out);
+                for row in 0..rows {
+                    for output in 0..outputs {
+                        let products =
+                            (0..inputs).map(|i| f64::from(x.row(row)[i]) * f64::from(weight[i * outputs + output]));
+                        close(out.row(row)[output], products.sum::<f64>() + f64::from(bias[output]), inputs, &place);
+                    }
+                }
+                let delta = matrix(outputs, rows, 4);
+                let first = inputs / 3;
+                let mut back = Matrix::zeros(inputs - first, rows);
+                dense_backward(&mut team, rows, first..inputs, &state, &delta, &mut back);
+                for input in first..inputs {
+                    for row in 0..rows {
+                        let products =
+                            (0..outputs).map(|o| f64::from(weight[input * outputs + o]) * f64::from(delta.row(o)[row]));
+                        close(back.row(input - first)[row], products.sum(), outputs, &place);
+                    }
+                }
+            }
+        });
+    }
+
+    /// Three steps of each optimiser against its formulas in f64. Adam divides a gradient by its own size: where the sum
+    /// cancels to nearly 0 its sign is a matter of rounding, and such weights are left out.
+    #[test]
+    fn weights_move_as_the_published_formulas_say() {
+        let adam = |step: i32| Update::Adam {
+            step_size: (0.01 / (1.0 - 0.9f64.powi(step))) as f32,
+            root: (1.0 / (1.0 - 0.999f64.powi(step)).sqrt()) as f32,
+            first: [0.9, 0.1],
+            second: [0.999, 0.001],
+            epsilon: 1e-8,
+            decay: 0.02,
+        };
+        let sgd = |momentum| Update::Sgd { learning_rate: 0.1, momentum, decay: 0.02 };
+        at_every_level(|level| {
+            for [rows, inputs, outputs] in SIZES {
+                for (name, kind) in [("adam", 0), ("sgd", 1), ("momentum", 2)] {
+                    let place = format!("{level}, {name}, {rows} x {inputs} x {outputs}");
+                    let update = |step: i32| match kind {
+                        0 => adam(step),
+                        1 => sgd(0.0),
+                        _ => sgd(0.9),
+                    };
+                    let mut team = Team::new(2);
+                    let mut state = state(inputs, outputs, &update(1));
+                    let wide = |values: &[f32]| values.iter().map(|x| f64::from(*x)).collect::<Vec<_>>();
+                    let mut weight = wide(&state.weight.to_rows());
+                    let mut bias = wide(&state.bias[..outputs]);
+                    let (mut first, mut second) =
+                        (vec![0.0; inputs * outputs + outputs], vec![0.0; inputs * outputs + outputs]);
+                    let mut smallest = vec![f64::INFINITY; inputs * outputs + outputs];
+                    for step in 1..=3 {
+                        let (x, delta) =
+                            (matrix(rows, inputs, step as usize), matrix(rows, outputs, 7 + step as usize));
+                        dense_update(&mut team, rows, &x, &delta, &mut state, &update(step));
+                        for at in 0..inputs * outputs + outputs {
+                            let (input, output) = (at / outputs, at % outputs);
+                            let is_bias = input == inputs;
+                            let slot = if is_bias { &mut bias[output] } else { &mut weight[at] };
+                            let by = |row: usize| if is_bias { 1.0 } else { f64::from(x.row(row)[input]) };
+                            let gradient: f64 = (0..rows).map(|row| by(row) * f64::from(delta.row(row)[output])).sum();
+                            let gradient = gradient + if is_bias { 0.0 } else { 0.02 * *slot };
+                            smallest[at] = gradient.abs().min(smallest[at]);
+                            if kind == 0 {
+                                first[at] = 0.9 * first[at] + 0.1 * gradient;
+                                second[at] = 0.999 * second[at] + 0.001 * gradient * gradient;
+                                let mean = first[at] / (1.0 - 0.9f64.powi(step));
+                                *slot -= 0.01 * mean / ((second[at] / (1.0 - 0.999f64.powi(step))).sqrt() + 1e-8);
+                            } else {
+                                first[at] = if kind == 2 { 0.9 } else { 0.0 } * first[at] + gradient;
+                                *slot -= 0.1 * first[at];
+                            }
+                        }
+                    }
+                    let found = state.weight.to_rows();
+                    let found = found.iter().chain(&state.bias[..outputs]);
+                    for ((found, expected), smallest) in found.zip(weight.iter().chain(&bias)).zip(&smallest) {
+                        if kind != 0 || *smallest > 1e-2 {
+                            close(*found, *expected, 3 * rows, &place);
+                        }
+                    }
+                    let filling = &state.bias[outputs..];
+                    assert!(filling.iter().all(|x| *x == 0.0), "{place}: the filling moved");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn the_bits_do_not_depend_on_the_number_of_threads() {
+        let [one, two, three] = [1, 2, 3].map(|threads| {
+            let update = Update::Sgd { learning_rate: 0.1, momentum: 0.9, decay: 0.1 };
+            let (mut team, mut state) = (Team::new(threads), state(300, 200, &update));
+            let (x, delta) = (matrix(64, 300, 1), matrix(64, 200, 2));
+            let mut out = Matrix::zeros(64, 200);
+            dense_update(&mut team, 64, &x, &delta, &mut state, &update);
+            dense_forward(&mut team, 64, &x, &state, Some(Activation::Tanh), &mut out);
+            (state.weight.to_rows(), out.data.to_vec())
+        });
+        assert!(one == two && two == three);
+    }
+}

@@ -22,7 +22,7 @@ mod product;
 mod simd;
 mod team;
 
-pub(crate) use activation::{activate, gradient};
+pub(crate) use activation::gradient;
 pub(crate) use buffer::{Buffer, Matrix, Panels};
 pub(crate) use dense::{DenseState, dense_backward, dense_forward, dense_update};
 pub(crate) use dropout::{dropout_mask, multiply};
@@ -32,4 +32,6 @@ pub(crate) use loss::{
 pub(crate) use loss::{sigmoid_rows, softmax_rows};
 pub(crate) use optimizer::{Moments, Update, update};
 pub(crate) use pixels::scale_pixels;
+#[cfg(test)]
+pub(crate) use simd::at_every_level;
 pub(crate) use team::Team;

@@ -20,8 +20,27 @@ pub(super) enum Level {
 
 /// The best level of this CPU.
 pub(super) fn level() -> Level {
+    #[cfg(test)]
+    if let Some(level) = FORCED.get() {
+        return level;
+    }
     static LEVEL: LazyLock<Level> = LazyLock::new(|| levels().last().copied().unwrap_or(Level::Plain));
     *LEVEL
+}
+
+#[cfg(test)]
+thread_local! {
+    static FORCED: std::cell::Cell<Option<Level>> = const { std::cell::Cell::new(None) };
+}
+
+/// Runs a test at every level of this CPU.
+#[cfg(test)]
+pub(crate) fn at_every_level(test: impl Fn(&str)) {
+    for level in levels() {
+        FORCED.set(Some(level));
+        test(&format!("{level:?}"));
+    }
+    FORCED.set(None);
 }
 
 /// All levels of this CPU, the best one last.

@@ -27,7 +27,7 @@ pub fn network_answers(
 }
 
 /// From the last layer's outputs `[rows, outputs]` to answers.
-pub(crate) fn answers(head: Head, target: &Target, mut logits: Vec<f32>) -> Vec<f32> {
+fn answers(head: Head, target: &Target, mut logits: Vec<f32>) -> Vec<f32> {
     match head.activation {
         HeadActivation::Linear => {
             let (scale, mean) = (target.scale as f32, target.mean as f32);

@@ -341,3 +341,213 @@ fn update_tables(tables: &mut [Table], codes: &[i32], rows: usize, turned: &Matr
         kernels::update(update, &mut table.weight, &mut table.gradient, &mut table.moments);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::features::{Encoded, NumericPart};
+    use crate::net::tests::{numeric, target};
+    use crate::net::{initial_weights, layers};
+    use crate::spec::{Activation, DenseSpec, Loss, NetSpec};
+
+    const CHANCE: Chance = Chance { seed: 5, step: 3 };
+    const ACTIVATIONS: [Activation; 4] =
+        [Activation::Sigmoid, Activation::Relu, Activation::LeakyRelu, Activation::Tanh];
+    const LOSSES: [(usize, Loss); 6] = [
+        (0, Loss::Auto),
+        (2, Loss::BinaryCrossEntropy),
+        (2, Loss::MeanSquaredError),
+        (2, Loss::CategoricalCrossEntropy),
+        (4, Loss::CategoricalCrossEntropy),
+        (4, Loss::MeanSquaredError),
+    ];
+
+    /// A network in f64, written for this test: plain loops over names and rows.
+    struct Reference<'a> {
+        layers: &'a Layers,
+        weights: BTreeMap<String, Vec<f64>>,
+        /// Dropout masks per hidden layer and row.
+        masks: Vec<Vec<Vec<f64>>>,
+    }
+
+    impl Reference<'_> {
+        fn loss(&self, numbers: &[f32], codes: &[i32], targets: &[f32]) -> f64 {
+            let rows = targets.len();
+            let (width, tables) = (numbers.len() / rows, codes.len() / rows);
+            let mut total = 0.0;
+            for row in 0..rows {
+                let mut values: Vec<f64> = numbers[row * width..][..width].iter().map(|x| f64::from(*x)).collect();
+                for (table, code) in self.layers.embeddings.iter().zip(&codes[row * tables..]) {
+                    let vectors = &self.weights[&table.weight];
+                    values.extend(&vectors[*code as usize * table.dimension..][..table.dimension]);
+                }
+                for (number, layer) in self.layers.dense.iter().enumerate() {
+                    let (weight, bias) = (&self.weights[&layer.weight], &self.weights[&layer.bias]);
+                    let sum =
+                        |o: usize| (0..layer.inputs).map(|i| values[i] * weight[i * layer.outputs + o]).sum::<f64>();
+                    let sums: Vec<f64> = (0..layer.outputs).map(|o| sum(o) + bias[o]).collect();
+                    let mask = |o: usize| self.masks.get(number).map_or(1.0, |mask| mask[row][o]);
+                    values = sums.iter().enumerate().map(|(o, x)| activated(layer.activation, *x) * mask(o)).collect();
+                }
+                total += row_loss(self.layers.head, &values, f64::from(targets[row]));
+            }
+            total / rows as f64
+        }
+    }
+
+    fn activated(activation: Option<Activation>, x: f64) -> f64 {
+        match activation {
+            None => x,
+            Some(Activation::Relu) => x.max(0.0),
+            Some(Activation::LeakyRelu) => x.max(0.01 * x),
+            Some(Activation::Sigmoid) => 1.0 / (1.0 + (-x).exp()),
+            Some(Activation::Tanh) => x.tanh(),
+        }
+    }
+
+    fn row_loss(head: Head, outputs: &[f64], target: f64) -> f64 {
+        let p = match head.activation {
+            HeadActivation::Linear => return (outputs[0] - target).powi(2),
+            HeadActivation::Sigmoid => {
+                let p = 1.0 / (1.0 + (-outputs[0]).exp());
+                vec![1.0 - p, p]
+            }
+            HeadActivation::Softmax => {
+                let sum: f64 = outputs.iter().map(|x| x.exp()).sum();
+                outputs.iter().map(|x| x.exp() / sum).collect()
+            }
+        };
+        let right = |class: usize| f64::from(u8::from(class as f64 == target));
+        match (head.loss, head.activation) {
+            (HeadLoss::CrossEntropy, _) => -p[target as usize].ln(),
+            (HeadLoss::SquaredError, HeadActivation::Sigmoid) => (p[1] - target).powi(2),
+            (HeadLoss::SquaredError, _) => {
+                p.iter().enumerate().map(|(c, p)| (p - right(c)).powi(2)).sum::<f64>() / p.len() as f64
+            }
+        }
+    }
+
+    fn example(rows: usize, classes: usize) -> (NumericPart, Encoded, Vec<f32>) {
+        let numbers: Vec<f32> = (0..rows * 3).map(|n| ((n * 29) % 23) as f32 / 7.0 - 1.6).collect();
+        let codes = (0..rows * 2).map(|n| ((n * 5 + n / 7) % if n % 2 == 0 { 6 } else { 4 }) as i32).collect();
+        let answer = |row: usize| if classes == 0 { (row % 5) as f32 * 0.7 - 1.0 } else { (row * 3 % classes) as f32 };
+        let encoded = Encoded { rows, numbers, codes, images: vec![] };
+        (numeric(3, &[(6, 2), (4, 3)]), encoded, (0..rows).map(answer).collect())
+    }
+
+    /// The gradient of every weight: SGD with step size 1 moves it by just that. Against central differences in f64.
+    fn check_gradient(activation: Activation, classes: usize, loss: Loss, dropout: f64) {
+        let place = format!("{activation:?}, {classes} classes, {loss:?}, dropout {dropout}");
+        let spec = NetSpec::Dense(DenseSpec { hidden: vec![7, 18], activation, dropout });
+        let rows = 21;
+        let (numeric, encoded, targets) = example(rows, classes);
+        let layers = layers(&spec, &numeric, &target(classes), loss).unwrap();
+        let mut weights = initial_weights(&layers, 11);
+        for table in &layers.embeddings {
+            weights.tensors.get_mut(&table.weight).unwrap().data.iter_mut().for_each(|x| *x *= 10.0);
+        }
+        let update = Update::Sgd { learning_rate: 1.0, momentum: 0.0, decay: 0.0 };
+        let mut net = FusedNet::new(&layers, &weights, rows, &update, 2).unwrap();
+        let all: Vec<u32> = (0..rows as u32).collect();
+        let found = net.step(Batch { numeric: &numeric, encoded: &encoded, rows: &all }, &targets, &update, CHANCE);
+        let after = net.weights();
+        let wide = |data: &[f32]| data.iter().map(|x| f64::from(*x)).collect::<Vec<_>>();
+        let mask = |mask: &Matrix| (0..rows).map(|row| wide(mask.row(row))).collect();
+        let mut reference = Reference {
+            layers: &layers,
+            weights: weights.tensors.iter().map(|(name, tensor)| (name.clone(), wide(&tensor.data))).collect(),
+            masks: net.room.masks.iter().map(mask).collect(),
+        };
+        let expected = reference.loss(&encoded.numbers, &encoded.codes, &targets);
+        assert!((f64::from(found) / expected - 1.0).abs() < 1e-5, "{place}: loss {found} for {expected}");
+        for (name, tensor) in &weights.tensors {
+            let moved = |at: usize| f64::from(tensor.data[at]) - f64::from(after.tensors[name].data[at]);
+            let mut differences = Vec::new();
+            for at in 0..tensor.data.len() {
+                let mut shifted = |h: f64| {
+                    reference.weights.get_mut(name).unwrap()[at] = f64::from(tensor.data[at]) + h;
+                    reference.loss(&encoded.numbers, &encoded.codes, &targets)
+                };
+                let gradient = (shifted(1e-6) - shifted(-1e-6)) / 2e-6;
+                shifted(0.0);
+                differences.push((moved(at) - gradient, gradient));
+            }
+            let norm = |of: &dyn Fn(&(f64, f64)) -> f64| differences.iter().map(|d| of(d).powi(2)).sum::<f64>().sqrt();
+            let error = norm(&|d| d.0) / norm(&|d| d.1).max(1e-4);
+            assert!(error < 1e-3, "{place}: the gradient of {name} is off by {error}");
+        }
+    }
+
+    #[test]
+    fn every_gradient_follows_central_differences_in_f64() {
+        for activation in ACTIVATIONS {
+            for (classes, loss) in LOSSES {
+                check_gradient(activation, classes, loss, 0.0);
+            }
+            check_gradient(activation, 4, Loss::Auto, 0.4);
+        }
+    }
+
+    /// Losses of PyTorch 2.15.0 (CPU) at steps 1, 2, 5, 10, 15 and 20 of the same network on the same rows:
+    /// `z = f(x @ w0 + b0) @ w1 + b1`, weights and rows by the formulas below, biases 0, batches of rows 0-5 and 6-11
+    /// in turn, `torch.optim.Adam(lr=0.01)`, `SGD(lr=0.1)` or `SGD(lr=0.1, momentum=0.9)` with weight decay on the
+    /// weights only, `F.cross_entropy`, `F.binary_cross_entropy_with_logits` and `F.mse_loss`.
+    #[test]
+    fn twenty_steps_follow_pytorch() {
+        use {Activation as A, Loss as L};
+        let sgd = |momentum: f32, decay: f32| move |_: i32| Update::Sgd { learning_rate: 0.1, momentum, decay };
+        let adam = |decay: f32| {
+            move |step: i32| Update::Adam {
+                step_size: (0.01 / (1.0 - 0.9f64.powi(step))) as f32,
+                root: (1.0 / (1.0 - 0.999f64.powi(step)).sqrt()) as f32,
+                first: [0.9, 0.1],
+                second: [0.999, 0.001],
+                epsilon: 1e-8,
+                decay,
+            }
+        };
+        follow(A::Relu, 3, L::Auto, &adam(0.0), [1.550408, 1.20901, 1.316919, 0.990256, 0.931859, 0.816498]);
+        follow(A::LeakyRelu, 3, L::Auto, &sgd(0.9, 0.01), [1.55286, 1.191523, 0.953406, 0.731829, 0.356996, 0.483815]);
+        follow(A::Sigmoid, 2, L::Auto, &adam(0.01), [0.70473, 0.701057, 0.698245, 0.687711, 0.686125, 0.671805]);
+        follow(A::Tanh, 0, L::Auto, &sgd(0.0, 0.0), [0.854203, 0.852241, 0.787866, 0.700935, 0.742006, 0.665039]);
+        let squared = L::MeanSquaredError;
+        follow(A::Tanh, 3, squared, &adam(0.0), [0.331156, 0.277474, 0.289705, 0.209718, 0.207738, 0.140998]);
+        follow(A::Relu, 2, squared, &sgd(0.9, 0.0), [0.261036, 0.263491, 0.254349, 0.239858, 0.234258, 0.212758]);
+        follow(A::Sigmoid, 0, L::Auto, &sgd(0.9, 0.0), [0.742125, 0.695477, 0.707067, 0.680505, 0.664753, 0.627743]);
+    }
+
+    fn follow(activation: Activation, classes: usize, loss: Loss, update: &dyn Fn(i32) -> Update, expected: [f64; 6]) {
+        let spec = NetSpec::Dense(DenseSpec { hidden: vec![7], activation, dropout: 0.0 });
+        let numeric = numeric(5, &[]);
+        let layers = layers(&spec, &numeric, &target(classes), loss).unwrap();
+        let mut weights = initial_weights(&layers, 0);
+        for (name, k) in [("dense.0.weight", 1), ("dense.1.weight", 4)] {
+            let tensor = weights.tensors.get_mut(name).unwrap();
+            let columns = tensor.shape[1];
+            for (at, x) in tensor.data.iter_mut().enumerate() {
+                *x = (((at / columns * 5 + at % columns * 3 + k) % 13) as f64 * 0.1 - 0.6) as f32;
+            }
+        }
+        let numbers = (0..60).map(|n| ((n / 5 * 7 + n % 5 * 3) % 11) as f32 * 0.25 - 1.25).collect();
+        let encoded = Encoded { rows: 12, numbers, ..Encoded::default() };
+        let value = |row: usize| ((row * 4 % 9) as f64 * 0.3 - 1.0) as f32;
+        let targets: Vec<f32> =
+            (0..12).map(|row| if classes == 0 { value(row) } else { (row * 5 % classes) as f32 }).collect();
+        let mut net = FusedNet::new(&layers, &weights, 6, &update(1), 2).unwrap();
+        let mut losses = Vec::new();
+        for step in 0..20 {
+            let rows: Vec<u32> = (0..6).map(|row| row + 6 * (step as u32 % 2)).collect();
+            let batch = Batch { numeric: &numeric, encoded: &encoded, rows: &rows };
+            let answers = &targets[rows[0] as usize..][..6];
+            losses.push(f64::from(net.step(batch, answers, &update(step + 1), CHANCE)));
+        }
+        for (at, expected) in [0, 1, 4, 9, 14, 19].into_iter().zip(expected) {
+            let found: f64 = losses[at];
+            assert!(
+                (found / expected - 1.0).abs() < 1e-4,
+                "{activation:?}, {loss:?}, step {}: {found} for {expected}",
+                at + 1
+            );
+        }
+    }
+}
