@@ -111,6 +111,9 @@ impl Error {
     /// An error of SQLite on the database file `path`.
     pub(crate) fn database(path: &Path, source: &rusqlite::Error) -> Self {
         let reason = source.to_string();
+        if is_conversion(source) {
+            return Self::corrupt(path, format!("holds a value of the wrong kind ({reason}); restore it from a copy"));
+        }
         match source.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Exhausted { path: path.into(), reason },
             // SQLite hides a full disk behind other codes when it is the WAL or its index that cannot grow.
@@ -159,6 +162,12 @@ impl From<rusqlite::Error> for Fault {
     fn from(error: rusqlite::Error) -> Self {
         Self::Sql(error)
     }
+}
+
+/// A value that our own writes never leave there: the file was changed.
+fn is_conversion(error: &rusqlite::Error) -> bool {
+    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error};
+    matches!(error, FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) | Utf8Error(..))
 }
 
 fn is_full(error: &io::Error) -> bool {

@@ -13,6 +13,7 @@
 //! Not for: bulk rows (Parquet), two writers, network file systems without locks.
 
 mod champion;
+mod checkpoints;
 mod database;
 mod error;
 mod files;

@@ -10,7 +10,14 @@ use crate::{Error, Result};
 /// The right to write, until dropped.
 #[derive(Debug)]
 pub(crate) struct Lock {
-    _file: File,
+    file: File,
+}
+
+impl Drop for Lock {
+    /// Closing would do, but for a child process that is just being started and still has a copy of the file.
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
+    }
 }
 
 impl Lock {
@@ -33,7 +40,7 @@ impl Lock {
         let text = format!("{}\n{}\n", std::process::id(), command());
         // A full disk must not forbid opening: who wants to free space may have to open first. The lock itself holds.
         let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(text.as_bytes()));
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
 }
 

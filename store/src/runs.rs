@@ -1,7 +1,6 @@
-//! What did we do? Runs, their epochs while they go on, and the folders of their checkpoints.
+//! What did we do? Runs, and their epochs while they go on.
 
 use std::fmt;
-use std::path::PathBuf;
 
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
@@ -9,12 +8,10 @@ use serde_json::Value;
 
 use crate::database::{json_column, json_text, now_unix_ms};
 use crate::error::Fault;
-use crate::{Error, Result, Store, check_model_name, files};
+use crate::{Error, Result, Store, check_model_name};
 
 /// Runs of a model that are remembered; those of registered versions stay beyond it.
 const RUNS_KEPT_PER_MODEL: i64 = 1_000;
-/// Runs of a model that keep their checkpoints although they did not end well.
-const RESUMABLE_KEPT_PER_MODEL: usize = 3;
 const RUNS_LISTED_MAX: usize = 1_000;
 const EPOCHS_LISTED_MAX: i64 = 10_000;
 const CONFIG_BYTES_MAX: usize = 4 << 20;
@@ -137,9 +134,7 @@ impl Store {
             forget_old_runs(transaction, model)?;
             Ok(RunId(id))
         })?;
-        for run in self.resumable(model)?.into_iter().skip(RESUMABLE_KEPT_PER_MODEL) {
-            self.delete_checkpoints(run);
-        }
+        self.forget_old_checkpoints(model)?;
         Ok(id)
     }
 
@@ -250,95 +245,25 @@ impl Store {
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })
     }
-
-    /// The folder for a run's checkpoints, made on the first call.
-    ///
-    /// # Errors
-    /// `NotFound`, `Exhausted`.
-    pub fn run_folder(&self, id: RunId) -> Result<PathBuf> {
-        self.run(id)?;
-        let folder = self.inner.run_folder(id);
-        match self.inner.lock {
-            Some(_) => files::create_folder(&folder),
-            None => Ok(folder),
-        }
-    }
-
-    /// The newest run of the model that can go on: stopped or interrupted, with a checkpoint, and newer than the last
-    /// run that made a version.
-    ///
-    /// # Errors
-    /// `Invalid` for a bad model name.
-    pub fn last_resumable(&self, model: &str) -> Result<Option<Run>> {
-        check_model_name(model)?;
-        for id in self.resumable(model)? {
-            if !files::entries(&self.inner.run_folder(id))?.is_empty() {
-                return self.run(id).map(Some);
-            }
-        }
-        Ok(None)
-    }
-
-    /// Runs of the model whose checkpoints are kept, newest first.
-    fn resumable(&self, model: &str) -> Result<Vec<RunId>> {
-        self.inner.read(|connection| {
-            let mut statement = connection.prepare_cached(&format!(
-                "SELECT id FROM runs WHERE model = ?1 AND {KEEPS_CHECKPOINTS} AND status <> 'running' ORDER BY id DESC"
-            ))?;
-            let rows = statement.query_map([model], |row| row.get(0).map(RunId))?;
-            Ok(rows.collect::<rusqlite::Result<_>>()?)
-        })
-    }
-
-    /// The end of the run is durable already: what cannot be deleted now is swept when the folder is opened next.
-    fn delete_checkpoints(&self, run: RunId) {
-        let _ = files::remove_folder(&self.inner.run_folder(run));
-    }
-}
-
-impl crate::Inner {
-    fn run_folder(&self, id: RunId) -> PathBuf {
-        self.folder.join("runs").join(id.to_string())
-    }
-
-    /// Deletes the checkpoints of runs that need none; a folder that cannot be deleted is left for the next time.
-    pub(crate) fn sweep_run_folders(&self) -> Result<()> {
-        for folder in files::entries(&self.folder.join("runs"))? {
-            let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            let Ok(id) = name.parse::<i64>() else { continue }; // not ours
-            let keep = self.read(|connection| {
-                let sql = format!("SELECT 1 FROM runs WHERE id = ?1 AND {KEEPS_CHECKPOINTS}");
-                Ok(connection.query_row(&sql, [id], |_| Ok(())).optional()?.is_some())
-            })?;
-            if !keep {
-                let _ = files::remove_folder(&folder);
-            }
-        }
-        Ok(())
-    }
 }
 
 const SELECT: &str = "SELECT *, (SELECT count(*) FROM epochs WHERE run = runs.id) AS epochs FROM runs";
 
-/// Running, or ended early after the model's last success: resuming what a later run has finished helps nobody.
-const KEEPS_CHECKPOINTS: &str = "(status = 'running' OR (status IN ('stopped', 'interrupted') AND id > (
-    SELECT ifnull(max(later.id), 0) FROM runs AS later WHERE later.model = runs.model AND later.status = 'succeeded')))";
-
 fn find(connection: &rusqlite::Connection, id: RunId) -> Result<Run, Fault> {
     let run = connection.query_row(&format!("{SELECT} WHERE id = ?1"), [id.0], run_of).optional()?;
-    run.ok_or_else(|| Fault::Ours(Error::NotFound(format!("no run {id}; \"tidemill runs\" lists them"))))
+    run.ok_or_else(|| {
+        Fault::Ours(Error::NotFound(format!("no run {id}; it never was, or it was forgotten as one of the oldest")))
+    })
 }
 
 fn check_running(transaction: &Transaction<'_>, id: RunId) -> Result<(), Fault> {
-    let run = find(transaction, id)?;
-    match run.status {
-        RunStatus::Running => Ok(()),
-        status => Err(Fault::Ours(Error::Conflict(format!(
-            "run {id} of model \"{}\" is {}, not running",
-            run.model,
-            status.name()
-        )))),
+    let sql = "SELECT 1 FROM runs WHERE id = ?1 AND status = 'running'";
+    if transaction.query_row(sql, [id.0], |_| Ok(())).optional()?.is_some() {
+        return Ok(());
     }
+    let run = find(transaction, id)?;
+    let (model, status) = (run.model, run.status.name());
+    Err(Fault::Ours(Error::Conflict(format!("run {id} of model \"{model}\" is {status}, not running"))))
 }
 
 fn forget_old_runs(transaction: &Transaction<'_>, model: &str) -> rusqlite::Result<usize> {

@@ -80,9 +80,8 @@ impl Store {
     pub fn versions(&self, model: Option<&str>) -> Result<Vec<Version>> {
         model.map_or(Ok(()), check_model_name)?;
         self.inner.read(|connection| {
-            let mut statement = connection.prepare_cached(&format!(
-                "{SELECT} WHERE ?1 IS NULL OR model = ?1 ORDER BY created_unix_ms DESC, model, number DESC LIMIT ?2"
-            ))?;
+            let mut statement = connection
+                .prepare_cached(&format!("{SELECT} WHERE ?1 IS NULL OR model = ?1 ORDER BY rowid DESC LIMIT ?2"))?;
             let rows = statement.query_map(params![model, VERSIONS_LISTED_MAX], |row| self.inner.version_of(row))?;
             Ok(rows.collect::<rusqlite::Result<_>>()?)
         })

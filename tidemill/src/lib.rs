@@ -6,7 +6,7 @@ pub mod commands;
 pub mod config;
 pub mod demo;
 pub mod doctor;
-mod failure;
+pub mod failure;
 mod http;
 mod jobs;
 mod machine;

@@ -108,7 +108,7 @@ pub struct Choice {
     pub column: String,
     /// `number`, `category`, `boolean`, `date`, `image` or `left out`.
     pub feature: String,
-    /// Why, and what was fitted, in words.
+    /// In words: what it is read as and what was fitted, or `left out: ` and why.
     pub how: String,
 }
 

@@ -4,21 +4,32 @@
 //! *Good for*: fitting, encoding, describing what a model reads. *Not for*: the target (`target`), who is a training row
 //! (`split`).
 
+mod auto;
+mod category;
 mod column;
+mod date;
+mod encode;
+mod fit;
+mod image;
+mod number;
 mod numeric;
+#[cfg(test)]
+mod tests;
+pub(crate) mod values;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use serde::{Deserialize, Serialize};
 
+use crate::Result;
 use crate::spec::FeaturesSpec;
-use crate::{Error, Result};
 
 pub use column::{Choice, Column, ColumnKind, DateInput, Vocabulary};
 pub use numeric::{Affine, CategoryInput, EmbeddedColumn, Encoded, ImageBlock, ImageInput, NumberInput, NumericPart};
 
 /// Fitted features: what a model reads and how it becomes the network's input.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Stored")]
 pub struct Features {
     pub(crate) columns: Vec<Column>,
     pub(crate) choices: Vec<Choice>,
@@ -26,7 +37,12 @@ pub struct Features {
 }
 
 impl Features {
-    /// Fits features on the training rows. `ignore` names columns that serve another purpose (the split column).
+    /// Fits features on the training rows, and on nothing else. `ignore` names columns that serve another purpose (the
+    /// split column).
+    ///
+    /// # Errors
+    /// A name in the spec that is no column, a column that does not hold what the spec says (by row and value), rows or
+    /// features that are not there.
     pub fn fit(
         spec: &FeaturesSpec,
         schema: &Schema,
@@ -34,8 +50,7 @@ impl Features {
         ignore: &[String],
         train: &[RecordBatch],
     ) -> Result<Self> {
-        let _ = (spec, schema, target, ignore, train);
-        Err(Error::Unsupported("fitting features is not there yet".into()))
+        fit::fit(spec, schema, target, ignore, train)
     }
 
     /// The host part: text to codes, dates to parts, pictures to pixels. Columns are found by name, others are ignored.
@@ -43,8 +58,7 @@ impl Features {
     /// # Errors
     /// A missing column, or a value of another kind than the fitted one, by column and row.
     pub fn encode(&self, batch: &RecordBatch) -> Result<Encoded> {
-        let _ = batch;
-        Err(Error::Unsupported("encoding rows is not there yet".into()))
+        encode::encode(self, batch)
     }
 
     /// What was picked for every column of the table, left-out ones too, in words.
@@ -80,5 +94,44 @@ impl Features {
     /// Writes the codes of the embedded categories, row-major `[rows, embedded]`.
     pub fn write_codes(&self, encoded: &Encoded, rows: &[u32], out: &mut [i32]) {
         self.numeric.write_codes(encoded, rows, out);
+    }
+}
+
+/// Features as a file holds them: not to be trusted before the parts are known to fit together.
+#[derive(Deserialize)]
+struct Stored {
+    columns: Vec<Column>,
+    choices: Vec<Choice>,
+    numeric: NumericPart,
+}
+
+impl TryFrom<Stored> for Features {
+    type Error = String;
+
+    fn try_from(stored: Stored) -> Result<Self, String> {
+        let Stored { columns, choices, numeric } = stored;
+        let numbers: usize = columns.iter().map(|column| column.kind.numbers()).sum();
+        let cardinalities = columns.iter().filter_map(|column| match &column.kind {
+            ColumnKind::Category { values } => Some(values.cardinality()),
+            _ => None,
+        });
+        let sizes = columns.iter().filter_map(|column| match column.kind {
+            ColumnKind::Image { height, width, channels, .. } => Some([height, width, channels]),
+            _ => None,
+        });
+        let inputs = numeric.categories.iter().zip(cardinalities.clone()).all(|(input, codes)| match input {
+            CategoryInput::OneHot { cardinality, .. } => *cardinality == codes,
+            CategoryInput::Embedding(column) => column.cardinality == codes,
+            CategoryInput::Ordinal { .. } => true,
+        });
+        let images = numeric.images.iter().map(|image| [image.height, image.width, image.channels]);
+        let fits = numbers == numeric.numbers.len()
+            && cardinalities.count() == numeric.categories.len()
+            && inputs
+            && images.eq(sizes);
+        match fits {
+            true => Ok(Self { columns, choices, numeric }),
+            false => Err("the columns and the inputs of the network do not fit together".into()),
+        }
     }
 }

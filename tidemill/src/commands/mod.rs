@@ -17,7 +17,7 @@ use store::Store;
 
 use crate::cli::Common;
 use crate::config::Project;
-use crate::failure::{Failure, Fault, Result};
+use crate::failure::{Failure, Result};
 
 /// The project of `-p`, with `--set` and the environment.
 pub(crate) fn load(common: &Common) -> Result<Project> {

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 use store::Store;
@@ -80,8 +81,19 @@ pub(crate) async fn until_stopped(
         access: Arc::new(Access::new(key, address.ip())),
     };
     ready(address);
-    axum::serve(listener, http::app(app)).with_graceful_shutdown(super::stop_signal()).await.map_err(ours)?;
-    terminal.note("draining done, stopping");
+    let drain = Duration::from_millis(app.project.server.drain_timeout_ms);
+    let told = Arc::new(tokio::sync::Notify::new());
+    let telling = Arc::clone(&told);
+    let stopped = async move {
+        super::stop_signal().await;
+        telling.notify_one();
+    };
+    tokio::select! {
+        ended = axum::serve(listener, http::app(app)).with_graceful_shutdown(stopped) => ended.map_err(ours)?,
+        () = async { told.notified().await; tokio::time::sleep(drain).await } => {
+            terminal.warning(format!("some requests were not answered within {} s", drain.as_secs_f64()));
+        }
+    }
     tokio::task::spawn_blocking(move || jobs.stop())
         .await
         .map_err(|e| Failure::new(Fault::Ours, format!("training did not stop: {e}")))

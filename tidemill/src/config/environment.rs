@@ -47,7 +47,9 @@ fn value(inside: &str, environment: Environment<'_>) -> Result<String, String> {
             && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
     };
     if !is_name(name) || default.is_some_and(|default| default.contains("${")) {
-        return Err(format!("\"${{{inside}}}\" is neither ${{NAME}} nor ${{NAME:-default}}; write $$ for a dollar sign"));
+        return Err(format!(
+            "\"${{{inside}}}\" is neither ${{NAME}} nor ${{NAME:-default}}; write $$ for a dollar sign"
+        ));
     }
     match (environment(name), default) {
         (Some(found), None) => Ok(found),
@@ -95,7 +97,8 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said_without_values() {
-        let unset = "error: the environment variable \"NONE\" is not set; set it, or give it a default: ${NONE:-default}";
+        let unset =
+            "error: the environment variable \"NONE\" is not set; set it, or give it a default: ${NONE:-default}";
         check("${DATA}${NONE}", unset);
         check("a ${DATA", "error: \"${DATA\" has no closing brace; write $$ for a dollar sign");
         check("${}", "error: \"${}\" is neither ${NAME} nor ${NAME:-default}; write $$ for a dollar sign");

@@ -7,7 +7,9 @@
 //! the structs) -> serde (`raw`) -> `resolve` (names and what belongs together) -> [`Project`].
 
 mod environment;
-// mod init;
+mod form;
+mod init;
+mod models;
 mod overrides;
 mod place;
 mod raw;
@@ -27,11 +29,10 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 pub use environment::Environment;
-// pub use init::{InitRequest, init};
+pub use init::{InitRequest, init};
+pub(crate) use place::did_you_mean;
 pub use place::{ConfigError, ConfigErrors, Place};
-pub(crate) use place::{did_you_mean, nearest};
 pub use raw::{ServerSpec, VersionSpec};
-pub(crate) use resolve::is_name;
 pub use resolve::{EndpointSpec, ModelSpec, NamedSource, TableSpec};
 pub use schema::json_schema;
 use serde_json::Value;
@@ -131,11 +132,11 @@ impl Project {
         Ok(Self { file, folder, data_folder, sources, tables, models, endpoints, server, filled, found })
     }
 
-    /// The project as YAML with every default filled in and marked; variables stand as they were written. Loading it
-    /// gives the same project.
+    /// The project as YAML with every default filled in, and marked as such; variables stand as they were written.
+    /// Loading it gives the same project, which renders the same text.
     pub fn render(&self) -> String {
-        let head = "# The project with every default filled in; lines marked \"default\" were not in the project file.\n";
-        format!("{head}{}", render::yaml(&self.filled, &self.found))
+        let head = "# The project with every default filled in; values marked \"default\" are the defaults.\n";
+        format!("{head}{}", render::yaml(&self.filled, &self.found, &schema::described()))
     }
 
     /// The same as JSON: what may be printed and stored beside a run.
@@ -186,27 +187,24 @@ fn empty() -> ConfigError {
 /// The text of the file.
 fn read(file: &Path) -> Result<String, ConfigError> {
     let refuse = |message: String| ConfigError::new(Place::File, message);
-    let name = file.display();
-    let missing = |error: std::io::Error| {
-        if error.kind() == std::io::ErrorKind::NotFound {
-            let other = file.with_extension("yml");
-            let hint = match other.file_name() {
-                Some(other_name) if other.exists() => format!("; did you mean {:?}?", other_name.to_string_lossy()),
-                _ => "; tidemill init --from FILE --target COLUMN writes one".to_owned(),
-            };
-            refuse(format!("no project file {name}{hint}"))
-        } else {
-            refuse(format!("the project file {name} cannot be read: {error}"))
+    let unreadable = |error: std::io::Error| {
+        if error.kind() != std::io::ErrorKind::NotFound {
+            return refuse(format!("the project file cannot be read: {error}"));
         }
+        let other = file.with_extension("yml");
+        refuse(match other.file_name() {
+            Some(name) if other.exists() => format!("no such project file; did you mean {:?}?", name.to_string_lossy()),
+            _ => "no such project file; tidemill init --from FILE --target COLUMN writes one".to_owned(),
+        })
     };
     let mut bytes = Vec::new();
-    File::open(file).map_err(missing)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(missing)?;
+    File::open(file).map_err(unreadable)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(refuse(format!("the project file {name} is larger than {} MiB", FILE_BYTES_MAX >> 20)));
+        return Err(refuse(format!("the project file is larger than {} MiB", FILE_BYTES_MAX >> 20)));
     }
     String::from_utf8(bytes).map_err(|error| {
         let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         let line = good.iter().filter(|byte| **byte == b'\n').count() + 1;
-        refuse(format!("the project file {name} is not UTF-8 text; the first wrong byte is in line {line}"))
+        refuse(format!("the project file is not UTF-8 text; the first wrong byte is in line {line}"))
     })
 }

@@ -11,7 +11,11 @@ const NAMED: [&str; 4] = ["sources", "tables", "models", "endpoints"];
 ///
 /// # Errors
 /// Arguments that are no `PATH=VALUE`, values that are no YAML, and names that are not in the file.
-pub(super) fn apply(root: &mut Node, arguments: &[String], environment: Environment<'_>) -> Result<(), Vec<ConfigError>> {
+pub(super) fn apply(
+    root: &mut Node,
+    arguments: &[String],
+    environment: Environment<'_>,
+) -> Result<(), Vec<ConfigError>> {
     let mut errors = Vec::new();
     for argument in arguments {
         if let Err(more) = apply_one(root, argument, environment) {

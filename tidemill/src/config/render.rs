@@ -2,17 +2,20 @@
 
 use serde_json::{Map, Value};
 
+use super::form::child;
 use super::place::{join, join_index};
 use super::shape::Found;
 
 /// Width up to which a list stands on one line.
 const LINE_CHARS: usize = 100;
 
-/// `value` as YAML; what `found` does not know is marked as a default, and variables stand as they were written.
-pub(super) fn yaml(value: &Value, found: &Found) -> String {
-    let mut writer = Writer { found, out: String::new() };
+/// `value` as YAML; values that equal the default of their key are marked, and variables stand as they were written.
+pub(super) fn yaml(value: &Value, found: &Found, schema: &Value) -> String {
+    let empty = Map::new();
+    let definitions = schema.get("$defs").and_then(Value::as_object).unwrap_or(&empty);
+    let mut writer = Writer { found, definitions, out: String::new() };
     if let Value::Object(entries) = value {
-        writer.entries(entries, "", 0);
+        writer.entries(entries, Some(schema), "", 0);
     }
     writer.out
 }
@@ -35,22 +38,24 @@ pub(super) fn shown(value: &Value, found: &Found, path: &str) -> Value {
 
 struct Writer<'a> {
     found: &'a Found,
+    definitions: &'a Map<String, Value>,
     out: String,
 }
 
-impl Writer<'_> {
-    fn entries(&mut self, entries: &Map<String, Value>, path: &str, indent: usize) {
+impl<'a> Writer<'a> {
+    fn entries(&mut self, entries: &Map<String, Value>, schema: Option<&'a Value>, path: &str, indent: usize) {
         for (key, value) in entries {
             let path = join(path, key);
+            let schema = schema.and_then(|schema| child(self.definitions, schema, key));
             self.out.push_str(&" ".repeat(indent));
             self.out.push_str(&scalar_text(key));
             self.out.push(':');
-            self.value(value, &path, indent);
+            self.value(value, schema, &path, indent);
         }
     }
 
     /// What stands after `key:`, with the end of the line.
-    fn value(&mut self, value: &Value, path: &str, indent: usize) {
+    fn value(&mut self, value: &Value, schema: Option<&'a Value>, path: &str, indent: usize) {
         if let Some(written) = self.found.written(path) {
             self.text(written, indent);
             self.out.push('\n');
@@ -59,13 +64,10 @@ impl Writer<'_> {
         match value {
             Value::Object(entries) if !entries.is_empty() => {
                 self.out.push('\n');
-                self.entries(entries, path, indent + 2);
+                self.entries(entries, schema, path, indent + 2);
                 return;
             }
-            Value::Array(values) if !values.is_empty() => {
-                self.list(values, path, indent);
-                return;
-            }
+            Value::Array(values) if !values.is_empty() => self.list(values, path, indent),
             Value::Object(_) => self.out.push_str(" {}"),
             Value::Array(_) => self.out.push_str(" []"),
             Value::String(text) => self.text(&escape(text), indent),
@@ -74,23 +76,22 @@ impl Writer<'_> {
                 self.out.push_str(&other.to_string());
             }
         }
-        self.end(path);
-    }
-
-    fn end(&mut self, path: &str) {
-        if !self.found.contains(path) {
-            self.out.push_str(" # default");
+        let is_one_line = !self.out.ends_with('\n');
+        if is_one_line {
+            if schema.and_then(|schema| schema.get("default")) == Some(value) {
+                self.out.push_str(" # default");
+            }
+            self.out.push('\n');
         }
-        self.out.push('\n');
     }
 
     /// A list of single values on one line where it fits, else one to a line; there are no lists of anything else.
     fn list(&mut self, values: &[Value], path: &str, indent: usize) {
-        let items: Vec<String> = values.iter().enumerate().map(|(index, value)| self.item(value, path, index)).collect();
+        let items: Vec<String> =
+            values.iter().enumerate().map(|(index, value)| self.item(value, path, index)).collect();
         let line = items.join(", ");
         if line.len() <= LINE_CHARS {
             self.out.push_str(&format!(" [{line}]"));
-            self.end(path);
             return;
         }
         self.out.push('\n');
@@ -132,7 +133,7 @@ impl Writer<'_> {
 }
 
 /// A dollar sign that is no variable.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     text.replace('$', "$$")
 }
 
@@ -141,7 +142,10 @@ pub(super) fn scalar_text(text: &str) -> String {
     let is_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '/' | '.');
     let inside = |c: char| is_word(c) || matches!(c, '-' | ' ' | '(' | ')' | '+' | '=' | '<' | ';');
     let reads_back = super::yaml::core_schema(text) == super::yaml::Plain::Text;
-    let is_old_boolean = matches!(text.to_ascii_lowercase().as_str(), "yes" | "no" | "on" | "off" | "y" | "n" | "true" | "false" | "null");
+    let is_old_boolean = matches!(
+        text.to_ascii_lowercase().as_str(),
+        "yes" | "no" | "on" | "off" | "y" | "n" | "true" | "false" | "null"
+    );
     let is_plain = text.starts_with(is_word) && text.ends_with(is_word) && text.chars().all(inside);
     if is_plain && reads_back && !is_old_boolean && !text.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
         return text.to_owned();

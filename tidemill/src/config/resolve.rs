@@ -1,14 +1,13 @@
 //! Does the project make sense? Names that point somewhere, parts that fit together, tables in the order of their needs.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use data::SourceSpec;
-use learn::spec::{
-    EvaluateSpec, FeatureSpec, FeaturesSpec, Loss, NetSpec, SplitSpec, TaskSpec, Threshold, TrainSpec, WatchedMetric,
-};
+use learn::spec::{EvaluateSpec, FeaturesSpec, NetSpec, SplitSpec, TaskSpec, TrainSpec};
 
-use super::place::{ConfigError, did_you_mean, join, join_index};
+use serde::Serialize;
+
+use super::place::{ConfigError, Place, did_you_mean, join};
 use super::raw::{Named, RawEndpoint, RawModel, RawProject, RawTable, ServerSpec, VersionSpec};
 use super::shape::Found;
 use super::sql::tables_read;
@@ -32,7 +31,7 @@ pub struct NamedSource {
 }
 
 /// A model to train, checked.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ModelSpec {
     /// Its name: lower-case letters, digits, `_` and `-`, 64 at most.
     pub name: String,
@@ -134,19 +133,19 @@ fn answer(name: &str, endpoint: &RawEndpoint) -> EndpointSpec {
     EndpointSpec { name: name.to_owned(), model, version, confidence_min, queue_max }
 }
 
-struct Check<'a> {
-    raw: &'a RawProject,
-    found: &'a Found,
+pub(super) struct Check<'a> {
+    pub(super) raw: &'a RawProject,
+    pub(super) found: &'a Found,
     text: &'a str,
     errors: Vec<ConfigError>,
 }
 
 impl<'a> Check<'a> {
-    fn at_value(&mut self, path: &str, message: String) {
+    pub(super) fn at_value(&mut self, path: &str, message: String) {
         self.errors.push(ConfigError::new(self.found.value_place(path), message));
     }
 
-    fn at_key(&mut self, path: &str, message: String) {
+    pub(super) fn at_key(&mut self, path: &str, message: String) {
         self.errors.push(ConfigError::new(self.found.key_place(path), message));
     }
 
@@ -157,11 +156,11 @@ impl<'a> Check<'a> {
         for (kind, names) in sections {
             for name in names {
                 let path = join(&format!("{kind}s"), name);
-                if !is_sql_name(name) {
+                if RESERVED.contains(&name) {
+                    self.at_key(&path, format!("{name:?} cannot be the name of a {kind}: it is a word of SQL"));
+                } else if !is_sql_name(name) {
                     let allowed = "lower-case letters, digits and _, not first a digit, 64 at most";
                     self.at_key(&path, format!("{name:?} cannot be the name of a {kind}: {allowed}"));
-                } else if RESERVED.contains(&name) {
-                    self.at_key(&path, format!("{name:?} cannot be the name of a {kind}: it is a word of SQL"));
                 }
             }
         }
@@ -172,12 +171,13 @@ impl<'a> Check<'a> {
                 format!("{name:?} is the name of both a source and a table; rename one of them"),
             );
             let note = match self.found.key_place(&join("sources", name)) {
-                super::place::Place::At { line, column, .. } => format!("the source is at line {line}, column {column}"),
+                Place::At { line, column, .. } => format!("the source is at line {line}, column {column}"),
                 _ => "the source is not in the file itself".to_owned(),
             };
             self.errors.push(error.note(note));
         }
-        let sections = [("model", raw.models.names().collect::<Vec<_>>()), ("endpoint", raw.endpoints.names().collect())];
+        let sections =
+            [("model", raw.models.names().collect::<Vec<_>>()), ("endpoint", raw.endpoints.names().collect())];
         for (kind, names) in sections {
             for name in names.into_iter().filter(|name| !is_name(name)) {
                 let allowed = "lower-case letters, digits, _ and -, 1 to 64 of them";
@@ -197,7 +197,9 @@ impl<'a> Check<'a> {
                 self.at_value(&path, format!("the SQL of table {name:?} is empty"));
             }
             let read = tables_read(sql);
-            for unknown in read.iter().filter(|read| !self.raw.sources.contains(read) && !self.raw.tables.contains(read)) {
+            for unknown in
+                read.iter().filter(|read| !self.raw.sources.contains(read) && !self.raw.tables.contains(read))
+            {
                 self.unknown_in_sql(name, &path, sql, unknown);
             }
             needs.push(read);
@@ -216,7 +218,7 @@ impl<'a> Check<'a> {
 
     fn unknown_in_sql(&mut self, name: &str, path: &str, sql: &str, unknown: &str) {
         let mut place = self.found.value_place(path);
-        if let super::place::Place::At { line, column, width } = &mut place
+        if let Place::At { line, column, width } = &mut place
             && let Some((at, start)) = find_word(self.text, *line, *column, sql.lines().count() + 1, unknown)
         {
             (*line, *column, *width) = (at, start, unknown.chars().count());
@@ -255,7 +257,7 @@ impl<'a> Check<'a> {
         order.push(index);
     }
 
-    fn table_exists(&mut self, path: &str, name: &str) {
+    pub(super) fn table_exists(&mut self, path: &str, name: &str) {
         let raw = self.raw;
         if raw.sources.contains(name) || raw.tables.contains(name) {
             return;
@@ -269,136 +271,6 @@ impl<'a> Check<'a> {
         let known = if known.is_empty() { "none".to_owned() } else { known };
         let error = ConfigError::new(self.found.value_place(path), message);
         self.errors.push(error.note(format!("tables and sources: {known}")));
-    }
-
-    fn model(&mut self, name: &str, model: &RawModel) {
-        let path = join("models", name);
-        self.table_exists(&join(&path, "table"), &model.table);
-        if model.target.is_empty() {
-            self.at_value(&join(&path, "target"), format!("{path}.target is empty; it names the column to predict"));
-        }
-        self.features(&path, model);
-        self.split(&path, model);
-        self.learning(&path, model);
-    }
-
-    fn features(&mut self, model_path: &str, model: &RawModel) {
-        let path = join(model_path, "features");
-        let FeaturesSpec { include, exclude, columns } = &model.features;
-        for (key, list) in [("include", include), ("exclude", exclude)] {
-            let mut seen = BTreeSet::new();
-            for (index, column) in list.iter().enumerate() {
-                let path = join_index(&join(&path, key), index);
-                if !seen.insert(column) {
-                    let shown = self.found.shown(&path, column);
-                    self.at_value(&path, format!("{path}: column {shown} is in the list twice"));
-                }
-            }
-        }
-        for (index, column) in include.iter().enumerate() {
-            let path = join_index(&join(&path, "include"), index);
-            let shown = self.found.shown(&path, column);
-            if exclude.contains(column) {
-                self.at_value(&path, format!("{path}: column {shown} is in exclude too"));
-            }
-            if *column == model.target {
-                self.at_value(&path, format!("{path}: column {shown} is the target; it cannot be a feature"));
-            }
-        }
-        for (column, feature) in columns {
-            let path = join(&join(&path, "columns"), column);
-            if *column == model.target {
-                self.at_key(&path, format!("{path}: column {column:?} is the target; it cannot be a feature"));
-            } else if exclude.contains(column) {
-                self.at_key(&path, format!("{path}: column {column:?} is in exclude too"));
-            } else if !include.is_empty() && !include.contains(column) {
-                self.at_key(&path, format!("{path}: column {column:?} is not in include"));
-            }
-            if let FeatureSpec::Number(number) = feature
-                && let Some([low, high]) = number.clip
-                && low >= high
-            {
-                let path = join(&join(&path, "number"), "clip");
-                self.at_value(&path, format!("{path}: the lowest value has to be below the highest"));
-            }
-        }
-    }
-
-    fn split(&mut self, model_path: &str, model: &RawModel) {
-        let path = join(model_path, "split");
-        let mut shares = |key: &str, validation: f64, test: f64| {
-            if validation + test >= 1.0 {
-                let path = join(&path, key);
-                self.at_key(&path, format!("{path}: validation and test together leave no rows for training; keep their sum below 1"));
-            }
-        };
-        match &model.split {
-            SplitSpec::Fraction(split) => shares("fraction", split.validation, split.test),
-            SplitSpec::Time(split) => {
-                shares("time", split.validation, split.test);
-                self.not_target(&join(&path, "time"), &split.column, model);
-            }
-            SplitSpec::Column(split) => {
-                let path = join(&path, "column");
-                self.not_target(&path, &split.column, model);
-                let values = [&split.train, &split.validation, &split.test];
-                if values.iter().collect::<BTreeSet<_>>().len() < values.len() {
-                    self.at_key(&path, format!("{path}: train, validation and test need three different values"));
-                }
-            }
-            SplitSpec::Tables(split) => {
-                let path = join(&path, "tables");
-                for (key, table) in [("test", Some(&split.test)), ("validation", split.validation.as_ref())] {
-                    let path = join(&path, key);
-                    let Some(table) = table else { continue };
-                    self.table_exists(&path, table);
-                    if *table == model.table {
-                        let shown = self.found.shown(&path, table);
-                        self.at_value(&path, format!("{path}: {shown} is the table that the model learns from"));
-                    }
-                }
-                if split.validation.as_ref() == Some(&split.test) {
-                    let path = join(&path, "validation");
-                    self.at_value(&path, format!("{path}: the validation rows are the test rows"));
-                }
-            }
-        }
-    }
-
-    fn not_target(&mut self, path: &str, column: &str, model: &RawModel) {
-        if column == model.target {
-            let path = join(path, "column");
-            let shown = self.found.shown(&path, column);
-            self.at_value(&path, format!("{path}: column {shown} is the target; rows cannot be divided by it"));
-        }
-    }
-
-    /// Task, loss, watched metric and threshold have to belong together.
-    fn learning(&mut self, path: &str, model: &RawModel) {
-        let (loss, metric) = (model.train.loss, model.train.early_stopping.metric);
-        let classes_loss = matches!(loss, Loss::BinaryCrossEntropy | Loss::CategoricalCrossEntropy);
-        let classes_metric = matches!(metric, WatchedMetric::Accuracy | WatchedMetric::Auc);
-        let task = match model.task {
-            TaskSpec::Auto if classes_loss => TaskSpec::Classification,
-            task => task,
-        };
-        let loss_path = format!("{path}.train.loss");
-        let metric_path = format!("{path}.train.early_stopping.metric");
-        let threshold_path = format!("{path}.evaluate.threshold");
-        if task == TaskSpec::Regression {
-            if classes_loss {
-                self.at_value(&loss_path, format!("{loss_path}: cross-entropy is for classes; regression takes mean_squared_error"));
-            }
-            if classes_metric {
-                self.at_value(&metric_path, format!("{metric_path}: {} is for classes; regression takes loss or rmse", word(&metric)));
-            }
-            if model.evaluate.threshold != Threshold::Auto {
-                self.at_value(&threshold_path, format!("{threshold_path}: a threshold is for two classes; leave it out for regression"));
-            }
-        }
-        if task == TaskSpec::Classification && metric == WatchedMetric::Rmse {
-            self.at_value(&metric_path, format!("{metric_path}: rmse is for regression; classification takes loss, accuracy or auc"));
-        }
     }
 
     fn endpoint(&mut self, name: &str, endpoint: &RawEndpoint) {
@@ -420,19 +292,56 @@ impl<'a> Check<'a> {
 
 /// Words of SQL that cannot name a table without quotes.
 const RESERVED: [&str; 38] = [
-    "all", "and", "as", "between", "by", "case", "create", "cross", "delete", "distinct", "drop", "else", "except",
-    "exists", "fetch", "from", "full", "group", "having", "in", "inner", "insert", "intersect", "into", "is", "join",
-    "left", "limit", "not", "null", "on", "or", "order", "select", "table", "union", "update", "where",
+    "all",
+    "and",
+    "as",
+    "between",
+    "by",
+    "case",
+    "create",
+    "cross",
+    "delete",
+    "distinct",
+    "drop",
+    "else",
+    "except",
+    "exists",
+    "fetch",
+    "from",
+    "full",
+    "group",
+    "having",
+    "in",
+    "inner",
+    "insert",
+    "intersect",
+    "into",
+    "is",
+    "join",
+    "left",
+    "limit",
+    "not",
+    "null",
+    "on",
+    "or",
+    "order",
+    "select",
+    "table",
+    "union",
+    "update",
+    "where",
 ];
 
-fn is_sql_name(name: &str) -> bool {
+/// Whether SQL can say this name without quotes.
+pub(super) fn is_sql_name(name: &str) -> bool {
     name.len() <= 64
+        && !RESERVED.contains(&name)
         && name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
 }
 
 /// Whether a model or an endpoint may have this name: lower-case letters, digits, `_` and `-`, 1 to 64 of them.
-pub(crate) fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-'))
 }
@@ -442,21 +351,14 @@ fn article(kind: &str) -> String {
     format!("{article} {kind}")
 }
 
-/// A unit variant as it is written in the file.
-fn word(value: &impl serde::Serialize) -> String {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(word)) => word,
-        _ => String::new(),
-    }
-}
-
 /// Line and column, both from 1, of a whole word in the lines from a place on, upper or lower case alike.
 fn find_word(text: &str, line: usize, column: usize, lines: usize, word: &str) -> Option<(usize, usize)> {
     for (index, text) in text.lines().enumerate().skip(line.checked_sub(1)?).take(lines) {
         let lower: Vec<char> = text.chars().map(|c| c.to_ascii_lowercase()).collect();
         let wanted: Vec<char> = word.chars().collect();
         let first = if index + 1 == line { column - 1 } else { 0 };
-        let is_part = |at: Option<usize>| at.and_then(|at| lower.get(at)).is_some_and(|c| c.is_alphanumeric() || *c == '_');
+        let is_part =
+            |at: Option<usize>| at.and_then(|at| lower.get(at)).is_some_and(|c| c.is_alphanumeric() || *c == '_');
         let last = (lower.len() + 1).saturating_sub(wanted.len());
         let found = (first..last.max(first)).find(|&at| {
             lower.get(at..at + wanted.len()) == Some(wanted.as_slice())

@@ -23,7 +23,11 @@ fn bounds() -> Vec<(&'static str, &'static str, Value)> {
         ("TimeSplit", "validation", share()),
         ("TimeSplit", "test", share()),
         ("TablesSplit", "validation_fraction", share()),
-        ("DenseSpec", "hidden", json!({ "maxItems": 64, "items": { "type": "integer", "minimum": 1, "maximum": 65_536 } })),
+        (
+            "DenseSpec",
+            "hidden",
+            json!({ "maxItems": 64, "items": { "type": "integer", "minimum": 1, "maximum": 65_536 } }),
+        ),
         ("DenseSpec", "dropout", below_one()),
         ("TrainSpec", "epochs", count(1_000_000)),
         ("TrainSpec", "batch_size", count(1 << 20)),
@@ -94,6 +98,14 @@ pub(super) fn resolve<'a>(schema: &'a Value, definitions: &'a Map<String, Value>
     name.and_then(|name| definitions.get(name)).unwrap_or(schema)
 }
 
+/// The schema of what a variant of an enum holds.
+pub(super) fn variant<'a>(schema: &'a Value, kind: &str, name: &str) -> Option<&'a Value> {
+    let definitions = schema.get("$defs")?.as_object()?;
+    let variants = definitions.get(kind)?.get("oneOf")?.as_array()?;
+    let content = variants.iter().filter_map(tagged).find(|(key, _)| *key == name)?.1;
+    Some(resolve(content, definitions))
+}
+
 /// Whether a mapping of this schema may be left empty.
 pub(super) fn is_optional_struct(schema: &Value) -> bool {
     schema.get("type") == Some(&json!("object"))
@@ -125,7 +137,9 @@ fn editable(schema: &Value, definitions: &Map<String, Value>) -> Value {
         let value = match (keyword.as_str(), value) {
             ("$defs", Value::Object(inner)) => inner
                 .iter()
-                .map(|(name, definition)| (name.clone(), with_short_text(definition, editable(definition, definitions))))
+                .map(|(name, definition)| {
+                    (name.clone(), with_short_text(definition, editable(definition, definitions)))
+                })
                 .collect(),
             ("properties", Value::Object(inner)) => {
                 let mut inner: Map<_, _> =

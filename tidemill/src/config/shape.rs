@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Number, Value, json};
 
+use super::form::{Form, as_list, canonical, forms, in_range, names, wanted, word, words};
 use super::place::{ConfigError, Place, did_you_mean, join, join_index};
-use super::schema::{ALIASES, is_optional_struct, resolve, short_key, tagged};
+use super::schema::{is_optional_struct, resolve, short_key};
 use super::yaml::{Entry, Node, NodeValue, Plain, Scalar, core_schema};
 
 /// What was found in the file, by path.
@@ -33,11 +34,6 @@ impl Found {
     /// The place of the key under `path`, or of the nearest mapping around it.
     pub(super) fn key_place(&self, path: &str) -> Place {
         self.nearest(path).map_or(Place::File, |origin| origin.key.clone().unwrap_or_else(|| origin.value.clone()))
-    }
-
-    /// Whether the user wrote this path.
-    pub(super) fn contains(&self, path: &str) -> bool {
-        self.places.contains_key(path)
     }
 
     /// The text as written, where it differs from the value: it holds `${VAR}` or `$$`.
@@ -79,24 +75,6 @@ struct Shape<'a> {
     found: Found,
 }
 
-/// One of the forms a value may have.
-enum Form<'a> {
-    Null,
-    Boolean,
-    Integer(&'a Value),
-    Number(&'a Value),
-    Text(&'a Value),
-    /// A fixed word.
-    Word(&'a str),
-    List(&'a Value),
-    /// A mapping of free keys to values of one schema.
-    Names(&'a Value),
-    /// A mapping of known keys.
-    Struct(&'a Value),
-    /// A mapping of one key, the name of a variant.
-    Variant(&'a str, &'a Value),
-}
-
 impl<'a> Shape<'a> {
     fn node(&mut self, node: &Node, schema: &'a Value, path: &str) -> Value {
         let written = match &node.value {
@@ -109,7 +87,7 @@ impl<'a> Shape<'a> {
         let origin = origin.or_insert_with(|| Origin { key: None, value: node.place.clone(), written: None });
         origin.value = node.place.clone();
         origin.written = written;
-        let forms = self.forms(schema);
+        let forms = forms(self.definitions, schema);
         match &node.value {
             NodeValue::Scalar(scalar) => self.scalar(scalar, node, &forms, path),
             NodeValue::List(nodes) => match forms.iter().find_map(|form| as_list(form)) {
@@ -118,46 +96,6 @@ impl<'a> Shape<'a> {
             },
             NodeValue::Map(entries) => self.map(entries, node, &forms, path),
         }
-    }
-
-    /// The forms of a schema, with references, unions and lists of types taken apart.
-    fn forms(&self, schema: &'a Value) -> Vec<Form<'a>> {
-        let schema = resolve(schema, self.definitions);
-        let union = schema.get("anyOf").or_else(|| schema.get("oneOf")).and_then(Value::as_array);
-        if let Some(union) = union {
-            let is_enum = schema.get("oneOf").is_some();
-            return union
-                .iter()
-                .flat_map(|part| match tagged(part) {
-                    Some((key, content)) if is_enum => vec![Form::Variant(key, content)],
-                    _ => self.forms(part),
-                })
-                .collect();
-        }
-        if let Some(word) = schema.get("const").and_then(Value::as_str) {
-            return vec![Form::Word(word)];
-        }
-        if let Some(words) = schema.get("enum").and_then(Value::as_array) {
-            return words.iter().filter_map(Value::as_str).map(Form::Word).collect();
-        }
-        let kinds = match schema.get("type") {
-            Some(Value::Array(kinds)) => kinds.iter().filter_map(Value::as_str).collect(),
-            Some(Value::String(kind)) => vec![kind.as_str()],
-            _ => Vec::new(),
-        };
-        let form = |kind| match kind {
-            "null" => Form::Null,
-            "boolean" => Form::Boolean,
-            "integer" => Form::Integer(schema),
-            "number" => Form::Number(schema),
-            "array" => Form::List(schema),
-            "object" => match schema.get("additionalProperties") {
-                Some(values @ Value::Object(_)) => Form::Names(values),
-                _ => Form::Struct(schema),
-            },
-            _ => Form::Text(schema),
-        };
-        kinds.into_iter().map(form).collect()
     }
 
     fn scalar(&mut self, scalar: &Scalar, node: &Node, forms: &[Form<'a>], path: &str) -> Value {
@@ -282,8 +220,7 @@ impl<'a> Shape<'a> {
 
     fn entry(&mut self, entry: &Entry, key: &str, schema: &'a Value, path: &str) -> Value {
         let path = join(path, key);
-        let origin =
-            Origin { key: Some(entry.key_place.clone()), value: entry.node.place.clone(), written: None };
+        let origin = Origin { key: Some(entry.key_place.clone()), value: entry.node.place.clone(), written: None };
         self.found.places.insert(path.clone(), origin);
         self.node(&entry.node, schema, &path)
     }
@@ -299,9 +236,8 @@ impl<'a> Shape<'a> {
                 self.unknown_key(entry, known.unwrap_or(&empty), path);
                 continue;
             };
-            let rival = entries.iter().find(|other| {
-                other.key != entry.key && canonical(&other.key, |name| name == key) == key
-            });
+            let rival =
+                entries.iter().find(|other| other.key != entry.key && canonical(&other.key, |name| name == key) == key);
             match rival {
                 Some(rival) if is_override(&rival.key_place) => continue,
                 Some(rival) if !is_override(&entry.key_place) && entry.key != key => {
@@ -313,7 +249,7 @@ impl<'a> Shape<'a> {
             }
             let required = schema.get("required").and_then(Value::as_array);
             let is_required = required.is_some_and(|required| required.iter().any(|name| name == key));
-            let takes_null = self.forms(inner).iter().any(|form| matches!(form, Form::Null));
+            let takes_null = forms(self.definitions, inner).iter().any(|form| matches!(form, Form::Null));
             if entry.node.is_null() && !is_required && !takes_null && is_empty(&entry.node) {
                 continue; // `train:` with nothing below it: all defaults
             }
@@ -323,8 +259,10 @@ impl<'a> Shape<'a> {
         for key in schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
             let is_there = entries.iter().any(|entry| entry.key == key);
             if !is_there {
-                let mut error = ConfigError::new(self.found.key_place(path), format!("{} needs the key {key:?}", within(path)));
-                if let Some(meaning) = schema.pointer(&format!("/properties/{key}/description")).and_then(Value::as_str) {
+                let mut error =
+                    ConfigError::new(self.found.key_place(path), format!("{} needs the key {key:?}", within(path)));
+                if let Some(meaning) = schema.pointer(&format!("/properties/{key}/description")).and_then(Value::as_str)
+                {
                     error = error.note(format!("{key}: {meaning}"));
                 }
                 self.errors.push(error);
@@ -380,12 +318,22 @@ impl<'a> Shape<'a> {
             && scalar.kind() == Plain::Text
             && names(forms).next().is_some()
         {
+            let holds_more = forms.iter().find_map(|form| match form {
+                Form::Variant(key, content) if *key == scalar.text => Some(resolve(content, self.definitions)),
+                _ => None,
+            });
+            if let Some(content) = holds_more {
+                let inner = wanted(&super::form::forms(self.definitions, content));
+                let message = format!("{path}: {:?} needs {inner}", scalar.written);
+                self.errors.push(ConfigError::new(node.place.clone(), message));
+                return Value::Null;
+            }
             let hint = if scalar.from_environment { String::new() } else { did_you_mean(&scalar.text, names(forms)) };
             let message = format!("{path}: unknown choice {:?}{hint}", scalar.written);
             let error = ConfigError::new(node.place.clone(), message).note(format!("choices: {}", words(forms)));
             self.errors.push(error);
         } else {
-            let wanted = self.wanted(forms);
+            let wanted = wanted(forms);
             self.wrong(node, path, &wanted);
         }
         Value::Null
@@ -394,7 +342,9 @@ impl<'a> Shape<'a> {
     fn wrong(&mut self, node: &Node, path: &str, wanted: &str) {
         let found = match &node.value {
             NodeValue::Scalar(scalar) if scalar.is_null() && scalar.written.is_empty() => "nothing".to_owned(),
-            NodeValue::Scalar(scalar) if scalar.from_environment => format!("{:?}, which is something else", scalar.written),
+            NodeValue::Scalar(scalar) if scalar.from_environment => {
+                format!("{:?}, which is something else", scalar.written)
+            }
             NodeValue::Scalar(scalar) if scalar.kind() == Plain::Text => format!("the text {:?}", scalar.written),
             NodeValue::Scalar(scalar) => scalar.written.clone(),
             NodeValue::List(_) => "a list".to_owned(),
@@ -402,39 +352,6 @@ impl<'a> Shape<'a> {
         };
         let path = if path.is_empty() { "the project file".to_owned() } else { path.to_owned() };
         self.errors.push(ConfigError::new(node.place.clone(), format!("{path}: expected {wanted}, found {found}")));
-    }
-
-    fn wanted(&self, forms: &[Form<'a>]) -> String {
-        let mut parts = Vec::new();
-        if names(forms).next().is_some() {
-            parts.push(format!("one of {}", words(forms)));
-        }
-        for form in forms {
-            parts.push(match form {
-                Form::Null | Form::Word(_) | Form::Variant(..) => continue,
-                Form::Boolean => "true or false".to_owned(),
-                Form::Integer(schema) => format!("an integer{}", range(schema)),
-                Form::Number(schema) => format!("a number{}", range(schema)),
-                Form::Text(_) => "text".to_owned(),
-                Form::List(_) => "a list".to_owned(),
-                Form::Names(_) => "a mapping of names".to_owned(),
-                Form::Struct(schema) => match schema.get("properties").and_then(Value::as_object) {
-                    Some(keys) if !keys.is_empty() => {
-                        let keys: Vec<_> = keys.keys().map(String::as_str).collect();
-                        format!("a mapping with the keys {}", keys.join(", "))
-                    }
-                    _ => "an empty mapping".to_owned(),
-                },
-            });
-        }
-        parts.join(", or ")
-    }
-}
-
-fn as_list<'a>(form: &Form<'a>) -> Option<&'a Value> {
-    match form {
-        Form::List(schema) => Some(schema),
-        _ => None,
     }
 }
 
@@ -450,61 +367,7 @@ fn within(path: &str) -> &str {
     if path.is_empty() { "the project file" } else { path }
 }
 
-/// The key that a spelling stands for.
-fn canonical<'a>(key: &'a str, is_known: impl Fn(&str) -> bool) -> &'a str {
-    let meant = ALIASES.iter().find(|(alias, name)| *alias == key && is_known(name));
-    meant.map_or(key, |(_, name)| name)
-}
-
-/// The fixed word that `text` stands for.
-fn word<'a>(text: &'a str, forms: &[Form<'a>]) -> Option<&'a str> {
-    let is_word = |name: &str| forms.iter().any(|form| matches!(form, Form::Word(word) if *word == name));
-    let name = canonical(text, is_word);
-    is_word(name).then_some(name)
-}
-
-fn names<'a>(forms: &[Form<'a>]) -> impl Iterator<Item = &'a str> {
-    forms.iter().filter_map(|form| match form {
-        Form::Word(word) => Some(*word),
-        Form::Variant(key, _) => Some(*key),
-        _ => None,
-    })
-}
-
-fn words(forms: &[Form<'_>]) -> String {
-    names(forms).collect::<Vec<_>>().join(", ")
-}
-
 fn found_keys(entries: &[Entry]) -> String {
     let keys: Vec<_> = entries.iter().map(|entry| entry.key.as_str()).collect();
     if keys.is_empty() { "none".to_owned() } else { keys.join(" and ") }
-}
-
-fn bound(schema: &Value, keyword: &str) -> Option<f64> {
-    schema.get(keyword).and_then(Value::as_f64)
-}
-
-fn in_range(number: f64, schema: &Value) -> bool {
-    bound(schema, "minimum").is_none_or(|min| number >= min)
-        && bound(schema, "maximum").is_none_or(|max| number <= max)
-        && bound(schema, "exclusiveMinimum").is_none_or(|min| number > min)
-        && bound(schema, "exclusiveMaximum").is_none_or(|max| number < max)
-}
-
-/// ` from 0 to below 1` and the like, in words.
-pub(super) fn range(schema: &Value) -> String {
-    let low = match (bound(schema, "exclusiveMinimum"), bound(schema, "minimum")) {
-        (Some(above), _) => format!(" above {above}"),
-        (None, Some(min)) => format!(" from {min}"),
-        (None, None) => String::new(),
-    };
-    let high = match (bound(schema, "exclusiveMaximum"), bound(schema, "maximum")) {
-        (Some(below), _) if low.starts_with(" above") => format!(" and below {below}"),
-        (Some(below), _) => format!(" to below {below}"),
-        (None, Some(max)) => format!(" to {max}"),
-        (None, None) if low.is_empty() => String::new(),
-        (None, None) if low.starts_with(" from") => return low.replace(" from", " of at least"),
-        (None, None) => String::new(),
-    };
-    if low.is_empty() && !high.is_empty() { format!(" up{high}") } else { format!("{low}{high}") }
 }

@@ -4,12 +4,27 @@ use std::collections::BTreeSet;
 
 /// Words that end a FROM list.
 const ENDS: [&str; 14] = [
-    "where", "group", "order", "having", "limit", "offset", "union", "intersect", "except", "window", "qualify", "fetch",
-    "select", "with",
+    "where",
+    "group",
+    "order",
+    "having",
+    "limit",
+    "offset",
+    "union",
+    "intersect",
+    "except",
+    "window",
+    "qualify",
+    "fetch",
+    "select",
+    "with",
 ];
 
 /// Words that may stand between FROM and a table, or follow it, and are no names.
 const NO_NAMES: [&str; 5] = ["lateral", "only", "unnest", "values", "table"];
+
+/// Those of them whose brackets hold no tables.
+const CALLS: [&str; 3] = ["unnest", "values", "table"];
 
 #[derive(Debug, Clone, PartialEq)]
 enum Token {
@@ -38,6 +53,9 @@ pub(super) fn tables_read(sql: &str) -> Vec<String> {
         match token {
             Token::Mark('(') => {
                 // `FROM (a JOIN b ...)` goes on with tables, `FROM (SELECT ...)` says so itself
+                let before = index.checked_sub(1).and_then(|before| tokens.get(before));
+                let is_call = matches!(before, Some(Token::Word(word, false)) if CALLS.contains(&word.as_str()));
+                expects_table = expects_table && !is_call;
                 levels.push(Level { has_select: expects_table, in_from: expects_table });
             }
             Token::Mark(')') => {
@@ -97,7 +115,8 @@ fn is_distinct_from(before: &[Token]) -> bool {
 
 /// Names that the query gives itself: `WITH a AS (...), b (x) AS (...)`.
 fn with_names(tokens: &[Token]) -> BTreeSet<String> {
-    let word = |index: usize, wanted: &str| matches!(tokens.get(index), Some(Token::Word(word, false)) if word == wanted);
+    let word =
+        |index: usize, wanted: &str| matches!(tokens.get(index), Some(Token::Word(word, false)) if word == wanted);
     let mut names = BTreeSet::new();
     if !tokens.contains(&Token::Word("with".into(), false)) {
         return names;
@@ -181,10 +200,16 @@ mod tests {
 
     #[test]
     fn what_only_looks_like_a_table_is_left_alone() {
-        check("SELECT EXTRACT(YEAR FROM born), SUBSTRING(name FROM 2), 'FROM x' -- FROM y\n FROM a /* JOIN z */", &["a"]);
+        check(
+            "SELECT EXTRACT(YEAR FROM born), SUBSTRING(name FROM 2), 'FROM x' -- FROM y\n FROM a /* JOIN z */",
+            &["a"],
+        );
         check("SELECT a IS NOT DISTINCT FROM b FROM t", &["t"]);
         check("SELECT * FROM generate_series(1, 10), information_schema.tables, UNNEST([1, 2]) u, t", &["t"]);
-        check("WITH x AS (SELECT * FROM a), y (n) AS (SELECT 1) SELECT * FROM x JOIN y ON true JOIN b ON true", &["a", "b"]);
+        check(
+            "WITH x AS (SELECT * FROM a), y (n) AS (SELECT 1) SELECT * FROM x JOIN y ON true JOIN b ON true",
+            &["a", "b"],
+        );
         check("SELECT 'it''s FROM x' AS \"from\" FROM t", &["t"]);
         check("", &[]);
         check("FROM (", &[]);

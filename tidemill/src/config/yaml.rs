@@ -182,7 +182,10 @@ impl Builder<'_> {
             Event::DocumentStart(_) => {
                 self.documents += 1;
                 if self.documents > 1 {
-                    return Err(ConfigError::new(place, "a second document begins here; a project file is one document"));
+                    return Err(ConfigError::new(
+                        place,
+                        "a second document begins here; a project file is one document",
+                    ));
                 }
             }
             Event::Scalar(text, style, anchor, tag) => {
@@ -255,7 +258,9 @@ impl Builder<'_> {
         let (filled, from_environment) = match interpolate(text, self.environment) {
             Ok(filled) => filled,
             Err(message) => {
-                self.errors.push(ConfigError::new(place.clone(), format!("{}: {message}", self.value_path())));
+                let path = self.value_path();
+                let message = if path.is_empty() { message } else { format!("{path}: {message}") };
+                self.errors.push(ConfigError::new(place.clone(), message));
                 (String::new(), true)
             }
         };
@@ -264,13 +269,7 @@ impl Builder<'_> {
         Ok(Scalar { written: text.to_owned(), text: filled, plain, from_environment })
     }
 
-    fn open(
-        &mut self,
-        place: Place,
-        anchor: usize,
-        tag: Option<&Tag>,
-        content: Content,
-    ) -> Result<(), ConfigError> {
+    fn open(&mut self, place: Place, anchor: usize, tag: Option<&Tag>, content: Content) -> Result<(), ConfigError> {
         if let Some(tag) = tag {
             return Err(tag_error(tag, &place));
         }
@@ -353,10 +352,12 @@ impl Builder<'_> {
         let mark = *error.marker();
         let place = self.place(mark, mark);
         let line = text.lines().nth(mark.line().saturating_sub(1)).unwrap_or_default();
-        let indent = &line[..line.len() - line.trim_start().len()];
-        if indent.contains('\t') {
+        // the scanner stops at the tab, or at the value before it
+        let around = text.lines().enumerate().skip(mark.line().saturating_sub(1)).take(2);
+        let tab = around.map(|(index, line)| (index, indent(line))).find(|(_, indent)| indent.contains('\t'));
+        if let Some((index, indent)) = tab {
             let place = match place {
-                Place::At { line, .. } => Place::At { line, column: 1, width: indent.chars().count() },
+                Place::At { .. } => Place::At { line: index + 1, column: 1, width: indent.chars().count() },
                 other => other,
             };
             return ConfigError::new(place, "a tab indents this line; YAML is indented with spaces");
@@ -371,6 +372,11 @@ impl Builder<'_> {
         }
         error
     }
+}
+
+/// The white space that a line begins with.
+fn indent(line: &str) -> &str {
+    &line[..line.len() - line.trim_start().len()]
 }
 
 fn step(path: String, frame: &Frame) -> String {
@@ -460,15 +466,21 @@ mod tests {
     fn check(text: &str, expected: &str) {
         let found = match parse_file(text, &environment) {
             Ok(node) => node.as_ref().map_or("nothing".to_owned(), show),
-            Err(errors) => ConfigErrors::new(Path::new("t"), text, errors).to_string(),
+            Err(errors) => format!("error: {}", ConfigErrors::new(Path::new("t"), text, errors)),
         };
         assert!(found.starts_with(expected), "{text}\ngave: {found}\nexpected: {expected}");
     }
 
     #[test]
     fn scalars_have_the_types_of_yaml_1_2() {
-        check("[1, -2, +3, 0.5, 1e3, .5, true, False, null, ~, ]", "[Integer(1), Integer(-2), Integer(3), Float(0.5), Float(1000.0), Float(0.5), Boolean(true), Boolean(false), Null, Null]");
-        check("[yes, no, on, 'true', \"1\", 1_000, 1.2.3, nan, inf, 0x]", "[\"yes\", \"no\", \"on\", \"true\", \"1\", \"1_000\", \"1.2.3\", \"nan\", \"inf\", \"0x\"]");
+        check(
+            "[1, -2, +3, 0.5, 1e3, .5, true, False, null, ~, ]",
+            "[Integer(1), Integer(-2), Integer(3), Float(0.5), Float(1000.0), Float(0.5), Boolean(true), Boolean(false), Null, Null]",
+        );
+        check(
+            "[yes, no, on, 'true', \"1\", 1_000, 1.2.3, nan, inf, 0x]",
+            "[\"yes\", \"no\", \"on\", \"true\", \"1\", \"1_000\", \"1.2.3\", \"nan\", \"inf\", \"0x\"]",
+        );
         check("[.nan, -.inf, !!str 5]", "[Float(NaN), Float(-inf), \"5\"]");
         check("a: |\n  x\n  y\nb: >\n  x\n  y\n", "{a: \"x\\ny\\n\", b: \"x y\\n\"}");
         check("a:\nb: ''", "{a: Null, b: \"\"}");
@@ -485,7 +497,10 @@ mod tests {
     #[test]
     fn anchors_aliases_and_merges() {
         check("a: &x {b: 1}\nc: *x", "{a: {b: Integer(1)}, c: {b: Integer(1)}}");
-        check("a: &x {b: 1, c: 2}\nd: {<<: *x, c: 3}", "{a: {b: Integer(1), c: Integer(2)}, d: {c: Integer(3), b: Integer(1)}}");
+        check(
+            "a: &x {b: 1, c: 2}\nd: {<<: *x, c: 3}",
+            "{a: {b: Integer(1), c: Integer(2)}, d: {c: Integer(3), b: Integer(1)}}",
+        );
         check("a: &x [*x]", "error: this alias stands inside what it stands for\n --> t:1:8");
         check("a: *x", "error: this alias stands for no anchor before it\n --> t:1:4");
         check("a: {<<: 5}", "error: \"<<\" takes an alias of a mapping");
@@ -501,7 +516,7 @@ mod tests {
         check(&laughs, "error: too large: more than 100000 values or 8 MiB of text\n --> t:5:");
         let long = format!("a: &a {}\nb: [{}]", "x".repeat(100_000), vec!["*a"; 1000].join(","));
         check(&long, "error: too large");
-        check(&format!("a: {}", "[".repeat(60)), "error: nested deeper than 48 levels\n --> t:1:52");
+        check(&format!("a: {}", "[".repeat(60)), "error: nested deeper than 48 levels\n --> t:1:51");
         check(&"- ".repeat(100_000), "error: nested deeper than 48 levels\n --> t:1:97");
         check(&format!("{}x", "? ".repeat(100_000)), "error: a key has to be a single word");
     }

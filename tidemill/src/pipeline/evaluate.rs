@@ -17,7 +17,6 @@ const AGREEMENT_ROWS: usize = 1_000;
 
 /// The finished model and how it did.
 pub(crate) struct Judged {
-    pub model: Model,
     /// The ONNX file.
     pub onnx: Vec<u8>,
     pub validation: Evaluation,
@@ -69,7 +68,6 @@ pub(super) fn evaluate(spec: &ModelSpec, prepared: &Prepared, trained: &Trained)
         predict_microseconds_per_row,
         difference,
         main: main_metric(target.task).0,
-        model,
         onnx,
     })
 }

@@ -5,4 +5,4 @@ mod endpoints;
 pub(crate) mod rows;
 
 pub(crate) use endpoint::{Answer, Endpoint};
-pub(crate) use endpoints::{Endpoints, Status};
+pub(crate) use endpoints::{Endpoints, load};

@@ -1,0 +1,266 @@
+//! How does a number become an input? What stands in for a missing one, and the scaling, from the training rows.
+
+use serde_json::Value;
+
+use super::column::ColumnKind;
+use super::fit::{Fitted, Training};
+use super::numeric::{Affine, NumberInput};
+use super::values::{NUMBER_MAX, counted, each_boolean, each_number, narrow, short};
+use crate::spec::{Impute, NumberSpec, Scale};
+use crate::{Error, Result};
+
+/// The numbers of the training rows as the network reads them.
+pub(super) struct Numbers {
+    /// One per row, NaN where missing or infinite.
+    pub(super) values: Vec<f32>,
+    /// How many were infinite or too large.
+    pub(super) infinite: u64,
+}
+
+/// Reads the numbers of a column.
+pub(super) fn read(training: &Training<'_>) -> Result<Numbers> {
+    let mut numbers = Numbers { values: Vec::with_capacity(training.rows), infinite: 0 };
+    training.each("a number", |array| {
+        each_number(array, &mut |_, x| {
+            numbers.infinite += u64::from(x.abs() >= NUMBER_MAX);
+            numbers.values.push(narrow(x));
+        })
+    })?;
+    Ok(numbers)
+}
+
+/// Fits a number. `auto` adds the missing indicator where values are missing often enough to matter.
+pub(super) fn fit(training: &Training<'_>, spec: &NumberSpec, numbers: &Numbers, auto: bool) -> Result<Fitted> {
+    check(training.name, spec)?;
+    let mut present: Vec<f32> = numbers.values.iter().copied().filter(|x| !x.is_nan()).collect();
+    if present.is_empty() {
+        return Err(training.without_values());
+    }
+    let missing = (numbers.values.len() - present.len()) as u64;
+    let (min, max) = range(&present);
+    let median = quantile(&mut present, 0.5);
+    let fill = match spec.impute {
+        Impute::Mean => Fill::Mean,
+        Impute::Median => Fill::Median,
+        Impute::Constant(value) => Fill::Constant(value as f32),
+    };
+    let impute = self::fill(fill, &mut present);
+    let clip = spec.clip.map_or([f32::NEG_INFINITY, f32::INFINITY], |clip| clip.map(|end| end as f32));
+    present.iter_mut().for_each(|x| *x = x.max(clip[0]).min(clip[1]));
+    let (affine, scaling) = affine(spec.scale, &mut present);
+    let indicator = spec.indicator || (auto && (training.often_missing(missing) || (missing > 0 && min == max)));
+    let integer = training.field.data_type().is_integer();
+    let how = format!(
+        "{} from {} to {}{}{}, {scaling}{}",
+        if integer { "whole number" } else { "number" },
+        shown(min),
+        shown(max),
+        missing_words(missing, numbers.infinite, fill, impute),
+        if spec.clip.is_some() { format!(", clipped to {} to {}", shown(clip[0]), shown(clip[1])) } else { "".into() },
+        if indicator { ", and an input that says whether it was missing" } else { "" },
+    );
+    // An example of whole numbers has to be one.
+    let median = if integer { median.round() } else { median };
+    let example = if integer { Value::from(median as i64) } else { json(median) };
+    let input = NumberInput { name: training.name.into(), impute, indicator, clip, affine };
+    let kind = ColumnKind::Number { min, max, integer };
+    Ok(Fitted { kind, example, missing, numbers: vec![input], category: None, image: None, how })
+}
+
+fn check(column: &str, spec: &NumberSpec) -> Result<()> {
+    let usable = |x: f64| x.abs() < NUMBER_MAX;
+    if let Some([low, high]) = spec.clip
+        && !(usable(low) && usable(high) && low < high)
+    {
+        return Err(Error::invalid(format!(
+            "column \"{column}\": clip [{low}, {high}] is not a range; write the lower end first"
+        )));
+    }
+    match spec.impute {
+        Impute::Constant(value) if !usable(value) => {
+            Err(Error::invalid(format!("column \"{column}\": {value} can not stand in for a missing number")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn missing_words(missing: u64, infinite: u64, fill: Fill, impute: f32) -> String {
+    let value = shown(impute);
+    match (missing, fill) {
+        (0, _) => String::new(),
+        (_, Fill::Mean) => format!(", {} replaced by the mean {value}", missing_count(missing, infinite)),
+        (_, Fill::Median) => format!(", {} replaced by the median {value}", missing_count(missing, infinite)),
+        (_, Fill::Constant(_)) => format!(", {} replaced by {value}", missing_count(missing, infinite)),
+    }
+}
+
+fn missing_count(missing: u64, infinite: u64) -> String {
+    match infinite {
+        0 => format!("{missing} missing"),
+        infinite => format!("{missing} missing ({infinite} of them infinite)"),
+    }
+}
+
+/// Fits a boolean: 0 and 1 as they are, the share of true for a missing one.
+pub(super) fn fit_boolean(training: &Training<'_>, auto: bool) -> Result<Fitted> {
+    let (mut yes, mut no) = (0_u64, 0_u64);
+    training.each("true or false", |array| {
+        each_boolean(array, &mut |_, x| {
+            yes += u64::from(x == 1.0);
+            no += u64::from(x == 0.0);
+        })
+    })?;
+    if yes + no == 0 {
+        return Err(training.without_values());
+    }
+    let missing = training.rows as u64 - yes - no;
+    let share = yes as f64 / (yes + no) as f64;
+    let indicator = auto && training.often_missing(missing);
+    let how = format!(
+        "boolean, {} % true{}",
+        short((share * 1000.0).round() / 10.0),
+        if missing > 0 { format!(", {missing} missing replaced by that share") } else { String::new() }
+    );
+    let clip = [f32::NEG_INFINITY, f32::INFINITY];
+    let affine = Affine::IDENTITY;
+    let input = NumberInput { name: training.name.into(), impute: share as f32, indicator, clip, affine };
+    let example = Value::from(yes >= no);
+    Ok(Fitted { kind: ColumnKind::Boolean, example, missing, numbers: vec![input], category: None, image: None, how })
+}
+
+/// What stands in for a missing number.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Fill {
+    Mean,
+    Median,
+    Constant(f32),
+}
+
+/// The value that stands in for a missing one. Reorders `values`, which hold no NaN.
+pub(super) fn fill(fill: Fill, values: &mut [f32]) -> f32 {
+    match fill {
+        Fill::Mean => moments(values).0 as f32,
+        Fill::Median => quantile(values, 0.5),
+        Fill::Constant(value) => value,
+    }
+}
+
+/// The scaling of these values, which hold no NaN, and how in words. Where they do not vary, the scale is 1. Reorders
+/// `values`.
+pub(super) fn affine(scale: Scale, values: &mut [f32]) -> (Affine, String) {
+    let (low, high) = range(values);
+    let (mean, deviation) = moments(values);
+    let standard =
+        (mean, deviation, format!("standardised by mean {} and deviation {}", short(mean), short(deviation)));
+    let (shift, spread, how) = match scale {
+        Scale::None => return (Affine::IDENTITY, "as it is".into()),
+        Scale::Standard => standard,
+        Scale::MinMax => {
+            let spread = f64::from(high) - f64::from(low);
+            (f64::from(low), spread, format!("brought from {} to {} to 0 to 1", shown(low), shown(high)))
+        }
+        Scale::Robust => {
+            let middle = f64::from(quantile(values, 0.5));
+            let spread = f64::from(quantile(values, 0.75)) - f64::from(quantile(values, 0.25));
+            // Half of the values being one and the same says nothing about the spread of the rest.
+            match spread > 0.0 {
+                true => (
+                    middle,
+                    spread,
+                    format!("scaled by median {} and quartiles {} apart", short(middle), short(spread)),
+                ),
+                false => (
+                    middle,
+                    deviation,
+                    format!("scaled by median {} and deviation {}", short(middle), short(deviation)),
+                ),
+            }
+        }
+    };
+    let scale = (1.0 / spread) as f32;
+    match low < high && scale.is_finite() && scale > 0.0 {
+        true => (Affine { shift: shift as f32, scale }, how),
+        false => (Affine { shift: shift as f32, scale: 1.0 }, "which does not vary".into()),
+    }
+}
+
+/// Lowest and highest; 0 and 0 of nothing.
+fn range(values: &[f32]) -> (f32, f32) {
+    let Some(&first) = values.first() else { return (0.0, 0.0) };
+    values.iter().fold((first, first), |(low, high), &x| (low.min(x), high.max(x)))
+}
+
+/// Mean and standard deviation (of the population), in two passes.
+fn moments(values: &[f32]) -> (f64, f64) {
+    let n = values.len().max(1) as f64;
+    let mean = values.iter().map(|&x| f64::from(x)).sum::<f64>() / n;
+    let squares: f64 = values.iter().map(|&x| (f64::from(x) - mean).powi(2)).sum();
+    (mean, (squares / n).sqrt())
+}
+
+/// Quantile with linear interpolation (Hyndman and Fan 1996, definition 7, as NumPy). Reorders `values`.
+pub(super) fn quantile(values: &mut [f32], q: f64) -> f32 {
+    if values.is_empty() {
+        return 0.0;
+    }
+    let place = q * (values.len() - 1) as f64;
+    let (_, low, above) = values.select_nth_unstable_by(place as usize, f32::total_cmp);
+    let low = f64::from(*low);
+    let high = above.iter().copied().min_by(f32::total_cmp).map_or(low, f64::from);
+    (low + (high - low) * place.fract()) as f32
+}
+
+/// A number with six digits at most.
+fn shown(x: f32) -> String {
+    short(f64::from(x))
+}
+
+/// A number as people wrote it: 0.1, not 0.10000000149.
+pub(super) fn json(x: f32) -> Value {
+    x.to_string().parse::<f64>().ok().map_or(Value::Null, Value::from)
+}
+
+/// A constant column in words.
+pub(super) fn constant(value: &str, rows: usize) -> String {
+    format!("the same value {value} in all {}", counted(rows as u64, "training row"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_those_of_numpy() {
+        // numpy.quantile([7, 1, 3, 10], q)
+        for (q, expected) in [(0.0, 1.0), (0.25, 2.5), (0.5, 5.0), (0.75, 7.75), (1.0, 10.0)] {
+            assert_eq!(quantile(&mut [7.0, 1.0, 3.0, 10.0], q), expected, "{q}");
+        }
+        assert_eq!(quantile(&mut [4.0], 0.3), 4.0);
+        assert_eq!(quantile(&mut [], 0.3), 0.0);
+    }
+
+    #[test]
+    fn scaling_follows_its_definition() {
+        let check = |scale, values: &[f32], shift: f32, factor: f32| {
+            let affine = affine(scale, &mut values.to_vec()).0;
+            let close = |a: f32, b: f32| (a - b).abs() <= 1e-6 * b.abs().max(1.0);
+            assert!(close(affine.shift, shift) && close(affine.scale, factor), "{scale:?} {values:?}: {affine:?}");
+        };
+        let values = [1.0, 2.0, 3.0, 4.0, 10.0];
+        check(Scale::None, &values, 0.0, 1.0);
+        check(Scale::Standard, &values, 4.0, 1.0 / 10.0_f32.sqrt());
+        check(Scale::MinMax, &values, 1.0, 1.0 / 9.0);
+        check(Scale::Robust, &values, 3.0, 0.5);
+        // Quartiles of one and the same value: the deviation (of 0, 0, 0, 0, 5: 2) stands in.
+        check(Scale::Robust, &[0.0, 0.0, 0.0, 0.0, 5.0], 0.0, 0.5);
+        for scale in [Scale::Standard, Scale::MinMax, Scale::Robust] {
+            check(scale, &[0.1; 7], 0.1, 1.0);
+            check(scale, &[1e9; 3], 1e9, 1.0);
+            check(scale, &[-3.0], -3.0, 1.0);
+        }
+        // The mean is far from 0 and the deviation small: squares of the plain values would lose it.
+        check(Scale::Standard, &[16_777_214.0, 16_777_216.0], 16_777_215.0, 1.0);
+        // Subnormal spread: its reciprocal is beyond f32.
+        check(Scale::MinMax, &[0.0, 1e-44], 0.0, 1.0);
+    }
+}

@@ -1,0 +1,166 @@
+//! Does a model make sense? Columns, split, task, loss and threshold have to fit together.
+
+use std::collections::BTreeSet;
+
+use learn::spec::{FeatureSpec, FeaturesSpec, Loss, SplitSpec, TaskSpec, Threshold, WatchedMetric};
+use serde::Serialize;
+
+use super::place::{join, join_index};
+use super::raw::RawModel;
+use super::resolve::Check;
+
+impl Check<'_> {
+    /// Checks one model.
+    pub(super) fn model(&mut self, name: &str, model: &RawModel) {
+        let path = join("models", name);
+        self.table_exists(&join(&path, "table"), &model.table);
+        if model.target.is_empty() {
+            self.at_value(&join(&path, "target"), format!("{path}.target is empty; it names the column to predict"));
+        }
+        self.features(&path, model);
+        self.split(&path, model);
+        self.learning(&path, model);
+    }
+
+    fn features(&mut self, model_path: &str, model: &RawModel) {
+        let path = join(model_path, "features");
+        let FeaturesSpec { include, exclude, columns } = &model.features;
+        for (key, list) in [("include", include), ("exclude", exclude)] {
+            let mut seen = BTreeSet::new();
+            for (index, column) in list.iter().enumerate() {
+                let path = join_index(&join(&path, key), index);
+                if !seen.insert(column) {
+                    let shown = self.found.shown(&path, column);
+                    self.at_value(&path, format!("{path}: column {shown} is in the list twice"));
+                }
+            }
+        }
+        for (index, column) in include.iter().enumerate() {
+            let path = join_index(&join(&path, "include"), index);
+            let shown = self.found.shown(&path, column);
+            if exclude.contains(column) {
+                self.at_value(&path, format!("{path}: column {shown} is in exclude too"));
+            }
+            if *column == model.target {
+                self.at_value(&path, format!("{path}: column {shown} is the target; it cannot be a feature"));
+            }
+        }
+        for (column, feature) in columns {
+            let path = join(&join(&path, "columns"), column);
+            if *column == model.target {
+                self.at_key(&path, format!("{path}: column {column:?} is the target; it cannot be a feature"));
+            } else if exclude.contains(column) {
+                self.at_key(&path, format!("{path}: column {column:?} is in exclude too"));
+            } else if !include.is_empty() && !include.contains(column) {
+                self.at_key(&path, format!("{path}: column {column:?} is not in include"));
+            }
+            if let FeatureSpec::Number(number) = feature
+                && let Some([low, high]) = number.clip
+                && low >= high
+            {
+                let path = join(&join(&path, "number"), "clip");
+                self.at_value(&path, format!("{path}: the lowest value has to be below the highest"));
+            }
+        }
+    }
+
+    fn split(&mut self, model_path: &str, model: &RawModel) {
+        let path = join(model_path, "split");
+        let mut shares = |key: &str, validation: f64, test: f64| {
+            if validation + test >= 1.0 {
+                let path = join(&path, key);
+                self.at_key(
+                    &path,
+                    format!("{path}: validation and test together leave no rows for training; keep their sum below 1"),
+                );
+            }
+        };
+        match &model.split {
+            SplitSpec::Fraction(split) => shares("fraction", split.validation, split.test),
+            SplitSpec::Time(split) => {
+                shares("time", split.validation, split.test);
+                self.not_target(&join(&path, "time"), &split.column, model);
+            }
+            SplitSpec::Column(split) => {
+                let path = join(&path, "column");
+                self.not_target(&path, &split.column, model);
+                let values = [&split.train, &split.validation, &split.test];
+                if values.iter().collect::<BTreeSet<_>>().len() < values.len() {
+                    self.at_key(&path, format!("{path}: train, validation and test need three different values"));
+                }
+            }
+            SplitSpec::Tables(split) => {
+                let path = join(&path, "tables");
+                for (key, table) in [("test", Some(&split.test)), ("validation", split.validation.as_ref())] {
+                    let path = join(&path, key);
+                    let Some(table) = table else { continue };
+                    self.table_exists(&path, table);
+                    if *table == model.table {
+                        let shown = self.found.shown(&path, table);
+                        self.at_value(&path, format!("{path}: {shown} is the table that the model learns from"));
+                    }
+                }
+                if split.validation.as_ref() == Some(&split.test) {
+                    let path = join(&path, "validation");
+                    self.at_value(&path, format!("{path}: the validation rows are the test rows"));
+                }
+            }
+        }
+    }
+
+    fn not_target(&mut self, path: &str, column: &str, model: &RawModel) {
+        if column == model.target {
+            let path = join(path, "column");
+            let shown = self.found.shown(&path, column);
+            self.at_value(&path, format!("{path}: column {shown} is the target; rows cannot be divided by it"));
+        }
+    }
+
+    /// Task, loss, watched metric and threshold have to belong together.
+    fn learning(&mut self, path: &str, model: &RawModel) {
+        let (loss, metric) = (model.train.loss, model.train.early_stopping.metric);
+        let classes_loss = matches!(loss, Loss::BinaryCrossEntropy | Loss::CategoricalCrossEntropy);
+        let classes_metric = matches!(metric, WatchedMetric::Accuracy | WatchedMetric::Auc);
+        let task = match model.task {
+            TaskSpec::Auto if classes_loss => TaskSpec::Classification,
+            task => task,
+        };
+        let loss_path = format!("{path}.train.loss");
+        let metric_path = format!("{path}.train.early_stopping.metric");
+        let threshold_path = format!("{path}.evaluate.threshold");
+        if task == TaskSpec::Regression {
+            if classes_loss {
+                self.at_value(
+                    &loss_path,
+                    format!("{loss_path}: cross-entropy is for classes; regression takes mean_squared_error"),
+                );
+            }
+            if classes_metric {
+                self.at_value(
+                    &metric_path,
+                    format!("{metric_path}: {} is for classes; regression takes loss or rmse", word(&metric)),
+                );
+            }
+            if model.evaluate.threshold != Threshold::Auto {
+                self.at_value(
+                    &threshold_path,
+                    format!("{threshold_path}: a threshold is for two classes; leave it out for regression"),
+                );
+            }
+        }
+        if task == TaskSpec::Classification && metric == WatchedMetric::Rmse {
+            self.at_value(
+                &metric_path,
+                format!("{metric_path}: rmse is for regression; classification takes loss, accuracy or auc"),
+            );
+        }
+    }
+}
+
+/// A unit variant as it is written in the file.
+fn word(value: &impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => String::new(),
+    }
+}
