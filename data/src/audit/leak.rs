@@ -312,7 +312,7 @@ mod tests {
     fn correlations_are_those_of_scipy() {
         // scipy.stats: pearsonr([1,2,3,4],[1,3,2,5])[0], spearmanr([1,2,2,4],[10,30,20,40])[0]
         let pairs = [(1.0, 1.0), (2.0, 3.0), (3.0, 2.0), (4.0, 5.0)];
-        assert!((correlation(pairs.into_iter()) - 0.831_521_840_907_034_1).abs() < 1e-12);
+        assert!((correlation(pairs.into_iter()) - 0.831_521_840_620_299_8).abs() < 1e-12);
         let found = correlation(ranks(&[1.0, 2.0, 2.0, 4.0]).into_iter().zip(ranks(&[10.0, 30.0, 20.0, 40.0])));
         assert!((found - 0.948_683_298_050_513_8).abs() < 1e-12);
         assert_eq!(correlation([(1.0, 1.0), (1.0, 2.0)].into_iter()), 0.0);

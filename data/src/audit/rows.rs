@@ -69,7 +69,7 @@ pub(super) fn check(
     }
     let train = hashes(table, table.request.train)?;
     duplicates(table, &train, findings);
-    if let Some(Target { values: Values::Classes { of_row, .. }, name, .. }) = target {
+    if let Some(Target { values: Values::Classes { of_row, .. }, name }) = target {
         conflicts(table, &train, of_row, name, findings);
     }
     if !test.is_empty() {

@@ -19,7 +19,6 @@ const IMBALANCE_MAX: f64 = 20.0;
 /// The target of all training rows.
 pub(super) struct Target {
     pub(super) name: String,
-    pub(super) column: usize,
     pub(super) values: Values,
 }
 
@@ -71,7 +70,7 @@ pub(super) fn check(
         imbalance(table, profile, of_row, names, findings);
         new_classes(table, column, test, findings)?;
     }
-    Ok(Some(Target { name: name.to_owned(), column, values }))
+    Ok(Some(Target { name: name.to_owned(), values }))
 }
 
 /// What makes a target unusable.
