@@ -1,146 +1,168 @@
-//! Is each column fit to learn from? Missing and infinite values, constants, identifiers, outliers.
+//! What is wrong with single columns? Missing and infinite values, constants, identifiers, outliers.
 
-use arrow::array::{ArrayRef, BooleanArray};
+use super::table::{ROWS_MIN, Table};
+use super::words::{Examples, counted, part, share};
+use super::{EXAMPLES_MAX, Finding, Severity};
+use crate::hash::{MISSING, hash_column};
+use crate::profile::{ColumnKind, ColumnProfile};
 
-use super::{Finding, Severity, Table, examples, thousands};
-use crate::error::Result;
-use crate::hash::{MISSING, hash_values};
-use crate::profile::{ColumnKind, ColumnProfile, cast_to_floats};
+/// More missing values than this are worth a look.
+const MISSING_MANY: f64 = 0.3;
 
-/// Missing values beyond this share are worth a warning.
-const MISSING_WARNING: f64 = 0.05;
-/// Tables with fewer rows have columns without equal values by chance.
-const IDENTIFIER_ROWS_MIN: u64 = 30;
-/// Interquartile ranges from the quartiles: "far out" in Tukey's words (1977).
-const OUTLIER_RANGES: f64 = 3.0;
+/// More outliers than this are worth a look.
+const OUTLIERS_MANY: f64 = 0.05;
 
-/// Findings about all columns but the target, whose faults weigh more.
-pub(super) fn check(table: &Table) -> Result<Vec<Finding>> {
-    let mut findings = Vec::new();
-    for index in table.features() {
-        let column = &table.profile.columns[index];
-        missing(table, index, column, &mut findings)?;
-        infinite(table, index, column, &mut findings)?;
-        constant(table, column, &mut findings);
-        identifier(table, column, &mut findings);
-        outliers(table, index, column, &mut findings)?;
+/// Tukey's outer fences (1977, "Exploratory Data Analysis"): so many interquartile ranges beyond the quartiles.
+const FENCE: f64 = 3.0;
+
+/// Fewer different values are codes or grades, of which none lies outside.
+const OUTLIERS_DISTINCT_MIN: u64 = 10;
+
+pub(super) fn check(table: &Table, findings: &mut Vec<Finding>) {
+    for (index, column) in table.features() {
+        let found = [
+            missing(table, index, column),
+            infinite(table, index, column),
+            constant(table, column),
+            identifier(table, index, column),
+            outliers(table, index, column),
+        ];
+        findings.extend(found.into_iter().flatten());
     }
-    Ok(findings)
+    if let (Some(index), Some(target)) = (table.target, table.target_profile())
+        && !table.has_classes()
+    {
+        findings.extend(outliers(table, index, target));
+    }
 }
 
-fn missing(table: &Table, index: usize, column: &ColumnProfile, findings: &mut Vec<Finding>) -> Result<()> {
-    let share = column.missing as f64 / table.profile.rows as f64;
+fn finding(severity: Severity, check: &str, column: &ColumnProfile, value: f64, message: String) -> Finding {
+    let (check, column) = (check.into(), Some(column.name.clone()));
+    Finding { severity, check, column, message, value, rows: Vec::new() }
+}
+
+fn missing(table: &Table, index: usize, column: &ColumnProfile) -> Option<Finding> {
     if column.missing == 0 {
-        return Ok(());
+        return None;
     }
-    let (severity, message) = if column.missing == table.profile.rows {
-        (Severity::Warning, format!("column \"{}\" has no values at all; leave it out", column.name))
-    } else {
-        let severity = if share >= MISSING_WARNING { Severity::Warning } else { Severity::Info };
-        (severity, format!("column \"{}\" has no value in {}", column.name, table.share(column.missing)))
+    let share = share(column.missing, table.rows);
+    let severity = if share > MISSING_MANY { Severity::Warning } else { Severity::Info };
+    let remedy = match share {
+        1.0 => "leave it out, or check where it comes from",
+        _ if share > MISSING_MANY => {
+            "it helps little where most is filled in: leave it out, or add a missing indicator if the gap itself says something"
+        }
+        _ => "they are filled in as the feature's impute says",
     };
-    let (_, rows) = examples(table.request.train, index, is_missing)?;
-    findings.push(Finding::new(severity, "missing", message).column(&column.name).value(share).rows(rows));
-    Ok(())
-}
-
-/// Null or NaN.
-pub(super) fn is_missing(values: &ArrayRef) -> Result<BooleanArray> {
-    Ok(hash_values(values)?.iter().map(|&hash| Some(hash == MISSING)).collect())
-}
-
-/// Infinite numbers.
-pub(super) fn is_infinite(values: &ArrayRef) -> Result<BooleanArray> {
-    let floats = cast_to_floats(values)?;
-    Ok(floats.iter().map(|value| Some(value.is_some_and(f64::is_infinite))).collect())
-}
-
-fn infinite(table: &Table, index: usize, column: &ColumnProfile, findings: &mut Vec<Finding>) -> Result<()> {
-    if column.infinite > 0 {
-        let (_, rows) = examples(table.request.train, index, is_infinite)?;
-        let message = format!(
-            "column \"{}\" is infinite in {}; replace those values in SQL, or clip the column",
-            column.name,
-            table.share(column.infinite)
-        );
-        let share = column.infinite as f64 / table.profile.rows as f64;
-        findings
-            .push(Finding::new(Severity::Warning, "infinite", message).column(&column.name).value(share).rows(rows));
+    let part = part(column.missing, table.rows, "row");
+    let message = format!("column \"{}\" has no value in {part}; {remedy}", column.name);
+    let mut examples = Examples::default();
+    let mut row = 0;
+    for array in table.arrays(index) {
+        let hashes = hash_column(array);
+        (row..).zip(&hashes).filter(|(_, hash)| **hash == MISSING).for_each(|(row, _)| examples.add(row));
+        row += hashes.len() as u64;
+        if examples.rows.len() == EXAMPLES_MAX {
+            break;
+        }
     }
-    Ok(())
+    Some(Finding { rows: examples.rows, ..finding(severity, "missing", column, share, message) })
 }
 
-fn constant(table: &Table, column: &ColumnProfile, findings: &mut Vec<Finding>) {
-    if column.distinct == 1 && column.missing == 0 && table.profile.rows > 1 {
-        let value = column.top.first().map_or_else(String::new, |(value, _)| format!(", \"{value}\""));
-        let message = format!("column \"{}\" has the same value in every row{value}; it tells nothing", column.name);
-        findings.push(Finding::new(Severity::Warning, "constant", message).column(&column.name));
+fn infinite(table: &Table, index: usize, column: &ColumnProfile) -> Option<Finding> {
+    if column.infinite == 0 {
+        return None;
     }
+    let part = part(column.infinite, table.rows, "row");
+    let message = format!(
+        "column \"{}\" is infinite in {part}; they count as missing: look for a division by zero where it comes from",
+        column.name
+    );
+    let mut examples = Examples::default();
+    table.each_number(index, &mut |row, value| {
+        if value.is_infinite() {
+            examples.add(row);
+        }
+    });
+    let value = share(column.infinite, table.rows);
+    Some(Finding { rows: examples.rows, ..finding(Severity::Warning, "infinite", column, value, message) })
 }
 
-/// Texts that are all different, and whole numbers that are all different and close together, number the rows.
-fn identifier(table: &Table, column: &ColumnProfile, findings: &mut Vec<Finding>) {
-    let present = table.profile.rows - column.missing;
-    let all = match column.distinct_approximate {
-        true => column.distinct as f64 >= 0.97 * present as f64, // two standard errors
-        false => column.distinct == present,
-    };
-    let numbers_rows = || {
-        let whole = column.data_type.starts_with("Int") || column.data_type.starts_with("UInt");
-        let range = column.max.zip(column.min).map_or(f64::INFINITY, |(max, min)| max - min);
-        whole && range < 2.0 * present as f64
-    };
-    let numbers = match column.kind {
-        ColumnKind::Text | ColumnKind::Category => true,
-        ColumnKind::Number => numbers_rows(),
-        ColumnKind::Boolean | ColumnKind::Date | ColumnKind::Image => false,
-    };
-    if all && numbers && present >= IDENTIFIER_ROWS_MIN {
-        let about = if column.distinct_approximate { "about " } else { "" };
-        let message = format!(
-            "column \"{}\" has {about}as many values as rows ({}); if it names or numbers them, leave it out",
-            column.name,
-            thousands(present)
-        );
-        findings.push(Finding::new(Severity::Warning, "identifier", message).column(&column.name));
+fn constant(table: &Table, column: &ColumnProfile) -> Option<Finding> {
+    if column.distinct != 1 || column.missing > 0 || table.rows < 2 {
+        return None;
     }
+    let value = column.top.first().map(|(value, _)| format!(" \"{value}\"")).unwrap_or_default();
+    let message = format!(
+        "column \"{}\" has the same value{value} in all {}: it tells nothing and is left out",
+        column.name,
+        counted(table.rows, "row")
+    );
+    Some(finding(Severity::Warning, "constant", column, 1.0, message))
 }
 
-fn outliers(table: &Table, index: usize, column: &ColumnProfile, findings: &mut Vec<Finding>) -> Result<()> {
-    let (Some(low), Some(high), ColumnKind::Number) = (column.quantile(0.25), column.quantile(0.75), column.kind)
-    else {
-        return Ok(());
-    };
-    let reach = OUTLIER_RANGES * (high - low);
-    let (low, high) = (low - reach, high + reach);
-    // Where half of the values are equal there is no range to measure by.
-    if reach == 0.0 || column.min >= Some(low) && column.max <= Some(high) {
-        return Ok(());
+fn identifier(table: &Table, index: usize, column: &ColumnProfile) -> Option<Finding> {
+    if !table.identifiers.contains(&index) {
+        return None;
     }
-    let (count, rows) = examples(table.request.train, index, |values| {
-        let floats = cast_to_floats(values)?;
-        Ok(floats.iter().map(|value| Some(value.is_some_and(|x| x.is_finite() && (x < low || x > high)))).collect())
-    })?;
-    if count > 0 {
-        let message = format!(
-            "column \"{}\" lies outside of {} to {} in {} (more than {OUTLIER_RANGES} interquartile ranges from the quartiles)",
-            column.name,
-            short(low),
-            short(high),
-            table.share(count)
-        );
-        let share = count as f64 / table.profile.rows as f64;
-        findings.push(Finding::new(Severity::Info, "outliers", message).column(&column.name).value(share).rows(rows));
-    }
-    Ok(())
+    let present = table.rows - column.missing;
+    let message = format!(
+        "column \"{}\" has a different value in each of {}: it names rows instead of describing them and is left out",
+        column.name,
+        counted(present, "row")
+    );
+    Some(finding(Severity::Warning, "identifier", column, 1.0, message))
 }
 
-/// Four significant digits.
-pub(super) fn short(value: f64) -> String {
-    if value == 0.0 || !value.is_finite() {
-        return value.to_string();
+fn outliers(table: &Table, index: usize, column: &ColumnProfile) -> Option<Finding> {
+    let few = column.distinct < OUTLIERS_DISTINCT_MIN || table.rows - column.missing < ROWS_MIN;
+    if column.kind != ColumnKind::Number || few || table.identifiers.contains(&index) {
+        return None;
     }
-    let scale = 10f64.powi(3 - value.abs().log10().floor() as i32);
-    let rounded = (value * scale).round() / scale;
-    if rounded.is_finite() { rounded.to_string() } else { format!("{value:.3e}") }
+    let (low, high) = (column.quantile(0.25)?, column.quantile(0.75)?);
+    let range = high - low;
+    let (low, high) = (low - FENCE * range, high + FENCE * range);
+    // Half of the values are the same: the fences say nothing.
+    if range <= 0.0 || (column.min? >= low && column.max? <= high) {
+        return None;
+    }
+    let (mut count, mut farthest) = (0, Vec::new());
+    table.each_number(index, &mut |row, value| {
+        if value.is_finite() && (value < low || value > high) {
+            count += 1;
+            farthest.push(((low - value).max(value - high), row));
+            if farthest.len() >= 64 * EXAMPLES_MAX {
+                keep_farthest(&mut farthest);
+            }
+        }
+    });
+    keep_farthest(&mut farthest);
+    let share = share(count, table.rows);
+    let severity = if share > OUTLIERS_MANY { Severity::Warning } else { Severity::Info };
+    let message = format!(
+        "column \"{}\" has outliers in {}: below {} or above {}; clip them, or scale it robustly",
+        column.name,
+        part(count, table.rows, "row"),
+        short(low),
+        short(high)
+    );
+    let rows = farthest.into_iter().map(|(_, row)| row).collect();
+    Some(Finding { rows, ..finding(severity, "outliers", column, share, message) })
+}
+
+fn keep_farthest(found: &mut Vec<(f64, u64)>) {
+    found.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    found.truncate(EXAMPLES_MAX);
+}
+
+/// Six significant digits.
+fn short(value: f64) -> String {
+    match value.abs() {
+        size if size != 0.0 && !(1e-4..1e9).contains(&size) => format!("{value:.3e}"),
+        size => {
+            let digits = (5 - size.max(1.0).log10() as i32).max(0) as usize;
+            let text = format!("{value:.digits$}");
+            if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').into() } else { text }
+        }
+    }
 }

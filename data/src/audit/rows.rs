@@ -1,141 +1,112 @@
-//! Are the rows different from one another, and the test rows from the training rows?
+//! Which rows are the same? Duplicates, rows that contradict each other, training rows among the test rows.
 
-use arrow::compute::cast;
-use arrow::record_batch::RecordBatch;
+use super::table::{Table, key};
+use super::words::{Examples, part, share};
+use super::{Finding, Severity};
+use crate::hash::{add_column, hash_column};
 
-use super::target::{NO_CLASS, Target, Values};
-use super::{EXAMPLES_MAX, Finding, Severity, Table, share};
-use crate::error::Result;
-use crate::hash::{HashedMap, combine, hash_values};
+/// From this share on, repeated test rows make the test figures too good.
+const OVERLAP_MANY: f64 = 0.01;
 
-/// Duplicates and conflicts beyond this share are worth a warning.
-const REPEATED_WARNING: f64 = 0.01;
-/// Test rows that are training rows beyond this share make scores too good.
-const OVERLAP_WARNING: f64 = 0.005;
-
-/// The test rows with the columns of the training rows, or none where they do not fit.
-pub(super) fn test_rows(table: &Table, findings: &mut Vec<Finding>) -> Result<Vec<RecordBatch>> {
-    let mut fitting = Vec::with_capacity(table.request.test.len());
-    for batch in table.request.test {
-        let schema = batch.schema();
-        let mut columns = Vec::with_capacity(table.schema.fields().len());
-        for field in table.schema.fields() {
-            let found = schema.index_of(field.name()).ok().map(|index| batch.column(index));
-            let Some(values) = found.and_then(|values| cast(values, field.data_type()).ok()) else {
-                let what = if found.is_some() { "of another type" } else { "missing" };
-                let message = format!("column \"{}\" is {what} in the test rows", field.name());
-                findings.push(Finding::new(Severity::Error, "schema", message).column(field.name()));
-                return Ok(Vec::new());
-            };
-            columns.push(values);
-        }
-        fitting.push(crate::source::batch(table.schema, columns, batch.num_rows())?);
-    }
-    Ok(fitting)
-}
-
-/// Two hashes for each row: of its features, and of all its columns.
-struct Hashes {
-    features: Vec<u64>,
-    all: Vec<u64>,
-}
-
-fn hashes(table: &Table, batches: &[RecordBatch]) -> Result<Hashes> {
-    let target = table.request.target.and_then(|name| table.schema.index_of(name).ok());
-    let mut result = Hashes { features: Vec::new(), all: Vec::new() };
-    for batch in batches {
-        let mut rows = vec![0; batch.num_rows()];
-        for column in table.features() {
-            combine(&mut rows, &hash_values(batch.column(column))?);
-        }
-        result.features.extend_from_slice(&rows);
-        if let Some(target) = target {
-            combine(&mut rows, &hash_values(batch.column(target))?);
-        }
-        result.all.extend(rows);
-    }
-    Ok(result)
-}
-
-/// Findings about repeated rows.
-pub(super) fn check(
-    table: &Table,
-    target: Option<&Target>,
-    test: &[RecordBatch],
-    findings: &mut Vec<Finding>,
-) -> Result<()> {
-    if table.features().next().is_none() {
-        return Ok(());
-    }
-    let train = hashes(table, table.request.train)?;
-    duplicates(table, &train, findings);
-    if let Some(Target { values: Values::Classes { of_row, .. }, name }) = target {
-        conflicts(table, &train, of_row, name, findings);
-    }
-    if !test.is_empty() {
-        overlap(&train, &hashes(table, test)?, findings);
-    }
-    Ok(())
-}
-
-fn duplicates(table: &Table, train: &Hashes, findings: &mut Vec<Finding>) {
-    let mut seen: HashedMap<()> = HashedMap::with_capacity_and_hasher(train.all.len(), Default::default());
-    let (mut count, mut rows) = (0, Vec::new());
-    for (row, &hash) in train.all.iter().enumerate() {
-        if seen.insert(hash, ()).is_some() {
-            count += 1;
-            if rows.len() < EXAMPLES_MAX {
-                rows.push(row as u64);
-            }
-        }
-    }
-    if count > 0 {
-        let value = count as f64 / table.profile.rows as f64;
-        let severity = if value >= REPEATED_WARNING { Severity::Warning } else { Severity::Info };
-        let message = format!("{} repeat an earlier row; SELECT DISTINCT leaves them out", table.share(count));
-        findings.push(Finding::new(severity, "duplicates", message).value(value).rows(rows));
-    }
-}
-
-/// Equal features with different classes: no model can have both right.
-fn conflicts(table: &Table, train: &Hashes, classes: &[u32], name: &str, findings: &mut Vec<Finding>) {
-    let mut seen: HashedMap<(u32, bool)> =
-        HashedMap::with_capacity_and_hasher(train.features.len(), Default::default());
-    let known = || train.features.iter().zip(classes).enumerate().filter(|(_, (_, class))| **class != NO_CLASS);
-    for (_, (&hash, &class)) in known() {
-        let (first, mixed) = seen.entry(hash).or_insert((class, false));
-        *mixed |= *first != class;
-    }
-    let mixed = || known().filter(|(_, (hash, _))| seen.get(hash).is_some_and(|(_, mixed)| *mixed));
-    let count = mixed().count() as u64;
-    if count > 0 {
-        let rows = mixed().map(|(row, _)| row as u64).take(EXAMPLES_MAX).collect();
-        let value = count as f64 / table.profile.rows as f64;
-        let severity = if value >= REPEATED_WARNING { Severity::Warning } else { Severity::Info };
-        let message = format!(
-            "{} equal others in all but the target \"{name}\"; no model can have them all right",
-            table.share(count)
-        );
-        findings.push(Finding::new(severity, "conflicts", message).value(value).rows(rows));
-    }
-}
-
-fn overlap(train: &Hashes, test: &Hashes, findings: &mut Vec<Finding>) {
-    let known = |hashes: &[u64]| -> HashedMap<()> { hashes.iter().map(|&hash| (hash, ())).collect() };
-    let (features, all) = (known(&train.features), known(&train.all));
-    let again: Vec<usize> =
-        (0..test.features.len()).filter(|&row| features.contains_key(&test.features[row])).collect();
-    if again.is_empty() {
+pub(super) fn check(table: &Table, findings: &mut Vec<Finding>) {
+    if table.hashed.is_empty() {
         return;
     }
-    let same = again.iter().filter(|&&row| all.contains_key(&test.all[row])).count();
-    let value = again.len() as f64 / test.features.len() as f64;
-    let severity = if value >= OVERLAP_WARNING { Severity::Warning } else { Severity::Info };
-    let which = if same == again.len() { "all of them".to_owned() } else { super::thousands(same as u64) };
-    let message = format!(
-        "{} are among the training rows, {which} with the same target; scores on them say little",
-        share(again.len() as u64, test.features.len() as u64, "test rows"),
-    );
-    let rows = again.iter().take(EXAMPLES_MAX).map(|&row| row as u64).collect();
-    findings.push(Finding::new(severity, "overlap", message).value(value).rows(rows));
+    let mut sorted: Vec<Row> = (0..)
+        .zip(&table.row_hashes)
+        .map(|(row, &features)| Row {
+            features,
+            target: table.target_hashes.get(row as usize).copied().unwrap_or(0),
+            row,
+        })
+        .collect();
+    sorted.sort_unstable();
+    repeats(table, &sorted, findings);
+    overlap(table, &sorted, findings);
+}
+
+/// Sorted, the same rows stand side by side, and among those with the same features those with the same target.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Row {
+    features: u64,
+    target: u64,
+    row: u64,
+}
+
+fn repeats(table: &Table, sorted: &[Row], findings: &mut Vec<Finding>) {
+    let (mut duplicates, mut conflicts) = (Examples::default(), Examples::default());
+    for same in sorted.chunk_by(|a, b| a.features == b.features).filter(|same| same.len() > 1) {
+        let mut groups = 0;
+        for group in same.chunk_by(|a, b| a.target == b.target) {
+            groups += 1;
+            group[1..].iter().for_each(|row| duplicates.add(row.row));
+        }
+        if groups > 1 {
+            same.iter().for_each(|row| conflicts.add(row.row));
+        }
+    }
+    let without =
+        if table.identifiers.iter().any(|id| !table.hashed.contains(id)) { ", identifiers aside" } else { "" };
+    if duplicates.count > 0 {
+        findings.push(finding(Severity::Warning, "duplicates", duplicates, table.rows, |found| {
+            format!(
+                "{} repeat an earlier row{without}: they count more than others, and parts that are split from them \
+                 share rows; SELECT DISTINCT in the table's SQL if they are no separate observations",
+                part(found, table.rows, "row")
+            )
+        }));
+    }
+    let Some(target) = table.target_profile().filter(|_| conflicts.count > 0) else { return };
+    // Of measurements nobody expects that the same causes give the same figure twice.
+    let severity = if table.has_classes() { Severity::Warning } else { Severity::Info };
+    let found = finding(severity, "conflicts", conflicts, table.rows, |found| {
+        format!(
+            "{} have the features of another row but another \"{}\"{without}: no model can get them all right; check the \
+             target, or add a column that tells them apart",
+            part(found, table.rows, "row"),
+            target.name
+        )
+    });
+    findings.push(Finding { column: Some(target.name.clone()), ..found });
+}
+
+fn finding(severity: Severity, check: &str, found: Examples, rows: u64, message: impl Fn(u64) -> String) -> Finding {
+    Finding {
+        severity,
+        check: check.into(),
+        column: None,
+        message: message(found.count),
+        value: share(found.count, rows),
+        rows: found.rows,
+    }
+}
+
+fn overlap(table: &Table, sorted: &[Row], findings: &mut Vec<Finding>) {
+    let (mut found, mut rows) = (Examples::default(), 0);
+    for batch in table.test {
+        let mut hashes = vec![0; batch.num_rows()];
+        for &column in &table.hashed {
+            let field = table.schema.field(column);
+            // A missing column is a finding of its own.
+            let Some(array) = batch.column_by_name(field.name()) else { return };
+            add_column(&mut hashes, &hash_column(array), key(field));
+        }
+        for hash in hashes {
+            if sorted.binary_search_by_key(&hash, |row| row.features).is_ok() {
+                found.add(rows);
+            }
+            rows += 1;
+        }
+    }
+    if found.count == 0 {
+        return;
+    }
+    let severity = if share(found.count, rows) >= OVERLAP_MANY { Severity::Warning } else { Severity::Info };
+    findings.push(finding(severity, "overlap", found, rows, |found| {
+        format!(
+            "{} have the features of a training row: the model has seen the answer, and its test figures look better \
+             than they are; drop repeated rows before the split, or split by a column that keeps them together",
+            part(found, rows, "test row")
+        )
+    }));
 }

@@ -1,189 +1,181 @@
-//! Is there something to learn? The target's missing, infinite and unlearnable values, and how its classes are spread.
+//! Is there something to predict? The target's column, its missing and infinite values, its classes.
 
-use arrow::array::ArrayRef;
-use arrow::record_batch::RecordBatch;
+use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
 
-use super::columns::{is_infinite, is_missing};
-use super::{Finding, Severity, Table, examples, percent, thousands};
-use crate::error::{Result, did_you_mean};
-use crate::hash::{HashedMap, MISSING, hash_values};
-use crate::profile::{ColumnKind, ColumnProfile, cast_to_floats};
+use arrow::array::Array;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
 
-/// Whole numbers with no more values than this are classes.
-const CLASS_NUMBERS_MAX: u64 = 20;
-/// Most classes that the checks look at.
-const CLASSES_MAX: u64 = 10_000;
-/// The most frequent class may be this many times as frequent as the rarest one.
-const IMBALANCE_MAX: f64 = 20.0;
+use super::table::{ROWS_MIN, Table};
+use super::words::{Examples, counted, names, part, percent, places, share};
+use super::{Finding, Severity};
+use crate::error::did_you_mean;
+use crate::hash::{MISSING, hash_column};
+use crate::profile::{Already, ColumnProfile};
 
-/// The target of all training rows.
-pub(super) struct Target {
-    pub(super) name: String,
-    pub(super) values: Values,
-}
+/// Classes up to which their balance is looked at.
+const CLASSES_MAX: usize = 10_000;
 
-/// One value for each training row.
-pub(super) enum Values {
-    /// A class index, or `NO_CLASS`.
-    Classes { of_row: Vec<u32>, names: Vec<String> },
-    /// A number, or NaN.
-    Numbers(Vec<f64>),
-}
+/// A class with a smaller share than this is small, unless there are so many classes that each must be.
+const SMALL: f64 = 0.05;
 
-/// Rows without a target.
-pub(super) const NO_CLASS: u32 = u32::MAX;
+/// The largest class may have so many times the rows of the smallest.
+const TIMES_MAX: u64 = 20;
 
-/// Looks at the target; nothing comes back where nothing can be learned from it.
-pub(super) fn check(
-    table: &Table,
-    name: &str,
-    test: &[RecordBatch],
-    findings: &mut Vec<Finding>,
-) -> Result<Option<Target>> {
-    let Ok(column) = table.schema.index_of(name) else {
-        let near = did_you_mean(name, table.schema.fields().iter().map(|field| field.name().as_str()));
-        let message = format!("no target column \"{name}\" in table \"{}\"{near}", table.request.table);
-        findings.push(Finding::new(Severity::Error, "target", message).column(name));
-        return Ok(None);
+pub(super) fn check(table: &Table, findings: &mut Vec<Finding>) {
+    let Some(name) = table.asked else { return };
+    let mut error = |value: f64, rows: Vec<u64>, message: String| {
+        let (severity, check, column) = (Severity::Error, "target".into(), Some(name.into()));
+        findings.push(Finding { severity, check, column, message, value, rows });
     };
-    let profile = &table.profile.columns[column];
-    let before = findings.len();
-    faults(table, column, profile, findings)?;
-    if findings.len() > before || profile.kind == ColumnKind::Image {
-        return Ok(None);
-    }
-    let whole = profile.data_type.contains("Int") || profile.kind == ColumnKind::Boolean;
-    let texts = matches!(profile.kind, ColumnKind::Text | ColumnKind::Category);
-    let values = if texts || (whole && profile.distinct <= CLASS_NUMBERS_MAX) {
-        if profile.distinct > CLASSES_MAX {
-            return Ok(None);
+    let Some(target) = table.target_profile() else {
+        let columns = || table.schema.fields().iter().map(|field| field.name().as_str());
+        let hint = match did_you_mean(name, columns()) {
+            hint if hint.is_empty() => format!("; its columns are {}", names(columns())),
+            hint => hint,
+        };
+        if table.schema.fields().is_empty() {
+            return;
         }
-        classes(table, column)?
-    } else {
-        let mut numbers = Vec::with_capacity(table.profile.rows as usize);
-        for batch in table.request.train {
-            numbers.extend(cast_to_floats(batch.column(column))?.iter().map(|value| value.unwrap_or(f64::NAN)));
-        }
-        Values::Numbers(numbers)
+        return error(0.0, vec![], format!("no target column \"{name}\" in table \"{}\"{hint}", table.name));
     };
-    if let Values::Classes { of_row, names } = &values {
-        imbalance(table, profile, of_row, names, findings);
-        new_classes(table, column, test, findings)?;
-    }
-    Ok(Some(Target { name: name.to_owned(), values }))
-}
-
-/// What makes a target unusable.
-fn faults(table: &Table, column: usize, profile: &ColumnProfile, findings: &mut Vec<Finding>) -> Result<()> {
-    let name = &profile.name;
-    let share = |count: u64| count as f64 / table.profile.rows as f64;
-    let mut fault = |message: String, value: f64, rows: Vec<u64>| {
-        findings.push(Finding::new(Severity::Error, "target", message).column(name).value(value).rows(rows));
-    };
-    if profile.missing > 0 {
-        let (_, rows) = examples(table.request.train, column, is_missing)?;
-        let count = table.share(profile.missing);
-        let message =
-            format!("the target \"{name}\" has no value in {count}; leave them out with WHERE \"{name}\" IS NOT NULL");
-        fault(message, share(profile.missing), rows);
-    }
-    if profile.infinite > 0 {
-        let (_, rows) = examples(table.request.train, column, is_infinite)?;
-        let count = table.share(profile.infinite);
-        fault(
-            format!("the target \"{name}\" is infinite in {count}; leave them out in SQL"),
-            share(profile.infinite),
-            rows,
+    if target.missing > 0 {
+        let rows = rows_where(&table.target_hashes, |hash| hash == MISSING);
+        error(
+            share(target.missing, table.rows),
+            rows.rows.clone(),
+            format!(
+                "target \"{name}\" has no value in {}: {}; leave them out in the table's SQL: WHERE \"{name}\" IS NOT NULL",
+                part(target.missing, table.rows, "training row"),
+                places(&rows.rows, rows.count),
+            ),
         );
     }
-    if profile.distinct == 1 && profile.missing == 0 {
-        let value = profile.top.first().map_or("", |(value, _)| value);
-        fault(format!("the target \"{name}\" is \"{value}\" in every row; there is nothing to learn"), 1.0, Vec::new());
+    if target.infinite > 0 {
+        let rows = infinite(table);
+        error(
+            share(target.infinite, table.rows),
+            rows.rows.clone(),
+            format!(
+                "target \"{name}\" is infinite in {}: {}; leave them out in the table's SQL: WHERE abs(\"{name}\") < 1e37",
+                part(target.infinite, table.rows, "training row"),
+                places(&rows.rows, rows.count),
+            ),
+        );
     }
-    let texts = matches!(profile.kind, ColumnKind::Text | ColumnKind::Category);
-    if texts && profile.distinct > 2 && profile.distinct == table.profile.rows {
-        let message =
-            format!("the target \"{name}\" is a different text in every row; choose a column of classes or numbers");
-        fault(message, 1.0, Vec::new());
+    if target.distinct == 1 && target.missing < table.rows {
+        let rows = counted(table.rows - target.missing, "training row");
+        error(
+            1.0,
+            vec![],
+            format!(
+                "target \"{name}\" has the same value in all {rows}: there is nothing to learn; name another target"
+            ),
+        );
     }
-    Ok(())
+    if let Some(message) = missing_in_test(table, name) {
+        error(message.0, vec![], message.1);
+    }
+    classes(table, target, findings);
 }
 
-fn classes(table: &Table, column: usize) -> Result<Values> {
-    let mut of_row = Vec::with_capacity(table.profile.rows as usize);
-    let mut known: HashedMap<u32> = HashedMap::default();
-    let mut names = Vec::new();
-    for batch in table.request.train {
-        let values = batch.column(column);
-        for (row, hash) in hash_values(values)?.into_iter().enumerate() {
-            of_row.push(match hash {
-                MISSING => NO_CLASS,
-                _ => *known.entry(hash).or_insert_with(|| {
-                    names.push(text(values, row));
-                    names.len() as u32 - 1
-                }),
-            });
-        }
+fn rows_where(hashes: &[u64], is: impl Fn(u64) -> bool) -> Examples {
+    let mut examples = Examples::default();
+    (0..).zip(hashes).filter(|(_, hash)| is(**hash)).for_each(|(row, _)| examples.add(row));
+    examples
+}
+
+fn infinite(table: &Table) -> Examples {
+    let mut examples = Examples::default();
+    if let Some(target) = table.target {
+        table.each_number(target, &mut |row, value| {
+            if value.is_infinite() {
+                examples.add(row);
+            }
+        });
     }
-    Ok(Values::Classes { of_row, names })
+    examples
 }
 
-pub(super) fn text(values: &ArrayRef, row: usize) -> String {
-    arrow::util::display::array_value_to_string(values, row).unwrap_or_default()
-}
-
-fn imbalance(table: &Table, profile: &ColumnProfile, of_row: &[u32], names: &[String], findings: &mut Vec<Finding>) {
-    let mut counts = vec![0u64; names.len()];
-    of_row.iter().filter(|&&class| class != NO_CLASS).for_each(|&class| counts[class as usize] += 1);
-    let numbered = || counts.iter().copied().zip(names);
-    let (Some((most, frequent)), Some((least, rare))) =
-        (numbered().max_by_key(|c| c.0), numbered().min_by_key(|c| c.0))
-    else {
-        return;
-    };
-    if most as f64 > IMBALANCE_MAX * least as f64 {
-        let share = least as f64 / table.profile.rows as f64;
+fn missing_in_test(table: &Table, name: &str) -> Option<(f64, String)> {
+    let rows: u64 = table.test.iter().map(|batch| batch.num_rows() as u64).sum();
+    let arrays = table.test.iter().filter_map(|batch| batch.column_by_name(name));
+    let missing = arrays.flat_map(|array| hash_column(array)).filter(|hash| *hash == MISSING).count() as u64;
+    (missing > 0).then(|| {
+        let part = part(missing, rows, "test row");
         let message = format!(
-            "the target \"{}\" is \"{rare}\" in only {} rows ({}) and \"{frequent}\" in {} ({}); look at scores per class",
-            profile.name,
-            thousands(least),
-            percent(share),
-            thousands(most),
-            percent(most as f64 / table.profile.rows as f64)
+            "target \"{name}\" has no value in {part}; leave them out in the table's SQL: WHERE \"{name}\" IS NOT NULL"
         );
-        findings.push(Finding::new(Severity::Warning, "imbalance", message).column(&profile.name).value(share));
-    }
+        (share(missing, rows), message)
+    })
 }
 
-/// Classes that only the test rows have can never be predicted.
-fn new_classes(table: &Table, column: usize, test: &[RecordBatch], findings: &mut Vec<Finding>) -> Result<()> {
-    let mut known: HashedMap<()> = HashedMap::default();
-    for batch in table.request.train {
-        known.extend(hash_values(batch.column(column))?.into_iter().map(|hash| (hash, ())));
-    }
-    let (count, rows) = examples(test, column, |values| {
-        Ok(hash_values(values)?.iter().map(|hash| Some(*hash != MISSING && !known.contains_key(hash))).collect())
-    })?;
-    if count == 0 {
-        return Ok(());
-    }
-    let mut start = 0;
-    let mut example = String::new();
-    for batch in test {
-        if let Some(row) =
-            rows.first().and_then(|row| row.checked_sub(start)).filter(|row| *row < batch.num_rows() as u64)
-        {
-            example = text(batch.column(column), row as usize);
+struct Class {
+    label: String,
+    rows: u64,
+}
+
+/// Every class with its rows, the largest first; nothing if there are too many.
+fn count_classes(table: &Table) -> Option<Vec<Class>> {
+    let mut seen: HashMap<u64, (u64, usize), BuildHasherDefault<Already>> = HashMap::default();
+    for (row, hash) in table.target_hashes.iter().enumerate().filter(|(_, hash)| **hash != MISSING) {
+        seen.entry(*hash).or_insert((0, row)).0 += 1;
+        if seen.len() > CLASSES_MAX {
+            return None;
         }
-        start += batch.num_rows() as u64;
     }
-    let name = table.schema.field(column).name();
-    let message = format!(
-        "the target \"{name}\" has values in {} test rows that no training row has, such as \"{example}\"",
-        thousands(count)
-    );
-    findings.push(
-        Finding::new(Severity::Warning, "schema", message).column(name).value(count as f64 / start.max(1) as f64),
-    );
-    Ok(())
+    let mut classes: Vec<Class> =
+        seen.into_values().map(|(rows, first)| Class { label: label(table, first), rows }).collect();
+    classes.sort_by(|a, b| b.rows.cmp(&a.rows).then_with(|| a.label.cmp(&b.label)));
+    Some(classes)
+}
+
+fn label(table: &Table, mut row: usize) -> String {
+    let Some(target) = table.target else { return String::new() };
+    for array in table.arrays(target) {
+        if row < array.len() {
+            let options = FormatOptions::default();
+            let text = ArrayFormatter::try_new(array, &options).and_then(|format| format.value(row).try_to_string());
+            return text.unwrap_or_default().chars().take(100).collect();
+        }
+        row -= array.len();
+    }
+    String::new()
+}
+
+fn classes(table: &Table, target: &ColumnProfile, findings: &mut Vec<Finding>) {
+    let present = table.rows - target.missing;
+    if !table.has_classes() || present < ROWS_MIN {
+        return;
+    }
+    let Some(classes) = count_classes(table).filter(|classes| classes.len() > 1) else { return };
+    let (Some(largest), Some(smallest)) = (classes.first(), classes.last()) else { return };
+    let least = share(smallest.rows, present);
+    // Of thirty classes each has about 3 %: small is less than half of that.
+    let small = SMALL.min(0.5 / classes.len() as f64);
+    if least >= small && largest.rows <= TIMES_MAX * smallest.rows {
+        return;
+    }
+    let others = match classes.len() {
+        2 => String::new(),
+        n => format!(" of {n} classes"),
+    };
+    findings.push(Finding {
+        severity: Severity::Warning,
+        check: "imbalance".into(),
+        column: Some(target.name.clone()),
+        message: format!(
+            "target \"{}\": the smallest class{others}, \"{}\", has {}, the largest, \"{}\", has {}; add rows of \
+             small classes or merge them, and judge by balanced accuracy or F1, since always answering \"{}\" is right in {}",
+            target.name,
+            smallest.label,
+            part(smallest.rows, present, "training row"),
+            largest.label,
+            counted(largest.rows, ""),
+            largest.label,
+            percent(share(largest.rows, present)),
+        ),
+        value: least,
+        rows: Vec::new(),
+    });
 }

@@ -1,131 +1,245 @@
-//! How many different values are there, and which are frequent? Exact up to a bound, an estimate beyond it.
+//! How many different values does a column have, and which are the most frequent? Exact up to a bound, estimates beyond.
 
-use crate::hash::HashedMap;
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
-/// Registers of the estimate, as a power of two: a standard error of 1.04 / sqrt(4096) = 1.6 %.
-const REGISTER_BITS: u32 = 12;
-const REGISTERS: usize = 1 << REGISTER_BITS;
-/// Values that are named in a profile.
-const TOP_MAX: usize = 20;
+/// Different values up to which the count is exact.
+pub(super) const EXACT_MAX: usize = 10_000;
+
+/// Values in a list of the most frequent ones.
+const TOP_MAX: usize = 10;
+
+/// Characters of a value that are kept.
+const LABEL_CHARS_MAX: usize = 100;
 
 /// Counts values by their hashes.
 pub(super) struct Counter {
-    counts: HashedMap<Entry>,
-    capacity: usize,
-    /// HyperLogLog (Flajolet et al. 2007), once there are more values than can be counted.
-    registers: Vec<u8>,
-    /// New values are still taken in.
-    open: bool,
+    counts: HashMap<u64, Count, BuildHasherDefault<Already>>,
+    /// Values that are kept to be shown: at most so many, no list of the most frequent ones if there are more.
+    labels_max: usize,
+    /// Takes over beyond `EXACT_MAX`.
+    sketch: Option<HyperLogLog>,
 }
 
-struct Entry {
-    count: u64,
-    value: Box<str>,
+struct Count {
+    rows: u64,
+    label: Box<str>,
 }
 
 impl Counter {
-    /// Counts `capacity` values exactly.
-    pub(super) fn new(capacity: usize) -> Self {
-        Self { counts: HashedMap::default(), capacity, registers: Vec::new(), open: true }
+    /// A counter that keeps up to `labels_max` values; with `EXACT_MAX`, the most frequent ones of any number.
+    pub(super) fn new(labels_max: usize) -> Self {
+        Self { counts: HashMap::default(), labels_max, sketch: None }
     }
 
-    /// Adds a value; `name` is asked for only where it is new.
-    #[inline]
-    pub(super) fn add(&mut self, hash: u64, name: impl FnOnce() -> Box<str>) {
-        if !self.registers.is_empty() {
-            register(&mut self.registers, hash);
-        }
-        if let Some(entry) = self.counts.get_mut(&hash) {
-            entry.count += 1;
-        } else if self.open {
-            if self.counts.len() == self.capacity {
-                self.make_room(hash);
-            }
-            if self.open {
-                self.counts.insert(hash, Entry { count: 1, value: name() });
+    /// Adds a row; `label` writes the value if it is to be kept.
+    pub(super) fn add(&mut self, hash: u64, label: impl FnOnce() -> String) {
+        if let Some(sketch) = &mut self.sketch {
+            sketch.add(hash);
+            if self.labels_max < EXACT_MAX {
+                return;
             }
         }
-    }
-
-    /// Lets the rarest values go (lossy counting, Manku and Motwani 2002), or takes no more where all are rare.
-    fn make_room(&mut self, hash: u64) {
-        if self.registers.is_empty() {
-            self.registers = vec![0; REGISTERS];
-            self.counts.keys().for_each(|&hash| register(&mut self.registers, hash));
-            register(&mut self.registers, hash);
+        if let Some(count) = self.counts.get_mut(&hash) {
+            count.rows += 1;
+            return;
         }
-        let rarest = self.counts.values().map(|entry| entry.count).min().unwrap_or_default();
-        self.counts.retain(|_, entry| entry.count > rarest);
-        self.open = self.counts.len() > self.capacity / 20;
+        let kept = self.counts.len() < self.labels_max || self.labels_max >= EXACT_MAX;
+        let label = if kept { shorten(label()) } else { Box::default() };
+        self.counts.insert(hash, Count { rows: 1, label });
+        if self.sketch.is_none() && self.counts.len() > EXACT_MAX {
+            let mut sketch = HyperLogLog::new();
+            self.counts.keys().for_each(|&hash| sketch.add(hash));
+            self.sketch = Some(sketch);
+            if self.labels_max < EXACT_MAX {
+                self.counts = HashMap::default();
+            }
+        }
+        if self.counts.len() >= 2 * EXACT_MAX {
+            self.prune();
+        }
     }
 
-    /// How many different values, and whether that is an estimate.
+    /// Takes the median count off every value and forgets those with nothing left, so that what stays is a lower bound
+    /// and every value of more than a 10,000th of the rows stays (Anderson et al. 2017, "A High-Performance Algorithm for
+    /// Identifying Frequent Items in Data Streams").
+    fn prune(&mut self) {
+        let mut rows: Vec<u64> = self.counts.values().map(|count| count.rows).collect();
+        let middle = rows.len() / 2;
+        let median = *rows.select_nth_unstable(middle).1;
+        self.counts.retain(|_, count| {
+            count.rows = count.rows.saturating_sub(median);
+            count.rows > 0
+        });
+    }
+
+    /// Different values, and whether that is an estimate.
     pub(super) fn distinct(&self) -> (u64, bool) {
-        match self.registers.is_empty() {
-            true => (self.counts.len() as u64, false),
-            false => (estimate(&self.registers), true),
+        match &self.sketch {
+            None => (self.counts.len() as u64, false),
+            Some(sketch) => (sketch.estimate().max(EXACT_MAX as u64 + 1), true),
         }
     }
 
-    /// The most frequent values, falling; in alphabetical order where equally frequent.
+    /// The most frequent values, falling; none if all are rare.
     pub(super) fn top(self) -> Vec<(String, u64)> {
-        let mut all: Vec<(String, u64)> =
-            self.counts.into_values().map(|entry| (entry.value.into_string(), entry.count)).collect();
-        all.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-        all.truncate(TOP_MAX);
-        all
+        if self.counts.len() > self.labels_max && self.labels_max < EXACT_MAX {
+            return Vec::new();
+        }
+        let all = self.counts.len();
+        let mut top: Vec<(u64, Box<str>)> = self.counts.into_values().map(|count| (count.rows, count.label)).collect();
+        top.sort_unstable_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+        top.truncate(TOP_MAX);
+        if all > TOP_MAX && top.first().is_some_and(|(rows, _)| *rows == 1) {
+            return Vec::new();
+        }
+        top.into_iter().map(|(rows, label)| (label.into(), rows)).collect()
     }
 }
 
-fn register(registers: &mut [u8], hash: u64) {
-    let index = (hash >> (64 - REGISTER_BITS)) as usize;
-    let zeros = ((hash << REGISTER_BITS) | 1 << (REGISTER_BITS - 1)).leading_zeros() + 1;
-    registers[index] = registers[index].max(zeros as u8);
+fn shorten(label: String) -> Box<str> {
+    match label.char_indices().nth(LABEL_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &label[..end]).into(),
+        None => label.into(),
+    }
 }
 
-/// The harmonic mean of the registers; linear counting where many are empty (Flajolet et al. 2007, figure 3).
-fn estimate(registers: &[u8]) -> u64 {
-    let m = registers.len() as f64;
-    let sum: f64 = registers.iter().map(|&zeros| (-f64::from(zeros)).exp2()).sum();
-    let raw = 0.7213 / (1.0 + 1.079 / m) * m * m / sum;
-    let empty = registers.iter().filter(|&&zeros| zeros == 0).count() as f64;
-    let found = if raw <= 2.5 * m && empty > 0.0 { m * (m / empty).ln() } else { raw };
-    found.round() as u64
+/// The keys are hashes already.
+#[derive(Default)]
+pub(crate) struct Already(u64);
+
+impl Hasher for Already {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = crate::hash::hash_bytes(bytes);
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+/// Number of registers as a power of two: a standard error of 1.04 / sqrt(4096) = 1.6 %.
+const PRECISION: u32 = 12;
+
+/// HyperLogLog (Flajolet et al. 2007) with the estimator of Ertl 2017, "New cardinality estimation algorithms for
+/// HyperLogLog sketches", algorithm 6, which needs no correction for small numbers.
+struct HyperLogLog {
+    registers: Box<[u8]>,
+}
+
+impl HyperLogLog {
+    fn new() -> Self {
+        Self { registers: vec![0; 1 << PRECISION].into() }
+    }
+
+    fn add(&mut self, hash: u64) {
+        let rank = ((hash << PRECISION) | (1 << (PRECISION - 1))).leading_zeros() as u8 + 1;
+        if let Some(register) = self.registers.get_mut((hash >> (64 - PRECISION)) as usize) {
+            *register = rank.max(*register);
+        }
+    }
+
+    fn estimate(&self) -> u64 {
+        const RANKS: usize = 64 - PRECISION as usize;
+        let mut counts = [0.0; RANKS + 2];
+        for &register in &self.registers {
+            counts[usize::from(register).min(RANKS + 1)] += 1.0;
+        }
+        let m = self.registers.len() as f64;
+        let mut z = m * tau(1.0 - counts[RANKS + 1] / m);
+        for count in counts[1..=RANKS].iter().rev() {
+            z = 0.5 * (z + count);
+        }
+        z += m * sigma(counts[0] / m);
+        (m * m / (2.0 * std::f64::consts::LN_2 * z)).round() as u64
+    }
+}
+
+fn sigma(mut x: f64) -> f64 {
+    if x >= 1.0 {
+        return f64::INFINITY;
+    }
+    let (mut y, mut z) = (1.0, x);
+    loop {
+        x *= x;
+        let before = z;
+        z += x * y;
+        y += y;
+        if z == before {
+            return z;
+        }
+    }
+}
+
+fn tau(mut x: f64) -> f64 {
+    if x <= 0.0 || x >= 1.0 {
+        return 0.0;
+    }
+    let (mut y, mut z) = (1.0, 1.0 - x);
+    loop {
+        x = x.sqrt();
+        let before = z;
+        y *= 0.5;
+        z -= (1.0 - x) * (1.0 - x) * y;
+        if z == before {
+            return z / 3.0;
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hash::mix;
+    use crate::hash::hash_integer;
 
-    fn count(values: impl Iterator<Item = u64>, capacity: usize) -> Counter {
-        let mut counter = Counter::new(capacity);
-        values.for_each(|value| counter.add(mix(value + 1), || value.to_string().into()));
+    fn count(values: impl Iterator<Item = u64>, labels_max: usize) -> Counter {
+        let mut counter = Counter::new(labels_max);
+        values.for_each(|value| counter.add(hash_integer(value), || value.to_string()));
         counter
     }
 
     #[test]
-    fn few_values_are_counted_exactly() {
-        let counter = count((0..1000).map(|n| n % 7), 10);
-        assert_eq!(counter.distinct(), (7, false));
-        let top = counter.top();
-        assert_eq!((top.len(), &top[0], &top[6]), (7, &("0".to_owned(), 143), &("6".to_owned(), 142)));
-    }
-
-    #[test]
-    fn many_values_are_estimated() {
-        for distinct in [20_000, 300_000] {
-            let (found, approximate) = count((0..distinct).chain(0..distinct), 10_000).distinct();
-            let off = (found as f64 / distinct as f64 - 1.0).abs();
-            assert!(approximate && off < 0.05, "{found} for {distinct}");
+    fn exact_up_to_ten_thousand_and_within_five_percent_beyond() {
+        for exact in [0, 1, 9_999, 10_000] {
+            assert_eq!(count(0..exact, EXACT_MAX).distinct(), (exact, false));
+        }
+        for many in [10_001, 12_000, 20_000, 50_000, 300_000, 1_000_000_u64] {
+            let (distinct, approximate) = count((0..many).chain(0..many / 2), 0).distinct();
+            let error = distinct as f64 / many as f64 - 1.0;
+            assert!(approximate && error.abs() < 0.05, "{many}: {distinct}");
         }
     }
 
     #[test]
-    fn frequent_values_survive_among_many() {
-        let values = (0..200_000).map(|n| if n % 4 == 0 { 7 } else { n + 100 });
-        let top = count(values, 1_000).top();
-        assert_eq!(top[0].0, "7");
-        assert!(top[0].1 > 49_000, "{}", top[0].1);
+    fn frequent_values_are_found_among_a_million_rare_ones() {
+        let rare = (0..1_000_000).map(|i| i + 1_000);
+        let counter = count(rare.flat_map(|i| [i, i % 3].into_iter().take(1 + usize::from(i % 10 == 0))), EXACT_MAX);
+        assert!(counter.counts.len() < 2 * EXACT_MAX, "memory has a bound");
+        let top = counter.top();
+        let mut three: Vec<&str> = top[..3].iter().map(|(value, _)| value.as_str()).collect();
+        three.sort_unstable();
+        assert_eq!(three, ["0", "1", "2"]);
+        // 100,000 rows of three values; what is taken off is at most the rows divided by 10,000.
+        assert!(top[..3].iter().all(|(_, rows)| (33_000..=33_334).contains(rows)), "{top:?}");
+    }
+
+    #[test]
+    fn top_values_fall_and_are_left_out_where_nothing_repeats() {
+        let top = count([5, 7, 7, 9, 9, 1].into_iter(), EXACT_MAX).top();
+        assert_eq!(top, [("7".into(), 2), ("9".into(), 2), ("1".into(), 1), ("5".into(), 1)]);
+        assert!(count(0..11, EXACT_MAX).top().is_empty(), "eleven values, each once");
+        assert_eq!(count(0..10, EXACT_MAX).top().len(), 10);
+        assert!(count((0..200).chain(0..200), 100).top().is_empty(), "more values than are kept");
+        assert_eq!(count((0..99).chain(0..99), 100).top().len(), 10);
+    }
+
+    #[test]
+    fn long_values_are_cut_at_a_character() {
+        assert_eq!(shorten("é".repeat(100)).chars().count(), 100);
+        assert_eq!(&*shorten("é".repeat(101)), format!("{}…", "é".repeat(100)));
     }
 }

@@ -1,32 +1,26 @@
-//! How are rows profiled as they stream by? One state per column, its size bounded by the number of columns.
+//! A profile while rows stream by: each column's hashes go to a counter, its numbers to their figures.
 
-use arrow::array::{Array, ArrayRef, AsArray};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Float64Type, Schema, TimeUnit};
-use arrow::record_batch::RecordBatch;
+use arrow::array::{Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
-use super::counter::Counter;
-use super::numbers::Numbers;
+use super::counter::{Counter, EXACT_MAX};
+use super::numbers::{Numbers, SAMPLE_MAX, as_numbers};
 use super::{ColumnKind, ColumnProfile, TableProfile};
-use crate::IMAGE_METADATA;
-use crate::error::{Error, Result};
-use crate::hash::{MISSING, hash_values};
+use crate::hash::{MISSING, hash_column};
+use crate::{Error, IMAGE_METADATA, Result};
 
-/// Values counted exactly in a column, at most.
-const EXACT_MAX: usize = 10_000;
-/// The same in all columns together.
-const EXACT_TOTAL_MAX: usize = 2_000_000;
-/// Numbers kept for the quantiles of a column, at most.
-const SAMPLE_MAX: usize = 50_000;
-/// The same in all columns together.
-const SAMPLE_TOTAL_MAX: usize = 8_000_000;
-/// Characters of a value that a profile shows.
-const SHOWN_MAX: usize = 120;
-/// Texts with more different values than this, and more than half of them different, are free text.
-const CATEGORY_MAX: u64 = 50;
-/// Longer texts, in bytes on average, are free text too.
-const CATEGORY_BYTES_MAX: u64 = 100;
+/// Numbers with more different values than this have no list of the most frequent ones.
+const NUMBER_LABELS_MAX: usize = 100;
+
+/// Values kept as samples in all columns together; many columns have smaller samples each.
+const SAMPLES_MAX: usize = 4_000_000;
+
+/// Text longer than this on average, in bytes, is free text.
+const CATEGORY_BYTES_MAX: u64 = 200;
+
+/// Different texts up to which a column holds categories, however few rows there are.
+const CATEGORY_VALUES: u64 = 20;
 
 /// Profiles rows as they stream by, in bounded memory.
 pub struct Profiler {
@@ -37,23 +31,33 @@ pub struct Profiler {
 impl Profiler {
     /// A profiler for rows with these columns.
     pub fn new(schema: &Schema) -> Self {
-        let width = schema.fields().len().max(1);
-        let exact = (EXACT_TOTAL_MAX / width).clamp(16, EXACT_MAX);
-        let sample = (SAMPLE_TOTAL_MAX / width).clamp(64, SAMPLE_MAX);
-        Self { rows: 0, columns: schema.fields().iter().map(|field| Column::new(field, exact, sample)).collect() }
+        let sample_max = (SAMPLES_MAX / schema.fields().len().max(1)).clamp(1_000, SAMPLE_MAX);
+        Self { rows: 0, columns: schema.fields().iter().map(|field| Column::new(field, sample_max)).collect() }
     }
 
-    /// Adds rows; they must have the columns that were announced.
+    /// Adds rows.
+    ///
+    /// # Errors
+    /// Rows with other columns than the profiler was made for.
     pub fn update(&mut self, batch: &RecordBatch) -> Result<()> {
-        if batch.num_columns() != self.columns.len() {
-            let expected = self.columns.len();
+        self.update_with(batch, &mut |_, _| {})
+    }
+
+    /// Adds rows, and hands over the number and the hashes of each column.
+    pub(crate) fn update_with(&mut self, batch: &RecordBatch, hashed: &mut dyn FnMut(usize, &[u64])) -> Result<()> {
+        let names = || batch.schema_ref().fields().iter().map(|field| field.name());
+        if names().ne(self.columns.iter().map(|column| &column.name)) {
+            let list = |names: Vec<&String>| names.into_iter().take(10).cloned().collect::<Vec<_>>().join(", ");
             return Err(Error::invalid(format!(
-                "rows with {} columns where {expected} were expected",
-                batch.num_columns()
+                "rows with the columns {} among rows with the columns {}; all rows of a table must have the same",
+                list(names().collect()),
+                list(self.columns.iter().map(|column| &column.name).collect()),
             )));
         }
-        for (column, values) in self.columns.iter_mut().zip(batch.columns()) {
-            column.update(values)?;
+        for (index, (column, array)) in self.columns.iter_mut().zip(batch.columns()).enumerate() {
+            let hashes = hash_column(array);
+            column.update(array, &hashes);
+            hashed(index, &hashes);
         }
         self.rows += batch.num_rows() as u64;
         Ok(())
@@ -66,94 +70,62 @@ impl Profiler {
     }
 }
 
-/// What is known of a column so far.
 struct Column {
     name: String,
+    kind: ColumnKind,
     data_type: DataType,
     image: Option<String>,
     missing: u64,
-    infinite: u64,
-    text_bytes: u64,
     counter: Counter,
     numbers: Option<Numbers>,
+    /// Texts that were looked at and their bytes.
+    texts: (u64, u64),
 }
 
 impl Column {
-    fn new(field: &Field, exact: usize, sample: usize) -> Self {
+    fn new(field: &Field, sample_max: usize) -> Self {
         let data_type = field.data_type().clone();
-        let measured = data_type.is_numeric() || seconds(&data_type).is_some();
+        let image = field.metadata().get(IMAGE_METADATA).filter(|_| is_bytes(&data_type)).cloned();
+        let kind = if image.is_some() { ColumnKind::Image } else { kind(&data_type) };
+        let labels_max = match kind {
+            ColumnKind::Image => 0,
+            ColumnKind::Number | ColumnKind::Date => NUMBER_LABELS_MAX,
+            _ if is_bytes(&data_type) => 0,
+            _ => EXACT_MAX,
+        };
+        let figures = matches!(kind, ColumnKind::Number | ColumnKind::Date);
         Self {
             name: field.name().clone(),
-            image: field.metadata().get(IMAGE_METADATA).cloned(),
-            missing: 0,
-            infinite: 0,
-            text_bytes: 0,
-            counter: Counter::new(exact),
-            numbers: measured.then(|| Numbers::new(sample)),
+            kind,
             data_type,
+            image,
+            missing: 0,
+            counter: Counter::new(labels_max),
+            numbers: figures.then(|| Numbers::new(sample_max)),
+            texts: (0, 0),
         }
     }
 
-    fn update(&mut self, values: &ArrayRef) -> Result<()> {
-        if values.data_type() != &self.data_type {
-            return Err(Error::invalid(format!(
-                "column \"{}\" is of type {} where {} was expected",
-                self.name,
-                values.data_type(),
-                self.data_type
-            )));
-        }
-        if let Some(texts) = values.as_string_opt::<i32>() {
-            self.text_bytes += texts.offsets().last().zip(texts.offsets().first()).map_or(0, |(b, a)| (b - a) as u64);
-        }
-        self.count(values)?;
-        if let Some(numbers) = &mut self.numbers {
-            let floats = cast_to_floats(values)?;
-            for (&value, valid) in floats.values().iter().zip(validity(&floats)) {
-                if valid && value.is_finite() {
-                    numbers.add(value);
-                } else if valid && value.is_infinite() {
-                    self.infinite += 1;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn count(&mut self, values: &ArrayRef) -> Result<()> {
-        let hashes = hash_values(values)?;
-        let options = FormatOptions::default().with_display_error(true);
-        let is_image = self.kind(0, 0) == ColumnKind::Image;
-        let formatter =
-            ArrayFormatter::try_new(values, &options).map_err(|e| Error::internal("a value without a text", e))?;
+    fn update(&mut self, array: &dyn Array, hashes: &[u64]) {
+        let options = FormatOptions::default();
+        let formatter = ArrayFormatter::try_new(array, &options).ok();
+        let (counter, texts) = (&mut self.counter, &mut self.texts);
         for (row, &hash) in hashes.iter().enumerate() {
             if hash == MISSING {
                 self.missing += 1;
                 continue;
             }
-            self.counter.add(hash, || match is_image {
-                true => Box::default(),
-                false => formatter.value(row).to_string().chars().take(SHOWN_MAX).collect(),
+            counter.add(hash, || {
+                let label = formatter.as_ref().and_then(|formatter| formatter.value(row).try_to_string().ok());
+                let label = label.unwrap_or_default();
+                *texts = (texts.0 + 1, texts.1 + label.len() as u64);
+                label
             });
         }
-        Ok(())
-    }
-
-    fn kind(&self, distinct: u64, present: u64) -> ColumnKind {
-        match &self.data_type {
-            _ if self.image.is_some() => ColumnKind::Image,
-            DataType::Binary | DataType::LargeBinary | DataType::FixedSizeBinary(_) | DataType::BinaryView => {
-                ColumnKind::Image
-            }
-            DataType::Boolean => ColumnKind::Boolean,
-            other if other.is_numeric() => ColumnKind::Number,
-            other if seconds(other).is_some() => ColumnKind::Date,
-            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Dictionary(..) => {
-                let many = distinct > CATEGORY_MAX && distinct * 2 > present;
-                let long = self.text_bytes > present * CATEGORY_BYTES_MAX;
-                if many || long { ColumnKind::Text } else { ColumnKind::Category }
-            }
-            _ => ColumnKind::Text,
+        if let Some(numbers) = &mut self.numbers
+            && let Some(values) = as_numbers(array)
+        {
+            numbers.add(&values);
         }
     }
 
@@ -161,119 +133,48 @@ impl Column {
         let (distinct, distinct_approximate) = self.counter.distinct();
         let present = rows - self.missing;
         let distinct = distinct.min(present);
-        let kind = self.kind(distinct, present);
-        let figures = self.numbers.map(Numbers::finish).unwrap_or_default();
+        let infinite = self.numbers.as_ref().map_or(0, |numbers| numbers.infinite);
+        let summary = self.numbers.and_then(Numbers::finish);
+        let prose = self.texts.1 > CATEGORY_BYTES_MAX * self.texts.0;
+        let kind = match self.kind {
+            ColumnKind::Category if prose || (distinct > CATEGORY_VALUES && distinct * 10 >= present * 9) => {
+                ColumnKind::Text
+            }
+            kind => kind,
+        };
         ColumnProfile {
-            kind,
             name: self.name,
+            kind,
             data_type: self.data_type.to_string(),
             image: self.image,
             missing: self.missing,
-            infinite: self.infinite,
+            infinite,
             distinct,
             distinct_approximate,
-            min: figures.min,
-            max: figures.max,
-            mean: figures.mean,
-            std: figures.std,
-            quantiles: figures.quantiles,
-            histogram: figures.histogram,
-            top: if kind == ColumnKind::Image { Vec::new() } else { self.counter.top() },
+            min: summary.as_ref().map(|summary| summary.min),
+            max: summary.as_ref().map(|summary| summary.max),
+            mean: summary.as_ref().map(|summary| summary.mean),
+            std: summary.as_ref().and_then(|summary| summary.std),
+            quantiles: summary.as_ref().map(|summary| summary.quantiles.clone()).unwrap_or_default(),
+            histogram: summary.map(|summary| summary.histogram),
+            top: self.counter.top(),
         }
     }
 }
 
-fn validity(values: &dyn Array) -> Box<dyn Iterator<Item = bool> + '_> {
-    match values.nulls() {
-        Some(nulls) => Box::new(nulls.iter()),
-        None => Box::new(std::iter::repeat_n(true, values.len())),
-    }
-}
-
-/// Seconds that one step of a date or a time stamp takes.
-fn seconds(data_type: &DataType) -> Option<f64> {
+/// What a type means; text is a category until its values are known.
+pub(crate) fn kind(data_type: &DataType) -> ColumnKind {
     match data_type {
-        DataType::Date32 => Some(86_400.0),
-        DataType::Date64 | DataType::Timestamp(TimeUnit::Millisecond, _) => Some(1e-3),
-        DataType::Timestamp(TimeUnit::Second, _) => Some(1.0),
-        DataType::Timestamp(TimeUnit::Microsecond, _) => Some(1e-6),
-        DataType::Timestamp(TimeUnit::Nanosecond, _) => Some(1e-9),
-        _ => None,
+        DataType::Dictionary(_, values) => kind(values),
+        DataType::Boolean => ColumnKind::Boolean,
+        DataType::Date32 | DataType::Date64 | DataType::Timestamp(..) => ColumnKind::Date,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => ColumnKind::Category,
+        kind if kind.is_numeric() => ColumnKind::Number,
+        _ => ColumnKind::Text,
     }
 }
 
-/// Numbers as they are; dates and time stamps as seconds since 1970 UTC.
-pub(crate) fn cast_to_floats(values: &ArrayRef) -> Result<arrow::array::Float64Array> {
-    let failed = |e| Error::internal("numbers are no numbers", e);
-    let whole = match values.data_type() {
-        DataType::Date32 => cast(values, &DataType::Int32).map_err(failed)?,
-        DataType::Date64 | DataType::Timestamp(..) => cast(values, &DataType::Int64).map_err(failed)?,
-        _ => ArrayRef::clone(values),
-    };
-    let floats = cast(&whole, &DataType::Float64).map_err(failed)?;
-    let floats = floats.as_primitive::<Float64Type>();
-    Ok(match seconds(values.data_type()) {
-        Some(step) => floats.unary(|value| value * step),
-        None => floats.clone(),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use arrow::array::{BooleanArray, Date32Array, Float64Array, Int64Array, StringArray, TimestampMillisecondArray};
-
-    use super::*;
-
-    fn profile(column: ArrayRef) -> ColumnProfile {
-        let schema = Arc::new(Schema::new(vec![Field::new("c", column.data_type().clone(), true)]));
-        let mut profiler = Profiler::new(&schema);
-        let batch = RecordBatch::try_new(schema, vec![column]).expect("rows");
-        for begin in (0..batch.num_rows()).step_by(2) {
-            profiler.update(&batch.slice(begin, 2.min(batch.num_rows() - begin))).expect("profiled");
-        }
-        profiler.finish().columns.remove(0)
-    }
-
-    #[test]
-    fn every_kind_of_column_is_described() {
-        let found = profile(Arc::new(Float64Array::from(vec![
-            Some(1.0),
-            None,
-            Some(f64::NAN),
-            Some(f64::INFINITY),
-            Some(3.0),
-        ])));
-        assert_eq!((found.kind, found.missing, found.infinite, found.distinct), (ColumnKind::Number, 2, 1, 3));
-        assert_eq!((found.mean, found.quantile(0.5), found.max), (Some(2.0), Some(2.0), Some(3.0)));
-        let found = profile(Arc::new(StringArray::from(vec![Some("b"), Some("a"), None, Some("b")])));
-        assert_eq!((found.kind, found.missing, found.distinct), (ColumnKind::Category, 1, 2));
-        assert_eq!(found.top, [("b".to_owned(), 2), ("a".to_owned(), 1)]);
-        assert_eq!((found.min, found.histogram), (None, None));
-        let found = profile(Arc::new(BooleanArray::from(vec![true, false, true])));
-        assert_eq!((found.kind, found.top[0].clone()), (ColumnKind::Boolean, ("true".to_owned(), 2)));
-        let found = profile(Arc::new(Date32Array::from(vec![0, 2])));
-        assert_eq!((found.kind, found.max, found.top[0].0.as_str()), (ColumnKind::Date, Some(172_800.0), "1970-01-01"));
-        let found = profile(Arc::new(TimestampMillisecondArray::from(vec![500, 1500])));
-        assert_eq!((found.kind, found.mean), (ColumnKind::Date, Some(1.0)));
-        let texts: Vec<String> = (0..100).map(|n| format!("text {n}")).collect();
-        assert_eq!(profile(Arc::new(StringArray::from(texts))).kind, ColumnKind::Text);
-    }
-
-    #[test]
-    fn columns_of_another_kind_are_refused() {
-        let schema = Schema::new(vec![Field::new("c", DataType::Int64, true)]);
-        let other = Arc::new(Schema::new(vec![Field::new("c", DataType::Utf8, true)]));
-        let rows = RecordBatch::try_new(other, vec![Arc::new(StringArray::from(vec!["x"]))]).expect("rows");
-        let error = Profiler::new(&schema).update(&rows).expect_err("text").to_string();
-        assert_eq!(error, "column \"c\" is of type Utf8 where Int64 was expected");
-    }
-
-    #[test]
-    fn profiles_survive_json() {
-        let table = TableProfile { rows: 3, columns: vec![profile(Arc::new(Int64Array::from(vec![1, 2, 2])))] };
-        let text = serde_json::to_string(&table).expect("JSON");
-        assert_eq!(serde_json::from_str::<TableProfile>(&text).expect("a profile"), table);
-    }
+pub(crate) fn is_bytes(data_type: &DataType) -> bool {
+    use DataType::{Binary, BinaryView, FixedSizeBinary, LargeBinary};
+    matches!(data_type, Binary | LargeBinary | BinaryView | FixedSizeBinary(_))
 }

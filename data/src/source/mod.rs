@@ -20,8 +20,8 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 
 pub(crate) use self::csv::sniff as sniff_csv;
-pub(crate) use self::files::{Place, extension, missing, open, read_fully};
-pub(crate) use self::parquet::{MAGIC as PARQUET_MAGIC, open as open_parquet};
+pub(crate) use self::files::{Place, missing, open, read_fully};
+pub(crate) use self::parquet::open as open_parquet;
 pub(crate) use self::table::ReadTable;
 use crate::error::{Error, Result};
 use crate::spec::SourceSpec;
