@@ -26,7 +26,7 @@ use crate::error::{Error, Result};
 use crate::source::{BATCH_ROWS, ReadTable, open_parquet, reader};
 use crate::spec::SourceSpec;
 
-/// Columns that a query may have that has to be planned.
+/// Columns that a wildcard in a query may stand for.
 const PLANNED_COLUMNS_MAX: usize = 10_000;
 
 /// Limits of an engine.
@@ -53,6 +53,8 @@ pub struct Engine {
     disk_bytes_max: u64,
     /// Temporary files; whoever reads rows holds them too.
     unpacked: Mutex<Vec<Arc<TempPath>>>,
+    /// Names of the tables with more columns than a wildcard can stand for.
+    wide: Mutex<Vec<String>>,
 }
 
 impl Engine {
@@ -75,7 +77,7 @@ impl Engine {
         let state =
             SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build();
         let session = SessionContext::new_with_state(state);
-        Ok(Self { session, disk_bytes_max: spec.disk_bytes_max, unpacked: Mutex::default() })
+        Ok(Self { session, disk_bytes_max: spec.disk_bytes_max, unpacked: Mutex::default(), wide: Mutex::default() })
     }
 
     /// Makes a source known under a name. Looks at its first rows; paths are relative to `base`.
@@ -108,17 +110,7 @@ impl Engine {
     pub async fn query(&self, sql: &str) -> Result<Rows> {
         let stream = match self.whole_source(sql).await {
             Some((table, limit)) => self.scan(table.as_ref(), limit).await,
-            None => {
-                let frame = self.plan(sql).await?;
-                let width = frame.schema().fields().len();
-                if width > PLANNED_COLUMNS_MAX {
-                    return Err(Error::Unsupported(format!(
-                        "SQL: {width} columns are more than {PLANNED_COLUMNS_MAX}; name the columns that are needed, or \
-                         read the whole source with SELECT * FROM it"
-                    )));
-                }
-                frame.execute_stream().await
-            }
+            None => self.plan(sql).await?.execute_stream().await,
         };
         let stream = stream.map_err(|e| retell(&e, Some(self)))?;
         let unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -166,11 +158,22 @@ impl Engine {
     }
 
     async fn plan(&self, sql: &str) -> Result<DataFrame> {
+        let wide =
+            self.wide.lock().unwrap_or_else(PoisonError::into_inner).iter().find(|name| sql.contains(*name)).cloned();
+        if let Some(name) = wide.filter(|_| has_wildcard(sql)) {
+            return Err(Error::Unsupported(format!(
+                "SQL: table \"{name}\" has more than {PLANNED_COLUMNS_MAX} columns; name those that are needed, or read all \
+                 with SELECT * FROM \"{name}\" and nothing else"
+            )));
+        }
         let queries_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
         self.session.sql_with_options(sql, queries_only).await.map_err(|e| retell(&e, Some(self)))
     }
 
     fn register(&self, name: &str, table: Arc<dyn TableProvider>) -> Result<()> {
+        if table.schema().fields().len() > PLANNED_COLUMNS_MAX {
+            self.wide.lock().unwrap_or_else(PoisonError::into_inner).push(name.to_owned());
+        }
         self.session.register_table(TableReference::bare(name), table).map_err(|e| retell(&e, Some(self)))?;
         Ok(())
     }
@@ -195,6 +198,14 @@ impl Engine {
         let mut unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner);
         unpacked.extend(files.into_iter().map(Arc::new));
     }
+}
+
+/// Whether a `*` stands for columns, and not for a product or for the rows of `count(*)`.
+fn has_wildcard(sql: &str) -> bool {
+    sql.match_indices('*').any(|(place, _)| {
+        let before = sql[..place].trim_end().to_ascii_lowercase();
+        ["select", "distinct", "all", ",", "."].iter().any(|word| before.ends_with(word))
+    })
 }
 
 #[cfg(test)]
