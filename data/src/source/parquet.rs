@@ -53,7 +53,8 @@ pub(crate) async fn open(
 }
 
 async fn table(paths: &[(PathBuf, PathBuf)], session: &SessionContext) -> Result<Arc<dyn TableProvider>> {
-    let options = ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension("");
+    let format = ParquetFormat::default().with_options(session.copied_table_options().parquet);
+    let options = ListingOptions::new(Arc::new(format)).with_file_extension("");
     let mut schema: Option<SchemaRef> = None;
     let mut urls = Vec::with_capacity(paths.len());
     for (path, readable) in paths {
