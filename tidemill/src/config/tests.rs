@@ -172,6 +172,10 @@ fn wrong_types_say_what_was_expected_and_found() {
         "train: {device: gpu}",
         &["models.income.train.device: unknown choice \"gpu\"; did you mean \"cpu\"? | choices: auto, cpu"],
     );
+}
+
+#[test]
+fn wrong_types_of_columns_splits_and_thresholds_say_what_was_expected() {
     check_model(
         "features: {exclude: fnlwgt}",
         &["models.income.features.exclude: expected a list, found the text \"fnlwgt\""],
