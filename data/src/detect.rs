@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use crate::source::{missing, sniff_csv};
 use crate::{CsvSpec, Error, IdxSpec, ImagesSpec, JsonSpec, ParquetSpec, Result, SourceSpec};
 
 /// Endings of picture files.
@@ -26,7 +27,7 @@ pub fn detect(path: &Path) -> Result<SourceSpec> {
         return idx(path, text);
     }
     let source = match plain.rsplit_once('.').map(|(_, extension)| extension) {
-        Some("csv" | "tsv" | "tab" | "txt" | "data") => SourceSpec::Csv(CsvSpec::new(text)),
+        Some("csv" | "tsv" | "tab" | "txt" | "data") => csv(path, text)?,
         Some("json" | "jsonl" | "ndjson") => SourceSpec::Json(JsonSpec::new(text)),
         Some("parquet" | "pq") => SourceSpec::Parquet(ParquetSpec { path: text.to_owned() }),
         _ => by_first_bytes(path, text)?,
@@ -35,6 +36,13 @@ pub fn detect(path: &Path) -> Result<SourceSpec> {
         return Err(missing(path, std::io::ErrorKind::NotFound.into()));
     }
     Ok(source)
+}
+
+/// Delimiter and header as the first lines show them; the defaults for a pattern of files and for one with nothing in it.
+fn csv(path: &Path, text: &str) -> Result<SourceSpec> {
+    let filled = path.metadata().is_ok_and(|file| file.len() > 0);
+    let spec = if filled { sniff_csv(path)? } else { CsvSpec::new(text) };
+    Ok(SourceSpec::Csv(CsvSpec { path: text.to_owned(), ..spec }))
 }
 
 fn folder(path: &Path, text: &str) -> Result<SourceSpec> {
@@ -86,18 +94,11 @@ fn by_first_bytes(path: &Path, text: &str) -> Result<SourceSpec> {
     }
     match start.map(|start| first[start]) {
         Some(b'{') => Ok(SourceSpec::Json(JsonSpec::new(text))),
-        Some(_) if !first.contains(&0) && first.contains(&b'\n') => Ok(SourceSpec::Csv(CsvSpec::new(text))),
+        Some(_) if !first.contains(&0) && first.contains(&b'\n') => csv(path, text),
         _ => Err(Error::invalid(format!(
             "{text}: what kind of data is this? known are .csv, .tsv, .jsonl, .parquet (also .gz, .zst), IDX files and \
              folders of pictures by class"
         ))),
-    }
-}
-
-fn missing(path: &Path, error: std::io::Error) -> Error {
-    match error.kind() {
-        std::io::ErrorKind::NotFound => Error::NotFound(format!("{}: no such file or folder", path.display())),
-        _ => Error::io(path, error),
     }
 }
 

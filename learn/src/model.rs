@@ -36,7 +36,8 @@ pub struct Model {
 }
 
 impl Model {
-    /// Puts a model together from fitted features, the target and the bytes of its ONNX file (see [`crate::export_onnx`]).
+    /// Puts a model together from fitted features, the target and the bytes of its ONNX file (see
+    /// [`crate::export_onnx`]).
     pub fn from_parts(features: Features, target: Target, onnx: &[u8]) -> Result<Self> {
         Self::assemble(features, target, onnx.to_vec(), Path::new(ONNX))
     }
@@ -97,8 +98,8 @@ impl Model {
     }
 
     /// The largest difference between this model's answers and the network's on the same rows: absolute for
-    /// probabilities `[rows, classes]`, as a share of the largest value for values `[rows]`. Infinite where one of them is
-    /// no number. A model may be registered up to [`Model::TOLERANCE`].
+    /// probabilities `[rows, classes]`, as a share of the largest value for values `[rows]`. Infinite where one of
+    /// them is no number. A model may be registered up to [`Model::TOLERANCE`].
     pub fn agreement(&self, encoded: &Encoded, network: &[f32]) -> Result<f64> {
         self.predict_encoded(encoded)?.difference(network)
     }

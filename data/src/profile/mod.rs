@@ -6,7 +6,10 @@ mod profiler;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use counter::Already;
+pub(crate) use numbers::as_numbers;
 pub use profiler::Profiler;
+pub(crate) use profiler::{is_bytes, kind};
 
 /// What a table holds, column by column.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -1,23 +1,180 @@
-//! stub
-use arrow::datatypes::Schema;
-use arrow::record_batch::RecordBatch;
-use super::TableProfile;
-use crate::Result;
+//! A profile while rows stream by: each column's hashes go to a counter, its numbers to their figures.
+
+use arrow::array::{Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+
+use super::counter::{Counter, EXACT_MAX};
+use super::numbers::{Numbers, SAMPLE_MAX, as_numbers};
+use super::{ColumnKind, ColumnProfile, TableProfile};
+use crate::hash::{MISSING, hash_column};
+use crate::{Error, IMAGE_METADATA, Result};
+
+/// Numbers with more different values than this have no list of the most frequent ones.
+const NUMBER_LABELS_MAX: usize = 100;
+
+/// Values kept as samples in all columns together; many columns have smaller samples each.
+const SAMPLES_MAX: usize = 4_000_000;
+
+/// Text longer than this on average, in bytes, is free text.
+const CATEGORY_BYTES_MAX: u64 = 200;
+
+/// Different texts up to which a column holds categories, however few rows there are.
+const CATEGORY_VALUES: u64 = 20;
+
 /// Profiles rows as they stream by, in bounded memory.
-pub struct Profiler;
+pub struct Profiler {
+    rows: u64,
+    columns: Vec<Column>,
+}
+
 impl Profiler {
     /// A profiler for rows with these columns.
     pub fn new(schema: &Schema) -> Self {
-        let _ = schema;
-        Self
+        let sample_max = (SAMPLES_MAX / schema.fields().len().max(1)).clamp(1_000, SAMPLE_MAX);
+        Self { rows: 0, columns: schema.fields().iter().map(|field| Column::new(field, sample_max)).collect() }
     }
+
     /// Adds rows.
+    ///
+    /// # Errors
+    /// Rows with other columns than the profiler was made for.
     pub fn update(&mut self, batch: &RecordBatch) -> Result<()> {
-        let _ = batch;
+        self.update_with(batch, &mut |_, _| {})
+    }
+
+    /// Adds rows, and hands over the number and the hashes of each column.
+    pub(crate) fn update_with(&mut self, batch: &RecordBatch, hashed: &mut dyn FnMut(usize, &[u64])) -> Result<()> {
+        let names = || batch.schema_ref().fields().iter().map(|field| field.name());
+        if names().ne(self.columns.iter().map(|column| &column.name)) {
+            let list = |names: Vec<&String>| names.into_iter().take(10).cloned().collect::<Vec<_>>().join(", ");
+            return Err(Error::invalid(format!(
+                "rows with the columns {} among rows with the columns {}; all rows of a table must have the same",
+                list(names().collect()),
+                list(self.columns.iter().map(|column| &column.name).collect()),
+            )));
+        }
+        for (index, (column, array)) in self.columns.iter_mut().zip(batch.columns()).enumerate() {
+            let hashes = hash_column(array);
+            column.update(array, &hashes);
+            hashed(index, &hashes);
+        }
+        self.rows += batch.num_rows() as u64;
         Ok(())
     }
+
     /// What was seen.
     pub fn finish(self) -> TableProfile {
-        TableProfile::default()
+        let rows = self.rows;
+        TableProfile { rows, columns: self.columns.into_iter().map(|column| column.finish(rows)).collect() }
     }
+}
+
+struct Column {
+    name: String,
+    kind: ColumnKind,
+    data_type: DataType,
+    image: Option<String>,
+    missing: u64,
+    counter: Counter,
+    numbers: Option<Numbers>,
+    /// Texts that were looked at and their bytes.
+    texts: (u64, u64),
+}
+
+impl Column {
+    fn new(field: &Field, sample_max: usize) -> Self {
+        let data_type = field.data_type().clone();
+        let image = field.metadata().get(IMAGE_METADATA).filter(|_| is_bytes(&data_type)).cloned();
+        let kind = if image.is_some() { ColumnKind::Image } else { kind(&data_type) };
+        let labels_max = match kind {
+            ColumnKind::Image => 0,
+            ColumnKind::Number | ColumnKind::Date => NUMBER_LABELS_MAX,
+            _ if is_bytes(&data_type) => 0,
+            _ => EXACT_MAX,
+        };
+        let figures = matches!(kind, ColumnKind::Number | ColumnKind::Date);
+        Self {
+            name: field.name().clone(),
+            kind,
+            data_type,
+            image,
+            missing: 0,
+            counter: Counter::new(labels_max),
+            numbers: figures.then(|| Numbers::new(sample_max)),
+            texts: (0, 0),
+        }
+    }
+
+    fn update(&mut self, array: &dyn Array, hashes: &[u64]) {
+        let options = FormatOptions::default();
+        let formatter = ArrayFormatter::try_new(array, &options).ok();
+        let (counter, texts) = (&mut self.counter, &mut self.texts);
+        for (row, &hash) in hashes.iter().enumerate() {
+            if hash == MISSING {
+                self.missing += 1;
+                continue;
+            }
+            counter.add(hash, || {
+                let label = formatter.as_ref().and_then(|formatter| formatter.value(row).try_to_string().ok());
+                let label = label.unwrap_or_default();
+                *texts = (texts.0 + 1, texts.1 + label.len() as u64);
+                label
+            });
+        }
+        if let Some(numbers) = &mut self.numbers
+            && let Some(values) = as_numbers(array)
+        {
+            numbers.add(&values);
+        }
+    }
+
+    fn finish(self, rows: u64) -> ColumnProfile {
+        let (distinct, distinct_approximate) = self.counter.distinct();
+        let present = rows - self.missing;
+        let distinct = distinct.min(present);
+        let infinite = self.numbers.as_ref().map_or(0, |numbers| numbers.infinite);
+        let summary = self.numbers.and_then(Numbers::finish);
+        let prose = self.texts.1 > CATEGORY_BYTES_MAX * self.texts.0;
+        let kind = match self.kind {
+            ColumnKind::Category if prose || (distinct > CATEGORY_VALUES && distinct * 10 >= present * 9) => {
+                ColumnKind::Text
+            }
+            kind => kind,
+        };
+        ColumnProfile {
+            name: self.name,
+            kind,
+            data_type: self.data_type.to_string(),
+            image: self.image,
+            missing: self.missing,
+            infinite,
+            distinct,
+            distinct_approximate,
+            min: summary.as_ref().map(|summary| summary.min),
+            max: summary.as_ref().map(|summary| summary.max),
+            mean: summary.as_ref().map(|summary| summary.mean),
+            std: summary.as_ref().and_then(|summary| summary.std),
+            quantiles: summary.as_ref().map(|summary| summary.quantiles.clone()).unwrap_or_default(),
+            histogram: summary.map(|summary| summary.histogram),
+            top: self.counter.top(),
+        }
+    }
+}
+
+/// What a type means; text is a category until its values are known.
+pub(crate) fn kind(data_type: &DataType) -> ColumnKind {
+    match data_type {
+        DataType::Dictionary(_, values) => kind(values),
+        DataType::Boolean => ColumnKind::Boolean,
+        DataType::Date32 | DataType::Date64 | DataType::Timestamp(..) => ColumnKind::Date,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => ColumnKind::Category,
+        kind if kind.is_numeric() => ColumnKind::Number,
+        _ => ColumnKind::Text,
+    }
+}
+
+pub(crate) fn is_bytes(data_type: &DataType) -> bool {
+    use DataType::{Binary, BinaryView, FixedSizeBinary, LargeBinary};
+    matches!(data_type, Binary | LargeBinary | BinaryView | FixedSizeBinary(_))
 }

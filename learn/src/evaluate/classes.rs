@@ -64,8 +64,8 @@ impl Answers<'_> {
         mean(self.rows().map(|(row, truth)| -f64::from(row[truth].clamp(f32::EPSILON, 1.0)).ln()))
     }
 
-    /// Mean squared distance to the truth (Brier 1950): of the second class's probability with two classes, the sum over
-    /// the classes with several.
+    /// Mean squared distance to the truth (Brier 1950): of the second class's probability with two classes, the sum
+    /// over the classes with several.
     fn brier(&self, task: Task) -> f64 {
         let squared = |p: f32, hit: bool| (f64::from(p) - f64::from(u8::from(hit))).powi(2);
         mean(self.rows().map(|(row, truth)| match task {

@@ -139,8 +139,9 @@ mod tests {
 
     #[test]
     fn points_are_those_of_scikit_learn() {
-        // scikit-learn 1.9.1: roc_curve(TRUTH, SCORES, drop_intermediate=False) and precision_recall_curve(TRUTH, SCORES)
-        // turned round; its last point, precision 1 at recall 0 by convention, is here the precision of the first score.
+        // scikit-learn 1.9.1: roc_curve(TRUTH, SCORES, drop_intermediate=False) and precision_recall_curve(TRUTH,
+        // SCORES) turned round; its last point, precision 1 at recall 0 by convention, is here the precision of the
+        // first score.
         let found = curves(&SCORES, &TRUTH).unwrap();
         let (s, t) = (1.0 / 6.0, 1.0 / 3.0);
         let roc = [

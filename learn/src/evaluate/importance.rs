@@ -1,5 +1,5 @@
-//! Which columns matter? Permutation importance (Breiman, "Random Forests", 2001, section 10): how much worse the answers
-//! become when a column's values go to other rows.
+//! Which columns matter? Permutation importance (Breiman, "Random Forests", 2001, section 10): how much worse the
+//! answers become when a column's values go to other rows.
 
 use std::ops::Range;
 
@@ -17,8 +17,8 @@ use crate::{Column, ColumnKind, Encoded, Error, Model, Predictions, Result, Task
 pub struct Importance {
     /// The column.
     pub column: String,
-    /// How much worse [`crate::evaluate::main_metric`] is with the column shuffled, in its units; below 0 where shuffling
-    /// happened to help.
+    /// How much worse [`crate::evaluate::main_metric`] is with the column shuffled, in its units; below 0 where
+    /// shuffling happened to help.
     pub drop: f64,
     /// For a picture: how much worse without each region.
     pub map: Option<ImportanceMap>,
@@ -35,8 +35,9 @@ pub struct ImportanceMap {
     pub drops: Vec<f64>,
 }
 
-/// The columns by falling importance, on at most `rows_max` of the rows, picked and shuffled by `seed`. All that comes from
-/// a column (the parts of a date) is shuffled together. `truth` is `[rows]`, as [`crate::Target::encode`] gives it.
+/// The columns by falling importance, on at most `rows_max` of the rows, picked and shuffled by `seed`. All that comes
+/// from a column (the parts of a date) is shuffled together. `truth` is `[rows]`, as [`crate::Target::encode`] gives
+/// it.
 ///
 /// # Errors
 /// Another number of rows than of true values, or a true class that the model does not know.

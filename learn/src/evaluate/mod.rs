@@ -1,5 +1,6 @@
-//! How good are the answers? Scores beside a trivial baseline, curves, calibration, residuals, the columns that matter and
-//! the worst errors. Every list is bounded, so that an evaluation of ten million rows is as small as one of a hundred.
+//! How good are the answers? Scores beside a trivial baseline, curves, calibration, residuals, the columns that matter
+//! and the worst errors. Every list is bounded, so that an evaluation of ten million rows is as small as one of a
+//! hundred.
 //!
 //! *Good for*: answers whose truth is known. *Not for*: what is watched during training (`train`).
 
@@ -30,10 +31,10 @@ pub struct Evaluation {
     pub labels: Vec<String>,
     /// With two classes: the probability from which the second was answered.
     pub threshold: Option<f32>,
-    /// Scores by name. Classes: `accuracy`, `balanced_accuracy`, `precision_macro`, `recall_macro`, `f1_macro`, the same
-    /// `_weighted`, `log_loss`, `auc`, `average_precision`, `brier`, `calibration_error`; of two classes also `precision`,
-    /// `recall` and `f1` of the second. Values: `mae`, `rmse`, `r2`, `median_absolute_error`, and `mape` where no true
-    /// value is 0.
+    /// Scores by name. Classes: `accuracy`, `balanced_accuracy`, `precision_macro`, `recall_macro`, `f1_macro`, the
+    /// same `_weighted`, `log_loss`, `auc`, `average_precision`, `brier`, `calibration_error`; of two classes also
+    /// `precision`, `recall` and `f1` of the second. Values: `mae`, `rmse`, `r2`, `median_absolute_error`, and `mape`
+    /// where no true value is 0.
     pub metrics: BTreeMap<String, f64>,
     /// The same scores of the baseline.
     pub baseline: BTreeMap<String, f64>,
@@ -87,8 +88,8 @@ pub struct Curve {
     pub area: f64,
 }
 
-/// How often answers of a range of probabilities were right. Two classes: the probability of the second and the share of
-/// rows that are of it. Several: the probability of the answer and the share of right ones.
+/// How often answers of a range of probabilities were right. Two classes: the probability of the second and the share
+/// of rows that are of it. Several: the probability of the answer and the share of right ones.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CalibrationBin {
     /// Lowest probability.

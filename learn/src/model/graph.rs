@@ -69,8 +69,8 @@ impl Graph {
         self.model.metadata().get(key)
     }
 
-    /// Answers of all rows: probabilities `[rows, classes]` or values `[rows]`. Small requests are answered by one thread,
-    /// large ones by all cores, a chunk of rows each.
+    /// Answers of all rows: probabilities `[rows, classes]` or values `[rows]`. Small requests are answered by one
+    /// thread, large ones by all cores, a chunk of rows each.
     pub(super) fn run(&self, encoded: &Encoded) -> Result<Vec<f32>> {
         if encoded.rows.saturating_mul(self.model.total_params().max(self.width)) <= ONE_CORE_WORK {
             self.check(encoded)?;
@@ -83,7 +83,7 @@ impl Graph {
     pub(super) fn run_on_all_cores(&self, encoded: &Encoded) -> Result<Vec<f32>> {
         self.check(encoded)?;
         let rows = encoded.rows;
-        let chunk = (CHUNK_BYTES / (4 * self.width.max(1))).min(rows / 2).clamp(1, CHUNK_ROWS_MAX);
+        let chunk = (CHUNK_BYTES / (4 * self.width.max(1))).min(rows.div_ceil(cores())).clamp(1, CHUNK_ROWS_MAX);
         let starts: Vec<usize> = (0..rows).step_by(chunk).collect();
         let pool = all_cores();
         let answers: Vec<Vec<f32>> = pool.run(|| {
@@ -156,9 +156,9 @@ fn options() -> ModelOptions {
     options
 }
 
-/// Runs `work`, say the loop of an endpoint, on a new thread of its own, on which models answer small requests in place.
-/// From any other thread they hand them over to one shared thread, which costs two wake-ups (some 10 to 50 microseconds).
-/// Returns when `work` is done.
+/// Runs `work`, say the loop of an endpoint, on a new thread of its own, on which models answer small requests in
+/// place. From any other thread they hand them over to one shared thread, which costs two wake-ups (some 10 to 50
+/// microseconds). Returns when `work` is done.
 pub fn on_answering_thread<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     let pool = Arc::new(ThreadPool::with_num_threads(1));
     pool.run(|| {
@@ -183,6 +183,9 @@ fn one_core() -> Arc<ThreadPool> {
 /// virtual machines.
 pub(crate) fn all_cores() -> &'static Arc<ThreadPool> {
     static POOL: OnceLock<Arc<ThreadPool>> = OnceLock::new();
-    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     POOL.get_or_init(|| Arc::new(ThreadPool::with_num_threads(cores())))
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }

@@ -28,10 +28,13 @@ const IR_VERSION: i64 = 8;
 /// The bytes of an ONNX file (opset 18).
 ///
 /// Inputs: `numbers` float32 `[batch, numbers]`, `codes` int64 `[batch, categories]` and one uint8
-/// `[batch, height, width, channels]` per image column under the column's name, each where there is one.
+/// `[batch, height, width, channels]` per image column under the column's name (with a number behind it where that is
+/// taken), in this order and each where there is one.
+///
 /// Output: `probabilities` float32 `[batch, classes]`, or `prediction` float32 `[batch]` in the target's units.
-/// `metadata_props`: `task`, `target`, `labels` (a JSON list), `threshold`, and `features`, a JSON object with the `columns`
-/// (kind, vocabulary) and the order of columns in `numbers` and `codes`.
+///
+/// `metadata_props`: `task`, `target`, `labels` (a JSON list), `threshold`, and `features`, a JSON object with the
+/// `columns` (kind, vocabulary) and the order of columns in `numbers` and `codes`.
 ///
 /// # Errors
 /// Weights of another network, a loss that does not fit the target, features without columns.

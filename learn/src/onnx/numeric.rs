@@ -77,8 +77,8 @@ fn write_ordinals(graph: &mut Graph, categories: &[CategoryInput], codes: &Value
     Some(write_affine(graph, &picked, &affines, &[affines.len()]))
 }
 
-/// All one-hots at once: each code is repeated as often as it has values and compared with each of them. Three nodes for
-/// any number of columns, where `OneHot` would take two for each.
+/// All one-hots at once: each code is repeated as often as it has values and compared with each of them. Three nodes
+/// for any number of columns, where `OneHot` would take two for each.
 fn write_one_hots(graph: &mut Graph, categories: &[CategoryInput], codes: &Value) -> Option<Value> {
     let (index, values): (Vec<usize>, Vec<i64>) = (categories.iter().enumerate())
         .filter_map(|(i, category)| match category {

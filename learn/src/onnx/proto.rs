@@ -1,7 +1,7 @@
 //! The messages of `onnx.proto3` (ONNX 1.17, IR version 8 and up) that our files need, by their field numbers.
 //!
-//! Declared here because no living crate offers them for `prost`: `onnx-protobuf` brings a second protobuf runtime, the
-//! others generate at build time and need `protoc`. Scalars are optional where readers tell absent from zero.
+//! Declared here for `prost`: the crate `onnx-protobuf` would bring a second protobuf runtime for the dozen messages
+//! that are needed. Scalars are optional where readers tell absent from zero.
 
 /// A file.
 #[derive(Clone, PartialEq, prost::Message)]

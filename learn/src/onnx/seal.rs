@@ -1,5 +1,6 @@
-//! Has an ONNX file been changed since it was written? Its last bytes are one more entry of `metadata_props` that holds a
-//! checksum of all before it. Protobuf lets repeated fields stand anywhere, so every reader takes the file as it is.
+//! Has an ONNX file been changed since it was written? Its last bytes are one more entry of `metadata_props` that
+//! holds a checksum of all before it. Protobuf lets repeated fields stand anywhere, so every reader takes the file as
+//! it is.
 
 use prost::Message;
 

@@ -98,7 +98,8 @@ async fn overview(State(app): State<App>, Query(wish): Query<Wish>, request: Req
 fn overview_view(app: &App) -> Result<ui::OverviewView> {
     let versions = app.store.versions(None)?;
     let score_of = |model: &str, number: Option<u32>| {
-        versions.iter().find(|version| version.model == model && Some(version.number) == number).and_then(score)
+        let version = versions.iter().find(|version| version.model == model && Some(version.number) == number)?;
+        score(version, version.primary.test)
     };
     let endpoints: Vec<ui::EndpointRow> = app
         .endpoints
@@ -129,13 +130,13 @@ fn overview_view(app: &App) -> Result<ui::OverviewView> {
     })
 }
 
-fn score(version: &Version) -> Option<ui::Score> {
-    let value = version.primary.test.or(version.primary.validation)?;
-    Some(ui::Score { metric: version.primary.name.clone(), value })
+fn score(version: &Version, value: Option<f64>) -> Option<ui::Score> {
+    Some(ui::Score { metric: version.primary.name.clone(), value: value? })
 }
 
 fn run_row(versions: &[Version], run: Run) -> ui::RunRow {
-    let best = versions.iter().find(|version| version.run == Some(run.id)).and_then(score);
+    let made = versions.iter().find(|version| version.run == Some(run.id));
+    let best = made.and_then(|version| score(version, version.primary.validation));
     ui::RunRow { run, best }
 }
 

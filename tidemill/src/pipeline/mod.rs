@@ -135,9 +135,13 @@ pub(crate) fn run(
     let done = stages(place, spec, options, run, resumed, on).map_err(|failure| failure.at(format!("model \"{}\"", spec.name)));
     let outcome = match &done {
         Ok(summary) => RunOutcome::Succeeded { version: summary.version },
-        Err(failure) if failure.fault == Fault::Stopped => RunOutcome::Stopped,
+        // of a full disk the checkpoint is kept as well: there is something to go on with
+        Err(failure) if matches!(failure.fault, Fault::Stopped | Fault::Exhausted) => RunOutcome::Stopped,
         Err(failure) => RunOutcome::Failed { why: failure.message.clone() },
     };
+    if let RunOutcome::Failed { why } = &outcome {
+        place.store.record_failure(&spec.name, Some(run), why)?;
+    }
     place.store.finish_run(run, outcome)?;
     done
 }
