@@ -115,7 +115,8 @@ mod tests {
         let mut networks = [make(Place::Cpu), make(Place::Flex)];
         for step in 0..10u32 {
             let rows: Vec<u32> = (0..10).map(|row| (row * 7 + step * 3) % count as u32).collect();
-            let answer = |row: &u32| if classes == 0 { *row as f32 / 15.0 - 1.0 } else { (row % classes as u32) as f32 };
+            let answer =
+                |row: &u32| if classes == 0 { *row as f32 / 15.0 - 1.0 } else { (row % classes as u32) as f32 };
             let targets: Vec<f32> = rows.iter().map(answer).collect();
             let batch = Batch { numeric: &numeric, encoded: &encoded, rows: &rows };
             let chance = Chance { seed: 9, step: u64::from(step) };
@@ -133,7 +134,8 @@ mod tests {
         for (fused, plain) in fused.iter().zip(&plain) {
             assert!((fused - plain).abs() < 1e-3 * plain.abs().max(1.0), "{place}: {fused} for {plain}");
         }
-        let shapes = |weights: Weights| weights.tensors.into_iter().map(|(name, t)| (name, t.shape)).collect::<Vec<_>>();
+        let shapes =
+            |weights: Weights| weights.tensors.into_iter().map(|(name, t)| (name, t.shape)).collect::<Vec<_>>();
         let [fused, plain] = networks.each_ref().map(|net| {
             let [first, second] = net.moments().unwrap();
             [shapes(net.weights().unwrap()), shapes(first), shapes(second)]

@@ -176,14 +176,14 @@ mod tests {
 
     #[test]
     fn absent_devices_are_said_with_the_feature_they_need() {
-        assert_eq!(["auto", "cpu", "flex"].map(|name| device(name).ok()), [Place::Cpu, Place::Cpu, Place::Flex].map(Some));
+        assert_eq!(
+            ["auto", "cpu", "flex"].map(|name| device(name).ok()),
+            [Place::Cpu, Place::Cpu, Place::Flex].map(Some)
+        );
         for (name, feature) in [("cuda:0", "cuda"), ("rocm", "rocm"), ("metal", "metal"), ("vulkan:1", "vulkan")] {
             let message = device(name).unwrap_err().to_string();
             assert!(message.contains(&format!("feature \"{feature}\"")), "{message}");
         }
-        assert_eq!(
-            device("tpu").unwrap_err().to_string(),
-            "train.device is \"tpu\", expected \"auto\" or \"cpu\""
-        );
+        assert_eq!(device("tpu").unwrap_err().to_string(), "train.device is \"tpu\", expected \"auto\" or \"cpu\"");
     }
 }
