@@ -55,7 +55,7 @@ impl Endpoint {
         let worker = (Arc::clone(&model), Arc::clone(&pending));
         std::thread::Builder::new()
             .name(format!("answer-{model_name}"))
-            .spawn(move || learn::on_answering_thread(|| answer_all(&worker.0, &jobs, &worker.1)))
+            .spawn(move || learn::on_answering_thread(move || answer_all(&worker.0, &jobs, &worker.1)))
             .map_err(|e| Failure::new(Fault::Ours, format!("cannot start a thread for model \"{model_name}\": {e}")))?;
         Ok(Self { model, model_name: model_name.to_owned(), version, confidence_min, queue, pending, answered: AtomicU64::new(0) })
     }

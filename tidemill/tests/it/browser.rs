@@ -28,7 +28,7 @@ impl Browser {
             return None;
         };
         let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let port = lines.find_map(|line| line.split_once("on port ").map(|(_, port)| port.trim_end_matches('.').to_owned())).unwrap();
+        let port = lines.find_map(|line| line.split_once("successfully on port ").map(|(_, port)| port.trim_end_matches('.').to_owned())).unwrap();
         std::thread::spawn(move || lines.count());
         let profile = tempfile::tempdir().unwrap();
         let arguments = [

@@ -58,7 +58,7 @@ fn a_failed_run_is_on_the_leaderboard_with_its_reason() {
     let done = project.run(&["run", "-q", "--set", "models.kind.train.optimizer.adam.learning_rate=1e30"]);
     assert_eq!(done.code, 1, "{}", done.stderr);
     let board = project.ok(&["models"]).stdout;
-    assert!(board.contains("learning rate"), "{board}");
+    assert!(board.contains("learning_rate"), "{board}");
 }
 
 #[test]

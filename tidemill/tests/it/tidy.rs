@@ -6,7 +6,7 @@ use crate::support::workspace;
 
 /// Longest file without its tests, in lines. A table may be longer: these are.
 const LINES_MAX: usize = 500;
-const TABLES: &[&str] = &["tidemill/src/ui/words.rs"];
+const TABLES: &[&str] = &["learn/src/spec.rs", "tidemill/src/ui/words.rs"];
 
 #[test]
 fn no_leaf_depends_on_another() {

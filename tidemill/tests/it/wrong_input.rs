@@ -75,13 +75,13 @@ fn a_target_that_is_missing() {
 #[test]
 fn a_target_that_is_constant() {
     let text = String::from_utf8(rows("")).unwrap().replace("down", "up");
-    refused(text.as_bytes(), &["kind", "\"up\"", "one value"]);
+    refused(text.as_bytes(), &["kind", "same value \"up\"", "name another target"]);
 }
 
 #[test]
 fn a_target_that_is_all_unique() {
     let text: String = (0..40).map(|n| format!("{n},red,name{n}\n")).collect();
-    refused(format!("x,colour,kind\n{text}").as_bytes(), &["kind", "distinct"]);
+    refused(format!("x,colour,kind\n{text}").as_bytes(), &["kind", "all 40 values are different"]);
 }
 
 #[test]
@@ -96,7 +96,8 @@ fn text_where_numbers_were() {
         text += &format!("{n},red,{}\n", ["up", "down"][n % 2]);
     }
     text += "many,red,up\n";
-    refused(text.as_bytes(), &["rows.csv", "line 3042", "\"x\"", "many"]);
+    let yaml = SMALL.replace("path: rows.csv", "path: rows.csv, sample_rows: 1000");
+    refused_with(&yaml, text.as_bytes(), &["rows.csv", "line 3042", "\"x\"", "many"]);
 }
 
 #[test]
@@ -270,7 +271,7 @@ fn a_wrong_project_file_is_refused_with_its_place() {
     for text in ["tidemill.yaml:8:", "epohcs", "did you mean \"epochs\""] {
         assert!(done.stderr.contains(text), "no {text:?} in: {}", done.stderr);
     }
-    assert_eq!(project.run(&["config", "-p", "nowhere"]).code, 1);
+    assert_eq!(crate::support::finish(crate::support::tidemill().args(["config", "-p", "nowhere"])).code, 1);
 }
 
 #[test]
