@@ -13,7 +13,9 @@ fn no_leaf_depends_on_another() {
     for leaf in ["data", "learn", "store"] {
         let manifest = std::fs::read_to_string(workspace().join(leaf).join("Cargo.toml")).unwrap();
         for other in ["data", "learn", "store", "tidemill"] {
-            let depends = manifest.lines().any(|line| line.starts_with(&format!("{other}.")) || line.starts_with(&format!("{other} =")));
+            let depends = manifest
+                .lines()
+                .any(|line| line.starts_with(&format!("{other}.")) || line.starts_with(&format!("{other} =")));
             assert!(!depends, "{leaf} depends on {other}");
         }
     }

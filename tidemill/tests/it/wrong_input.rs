@@ -37,7 +37,11 @@ fn missing_file() {
     std::fs::rename(project.path("rows.csv"), project.path("row.csv")).unwrap();
     let done = project.run(&["run", "-q"]);
     assert_eq!(done.code, 1);
-    assert!(done.stderr.contains("rows.csv") && done.stderr.contains("did you mean") && done.stderr.contains("row.csv"), "{}", done.stderr);
+    assert!(
+        done.stderr.contains("rows.csv") && done.stderr.contains("did you mean") && done.stderr.contains("row.csv"),
+        "{}",
+        done.stderr
+    );
 }
 
 #[test]
@@ -126,7 +130,9 @@ fn not_a_number_and_infinity_count_as_missing_and_are_said() {
 
 #[test]
 fn an_image_that_is_no_image() {
-    let project = Project::new("sources:\n  shapes: { images: { path: shapes } }\nmodels:\n  shape:\n    table: shapes\n    target: label\n    train: { epochs: 1 }\n");
+    let project = Project::new(
+        "sources:\n  shapes: { images: { path: shapes } }\nmodels:\n  shape:\n    table: shapes\n    target: label\n    train: { epochs: 1 }\n",
+    );
     for n in 0..12u8 {
         let class = if n % 2 == 0 { "dark" } else { "light" };
         let pixels = vec![if n % 2 == 0 { n } else { 255 - n }; 64];
@@ -244,7 +250,11 @@ fn a_port_in_use() {
     let port = taken.local_addr().unwrap().port().to_string();
     let done = project.run(&["serve", "--port", &port]);
     assert_eq!(done.code, 1);
-    assert!(done.stderr.contains(&port) && done.stderr.contains("in use") && done.stderr.contains("--port"), "{}", done.stderr);
+    assert!(
+        done.stderr.contains(&port) && done.stderr.contains("in use") && done.stderr.contains("--port"),
+        "{}",
+        done.stderr
+    );
 }
 
 #[test]
