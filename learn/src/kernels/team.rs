@@ -1,5 +1,9 @@
 //! Who shares the work of a step? Threads that wait for it awake: a step has sections of 20 microseconds, and waking a
 //! sleeping thread costs more than that.
+//!
+//! Each part of a section belongs to one thread, so that its weights stay in that thread's cache. But where the system
+//! gave the thread's core to somebody else, whoever called takes the part over rather than wait: on a busy machine a
+//! step is then as slow as one thread, not as slow as the scheduler.
 
 use std::any::Any;
 use std::cell::UnsafeCell;
@@ -16,17 +20,36 @@ const YIELDS: usize = 200;
 type Work = *const (dyn Fn(usize) + Sync);
 
 struct Shared {
-    /// The work of this round; valid while `round` is ahead of what the workers have acknowledged.
-    work: UnsafeCell<Option<(Work, usize)>>,
+    /// The work of this round, for those who claimed a part of it.
+    work: UnsafeCell<Option<Work>>,
     round: AtomicUsize,
-    done: AtomicUsize,
-    asleep: Vec<AtomicBool>,
     quit: AtomicBool,
+    posts: Vec<Post>,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
-// SAFETY: `work` is written by `Team::run` alone, before `round` is moved (release) and after all workers acknowledged
-// the round before (acquire of `done`); workers read it only after they saw `round` move (acquire).
+/// Where a worker and the caller meet; a cache line of its own, so that they do not slow down one another.
+#[repr(align(128))]
+#[derive(Default)]
+struct Post {
+    /// The last round whose part was taken, by the worker or by the caller.
+    claimed: AtomicUsize,
+    /// The last round whose part the worker finished.
+    done: AtomicUsize,
+    asleep: AtomicBool,
+}
+
+impl Post {
+    /// Takes the part of `round`, where nobody has.
+    fn claim(&self, round: usize) -> bool {
+        let last = self.claimed.load(Ordering::Acquire);
+        last < round && self.claimed.compare_exchange(last, round, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+}
+
+// SAFETY: `work` is written by `Team::run` alone, before it publishes a round (release) and after every part of the round
+// before was finished. A worker reads it only after it claimed a part of the current round: from then on `run` waits
+// for it. A claim of an older round fails, because `run` had that part claimed before it went on.
 unsafe impl Sync for Shared {}
 // SAFETY: the pointer in `work` is to a `Sync` closure, and is used only while `Team::run` borrows it.
 unsafe impl Send for Shared {}
@@ -50,9 +73,8 @@ impl Team {
         let shared = Arc::new(Shared {
             work: UnsafeCell::new(None),
             round: AtomicUsize::new(0),
-            done: AtomicUsize::new(0),
-            asleep: (0..extra).map(|_| AtomicBool::new(false)).collect(),
             quit: AtomicBool::new(false),
+            posts: (0..extra).map(|_| Post::default()).collect(),
             panic: Mutex::new(None),
         });
         let start = |number: usize| {
@@ -68,25 +90,35 @@ impl Team {
         self.workers.len() + 1
     }
 
-    /// Calls `work(0)` here and `work(1)` to `work(threads - 1)` on the others, and waits for all of them. Parts for
-    /// which there is no thread are done here too.
+    /// Calls `work` once with each of `0..threads`: `work(0)` here, the others on threads of their own where those are
+    /// awake in time, else here; waits for all of them.
     pub(crate) fn run(&mut self, threads: usize, work: &(dyn Fn(usize) + Sync)) {
-        if threads <= 1 || self.workers.is_empty() {
+        let helpers = self.workers.len().min(threads.saturating_sub(1));
+        if helpers == 0 {
             return (0..threads.max(1)).for_each(work);
         }
+        let shared = &*self.shared;
+        let round = shared.round.load(Ordering::Relaxed) + 1;
         // SAFETY: only the lifetime is forgotten; `Wait` below keeps `work` borrowed until every worker is done with it.
         let pointer: Work = unsafe { std::mem::transmute::<*const (dyn Fn(usize) + Sync + '_), Work>(work) };
-        // SAFETY: no worker reads `work` now: all have acknowledged the last round (see `Wait`).
-        unsafe { *self.shared.work.get() = Some((pointer, threads)) };
-        self.shared.done.store(0, Ordering::Relaxed);
-        self.shared.round.fetch_add(1, Ordering::SeqCst);
-        self.wake();
-        let wait = Wait { shared: &self.shared, workers: self.workers.len() };
+        // SAFETY: no worker reads `work` now (see `Shared`).
+        unsafe { *shared.work.get() = Some(pointer) };
+        for post in &shared.posts[helpers..] {
+            post.claimed.store(round, Ordering::Release); // no part for these
+        }
+        shared.round.store(round, Ordering::SeqCst);
+        self.wake(helpers);
+        let wait = Wait { posts: &shared.posts[..helpers], round };
         work(0);
-        // Parts for which the system gave no thread.
-        (self.threads()..threads).for_each(work);
+        (helpers + 1..threads).for_each(work);
+        for (number, post) in wait.posts.iter().enumerate() {
+            if post.claim(round) {
+                post.done.store(round, Ordering::Relaxed);
+                work(number + 1);
+            }
+        }
         drop(wait);
-        let panic = self.shared.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let panic = shared.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(panic) = panic {
             resume_unwind(panic);
         }
@@ -113,9 +145,9 @@ impl Team {
         });
     }
 
-    fn wake(&self) {
-        for (worker, asleep) in self.workers.iter().zip(&self.shared.asleep) {
-            if asleep.load(Ordering::SeqCst) {
+    fn wake(&self, workers: usize) {
+        for (worker, post) in self.workers.iter().zip(&self.shared.posts).take(workers) {
+            if post.asleep.load(Ordering::SeqCst) {
                 worker.thread().unpark();
             }
         }
@@ -126,7 +158,7 @@ impl Drop for Team {
     fn drop(&mut self) {
         self.shared.quit.store(true, Ordering::SeqCst);
         self.shared.round.fetch_add(1, Ordering::SeqCst);
-        self.wake();
+        self.wake(self.workers.len());
         for worker in self.workers.drain(..) {
             // A worker's panic was passed on by `run`.
             let _ = worker.join();
@@ -136,57 +168,68 @@ impl Drop for Team {
 
 /// Waits for the workers, also where the caller's own part panics: they still borrow the work.
 struct Wait<'a> {
-    shared: &'a Shared,
-    workers: usize,
+    posts: &'a [Post],
+    round: usize,
 }
 
 impl Drop for Wait<'_> {
     fn drop(&mut self) {
-        let mut looks = 0;
-        while self.shared.done.load(Ordering::Acquire) != self.workers {
-            looks += 1;
-            if looks < SPINS { std::hint::spin_loop() } else { std::thread::yield_now() }
+        for post in self.posts {
+            // After a panic there may be parts that nobody took: nobody may take them any more.
+            if post.claim(self.round) {
+                continue;
+            }
+            let mut looks = 0;
+            while post.done.load(Ordering::Acquire) != self.round {
+                looks += 1;
+                if looks < SPINS { std::hint::spin_loop() } else { std::thread::yield_now() }
+            }
         }
     }
 }
 
 fn worker(shared: &Shared, number: usize) {
+    let post = &shared.posts[number - 1];
     let mut seen = 0;
     loop {
-        wait_for_round(shared, number, seen);
-        seen += 1;
+        seen = next_round(shared, post, seen);
         if shared.quit.load(Ordering::SeqCst) {
             return;
         }
-        // SAFETY: `round` moved, so `work` is this round's and stays until this worker acknowledges it.
-        let work = unsafe { *shared.work.get() };
-        if let Some((work, threads)) = work
-            && number < threads
-        {
-            // SAFETY: `Team::run` borrows the closure until every worker has acknowledged.
+        if !post.claim(seen) {
+            continue;
+        }
+        // SAFETY: the part of this round is claimed, so `work` stays what it is until `done` says so (see `Shared`).
+        if let Some(work) = unsafe { *shared.work.get() } {
+            // SAFETY: `Team::run` borrows the closure until this part is done.
             let result = catch_unwind(AssertUnwindSafe(|| unsafe { (*work)(number) }));
             if let Err(panic) = result {
                 *shared.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
             }
         }
-        shared.done.fetch_add(1, Ordering::Release);
+        post.done.store(seen, Ordering::Release);
     }
 }
 
-fn wait_for_round(shared: &Shared, number: usize, seen: usize) {
+/// Waits for another round than `seen`, and gives its number.
+fn next_round(shared: &Shared, post: &Post, seen: usize) -> usize {
     for look in 0..SPINS + YIELDS {
-        if shared.round.load(Ordering::Acquire) != seen {
-            return;
+        let round = shared.round.load(Ordering::Acquire);
+        if round != seen {
+            return round;
         }
         if look < SPINS { std::hint::spin_loop() } else { std::thread::yield_now() }
     }
-    let asleep = &shared.asleep[number - 1];
-    asleep.store(true, Ordering::SeqCst);
+    post.asleep.store(true, Ordering::SeqCst);
     // The flag is up before the last look, and `run` looks at it after moving the round: one of the two sees the other.
-    while shared.round.load(Ordering::SeqCst) == seen {
+    loop {
+        let round = shared.round.load(Ordering::SeqCst);
+        if round != seen {
+            post.asleep.store(false, Ordering::SeqCst);
+            return round;
+        }
         std::thread::park();
     }
-    asleep.store(false, Ordering::SeqCst);
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ const SPLIT_INPUTS_MIN: usize = 1 << 13;
 /// More threads than this wait for one another longer than they work, on networks of this kind.
 const THREADS_MAX: usize = 8;
 /// Streams of random numbers from here on belong to dropout.
-const DROPOUT_STREAM: u64 = 0x6472_6f70_6f75_7400;
+pub(super) const DROPOUT_STREAM: u64 = 0x6472_6f70_6f75_7400;
 
 /// A network with all it needs to learn.
 #[derive(Debug)]

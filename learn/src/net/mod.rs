@@ -5,12 +5,17 @@ mod batch;
 mod fused;
 mod head;
 mod init;
+mod network;
+mod plain;
 
 pub use answers::network_answers;
 pub(crate) use batch::Batch;
-pub(crate) use fused::{Chance, FusedNet};
+pub(crate) use fused::Chance;
+use fused::FusedNet;
 pub(crate) use head::{Head, HeadActivation, HeadLoss};
 pub(crate) use init::initial_weights;
+pub(crate) use network::{Network, Place};
+use plain::PlainNet;
 
 use crate::features::NumericPart;
 use crate::spec::{Activation, DenseSpec, Loss, NetSpec};

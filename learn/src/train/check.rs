@@ -2,6 +2,7 @@
 
 use super::{Part, TrainJob};
 use crate::features::{CategoryInput, NumericPart};
+use crate::net::Place;
 use crate::spec::{Optimizer, TrainSpec};
 use crate::{Error, Result, Target, Task};
 
@@ -38,8 +39,9 @@ pub(super) fn check_spec(spec: &TrainSpec) -> Result<()> {
     within("early_stopping.min_delta", delta, delta >= 0.0 && delta.is_finite(), "at least 0")
 }
 
-/// Refuses devices this build does not have.
-pub(super) fn check_device(device: &str) -> Result<()> {
+/// Where the network will live. Refuses devices this build does not have. `flex`, the reference in Burn's own
+/// operations, is for comparisons and not offered in messages.
+pub(super) fn device(device: &str) -> Result<Place> {
     let kind = device.split(':').next().unwrap_or(device);
     let missing = |what: &str, feature: &str| {
         Err(Error::Unsupported(format!(
@@ -48,7 +50,8 @@ pub(super) fn check_device(device: &str) -> Result<()> {
         )))
     };
     match kind {
-        _ if device == "auto" || device == "cpu" => Ok(()),
+        _ if device == "auto" || device == "cpu" => Ok(Place::Cpu),
+        _ if device == "flex" => Ok(Place::Flex),
         "cuda" => missing("NVIDIA GPUs", "cuda"),
         "rocm" => missing("AMD GPUs", "rocm"),
         "metal" => missing("Apple GPUs", "metal"),
@@ -173,14 +176,14 @@ mod tests {
 
     #[test]
     fn absent_devices_are_said_with_the_feature_they_need() {
-        assert!(check_device("auto").is_ok() && check_device("cpu").is_ok());
-        for (device, feature) in [("cuda:0", "cuda"), ("rocm", "rocm"), ("metal", "metal"), ("vulkan:1", "vulkan")] {
-            let message = check_device(device).unwrap_err().to_string();
+        assert_eq!(
+            ["auto", "cpu", "flex"].map(|name| device(name).ok()),
+            [Place::Cpu, Place::Cpu, Place::Flex].map(Some)
+        );
+        for (name, feature) in [("cuda:0", "cuda"), ("rocm", "rocm"), ("metal", "metal"), ("vulkan:1", "vulkan")] {
+            let message = device(name).unwrap_err().to_string();
             assert!(message.contains(&format!("feature \"{feature}\"")), "{message}");
         }
-        assert_eq!(
-            check_device("tpu").unwrap_err().to_string(),
-            "train.device is \"tpu\", expected \"auto\" or \"cpu\""
-        );
+        assert_eq!(device("tpu").unwrap_err().to_string(), "train.device is \"tpu\", expected \"auto\" or \"cpu\"");
     }
 }

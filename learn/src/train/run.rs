@@ -6,7 +6,7 @@ use super::checkpoint::{Checkpoint, Position};
 use super::watch::{Metric, validate};
 use super::{EpochRecord, Flow, TrainEvent, TrainJob, Trained, check, fingerprint};
 use crate::kernels::Update;
-use crate::net::{Batch, Chance, FusedNet, Layers, initial_weights, layers};
+use crate::net::{Batch, Chance, Layers, Network, initial_weights, layers};
 use crate::random;
 use crate::spec::Optimizer;
 use crate::{Error, Result, Task, Weights};
@@ -23,13 +23,13 @@ pub(super) struct Run<'a> {
     job: TrainJob<'a>,
     layers: Layers,
     metric: Metric,
-    net: FusedNet,
+    net: Network,
     /// Class numbers or standardised values of all rows, for training and for validation.
     targets: [Vec<f32>; 2],
     position: Position,
     best: Weights,
     resumed: bool,
-    saved: Instant,
+    saved: Option<Instant>,
 }
 
 /// How the batches of an epoch ended.
@@ -42,7 +42,7 @@ impl<'a> Run<'a> {
     /// Checks the job and makes the network, or takes both up from the checkpoint.
     pub(super) fn new(job: TrainJob<'a>) -> Result<Self> {
         check::check_spec(job.train)?;
-        check::check_device(&job.train.device)?;
+        let place = check::device(&job.train.device)?;
         check::check_parts(&job)?;
         let layers = layers(job.net, job.numeric, job.target, job.train.loss)?;
         let metric = Metric::of(job.train.early_stopping.metric, job.target)?;
@@ -76,9 +76,7 @@ impl<'a> Run<'a> {
             moments: Default::default(),
         });
         let batch = job.train.batch_size.min(job.training.rows.len());
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let mut net = FusedNet::new(&layers, &found.weights, batch, &update(&job, 0), threads)?;
-        net.restore(&found.moments)?;
+        let net = Network::new(place, &layers, &found.weights, &found.moments, batch, &update(&job, 0))?;
         let targets = [job.training.target, job.validation.target].map(|values| match job.target.task {
             Task::Regression => {
                 values.iter().map(|y| ((f64::from(*y) - job.target.mean) / job.target.scale) as f32).collect()
@@ -86,7 +84,7 @@ impl<'a> Run<'a> {
             Task::Binary | Task::Multiclass => values.to_vec(),
         });
         let Checkpoint { position, best, .. } = found;
-        Ok(Self { job, layers, metric, net, targets, position, best, resumed, saved: Instant::now() })
+        Ok(Self { job, layers, metric, net, targets, position, best, resumed, saved: None })
     }
 
     /// Trains to the end, or to where the listener stops it.
@@ -106,13 +104,13 @@ impl<'a> Run<'a> {
             }
             flow = self.end_epoch(on)?;
             let ended = self.position.ended.is_some();
-            if ended || self.saved.elapsed() >= SAVE_EVERY {
+            if ended || self.saved.is_none_or(|saved| saved.elapsed() >= SAVE_EVERY) {
                 self.save(on)?;
             }
         }
         let reason = self.position.ended.clone().unwrap_or_default();
         on(&TrainEvent::Stopped { reason });
-        Ok(self.trained(true))
+        self.trained(true)
     }
 
     fn started(&self) -> TrainEvent {
@@ -122,16 +120,9 @@ impl<'a> Run<'a> {
             batches: self.batch_count(),
             epochs: train.epochs,
             parameters: self.layers.parameters(),
-            device: self.device(),
+            device: self.net.device(),
             stopping: self.metric.policy(&train.early_stopping, train.epochs),
             resumed_at: self.resumed.then_some((self.position.epoch + 1).min(train.epochs)),
-        }
-    }
-
-    fn device(&self) -> String {
-        match self.net.threads() {
-            1 => "cpu, 1 thread".to_owned(),
-            threads => format!("cpu, {threads} threads"),
         }
     }
 
@@ -155,7 +146,7 @@ impl<'a> Run<'a> {
             let step = (position.epoch * batches + number) as u64;
             let batch = Batch { numeric: job.numeric, encoded: job.training.encoded, rows };
             let chance = Chance { seed: job.train.seed, step };
-            let loss = f64::from(net.step(batch, &answers, &update(job, step), chance));
+            let loss = f64::from(net.step(batch, &answers, &update(job, step), chance)?);
             if !loss.is_finite() {
                 return Err(diverged(job, position.epoch + 1, &format!("step {}", number + 1), loss));
             }
@@ -184,7 +175,7 @@ impl<'a> Run<'a> {
         let Self { job, net, targets, position, metric, layers, .. } = self;
         let rows = &job.validation.rows;
         let mut logits = Vec::with_capacity(rows.len() * layers.head.outputs);
-        net.logits(Batch { numeric: job.numeric, encoded: job.validation.encoded, rows }, &mut logits);
+        net.logits(Batch { numeric: job.numeric, encoded: job.validation.encoded, rows }, &mut logits)?;
         let answers: Vec<f32> = rows.iter().map(|row| targets[1][*row as usize]).collect();
         let found = validate(layers.head, *metric, job.target, &logits, &answers);
         let epoch = position.epoch + 1;
@@ -195,7 +186,7 @@ impl<'a> Run<'a> {
         let best = improved_by.is_none_or(|gain| gain > job.train.early_stopping.min_delta);
         if best {
             position.best = Some((epoch, found.metric.to_bits()));
-            self.best = net.weights();
+            self.best = net.weights()?;
         }
         let record = EpochRecord {
             epoch,
@@ -237,9 +228,9 @@ impl<'a> Run<'a> {
     fn save(&mut self, on: Listener) -> Result<()> {
         let Some(folder) = self.job.checkpoint else { return Ok(()) };
         let (position, best) = (self.position.clone(), self.best.clone());
-        let checkpoint = Checkpoint { position, best, weights: self.net.weights(), moments: self.net.moments() };
+        let checkpoint = Checkpoint { position, best, weights: self.net.weights()?, moments: self.net.moments()? };
         let path = checkpoint.save(folder)?;
-        self.saved = Instant::now();
+        self.saved = Some(Instant::now());
         on(&TrainEvent::Saved { path });
         Ok(())
     }
@@ -248,15 +239,15 @@ impl<'a> Run<'a> {
         self.save(on)?;
         let (epoch, batch) = (self.position.epoch + 1, self.position.batch);
         on(&TrainEvent::Stopped { reason: format!("stopped in epoch {epoch} after batch {batch}, as asked") });
-        Ok(self.trained(false))
+        self.trained(false)
     }
 
-    fn trained(self, finished: bool) -> Trained {
-        let device = self.device();
+    fn trained(self, finished: bool) -> Result<Trained> {
+        let device = self.net.device();
         let best_epoch = self.position.best.map_or(0, |(epoch, _)| epoch);
-        let weights = if best_epoch == 0 { self.net.weights() } else { self.best };
+        let weights = if best_epoch == 0 { self.net.weights()? } else { self.best };
         let parameters = self.layers.parameters();
-        Trained { weights, history: self.position.history, best_epoch, finished, device, parameters }
+        Ok(Trained { weights, history: self.position.history, best_epoch, finished, device, parameters })
     }
 }
 
