@@ -21,9 +21,27 @@ pub use engine::{Engine, EngineSpec, Rows};
 pub use error::{Error, ErrorKind, Result};
 pub use profile::{ColumnKind, ColumnProfile, Histogram, Profiler, TableProfile};
 pub use sink::Sink;
-pub use spec::{
-    ColumnType, CsvSpec, IdxSpec, ImagesSpec, JsonSpec, ParquetSpec, SampleName, SampleSpec, SourceSpec,
-};
+pub use spec::{ColumnType, CsvSpec, IdxSpec, ImagesSpec, JsonSpec, ParquetSpec, SampleName, SampleSpec, SourceSpec};
 
 /// Metadata key of a field that holds pictures: `encoded` for picture files, `HxWxC` for raw pixels.
 pub const IMAGE_METADATA: &str = "tidemill.image";
+
+#[cfg(test)]
+mod testing {
+    //! What the tests of all modules share.
+
+    use std::path::PathBuf;
+
+    /// A folder of real data, where `TIDEMILL_DATA` names the folder that holds it; says so where it does not.
+    #[allow(clippy::disallowed_methods)] // tests have no settings
+    pub(crate) fn real_data(name: &str) -> Option<PathBuf> {
+        let folder = std::env::var("TIDEMILL_DATA").ok().map(|root| PathBuf::from(root).join(name));
+        match folder.filter(|folder| folder.is_dir()) {
+            Some(folder) => Some(folder),
+            None => {
+                println!("skipped: TIDEMILL_DATA names no folder with {name}");
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! How do rows get out of files? One connector per file; each reads on a thread of its own and never ahead of its reader.
+
+mod csv;
+mod files;
+mod idx;
+mod images;
+mod json;
+mod parquet;
+mod sample;
+mod table;
+pub(crate) mod types;
+
+use std::fmt::Debug;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatchOptions};
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+
+pub(crate) use self::csv::sniff as sniff_csv;
+pub(crate) use self::files::{Place, missing, open, read_fully};
+pub(crate) use self::parquet::open as open_parquet;
+pub(crate) use self::table::ReadTable;
+use crate::error::{Error, Result};
+use crate::spec::SourceSpec;
+
+/// Rows in a batch, at most.
+pub(crate) const BATCH_ROWS: usize = 8_192;
+/// Bytes of pictures in a batch, about.
+pub(crate) const BATCH_BYTES: usize = 8 << 20;
+
+/// Something that reads rows from its beginning to its end, as often as asked.
+pub(crate) trait Reader: Debug + Send + Sync {
+    /// All columns.
+    fn schema(&self) -> &SchemaRef;
+
+    /// Hands out batches with the columns of `projection` until there are no more, or `emit` breaks.
+    fn read(&self, projection: &[usize], emit: &mut Emit) -> Result<()>;
+}
+
+/// Takes a batch; breaks when no more are wanted.
+pub(crate) type Emit<'a> = dyn FnMut(RecordBatch) -> ControlFlow<()> + 'a;
+
+/// Opens a source that we read ourselves; Parquet is read by the engine.
+pub(crate) fn reader(source: &SourceSpec, base: &Path) -> Result<Arc<dyn Reader>> {
+    Ok(match source {
+        SourceSpec::Csv(spec) => Arc::new(csv::CsvReader::open(spec, base)?),
+        SourceSpec::Json(spec) => Arc::new(json::JsonReader::open(spec, base)?),
+        SourceSpec::Images(spec) => Arc::new(images::ImagesReader::open(spec, base)?),
+        SourceSpec::Idx(spec) => Arc::new(idx::IdxReader::open(spec, base)?),
+        SourceSpec::Sample(spec) => Arc::new(sample::SampleReader::open(spec)?),
+        SourceSpec::Parquet(spec) => return Err(Error::internal("a Parquet source has no reader", &spec.path)),
+    })
+}
+
+/// A batch of these columns; `rows` counts where there are none.
+pub(crate) fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
+        .map_err(|e| Error::internal("columns do not fit together", e))
+}
+
+/// The schema of these columns.
+pub(crate) fn project(schema: &SchemaRef, projection: &[usize]) -> Result<SchemaRef> {
+    schema.project(projection).map(Arc::new).map_err(|e| Error::internal("a column was asked for that is not there", e))
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! What the tests of the connectors share.
+
+    use super::*;
+
+    /// All batches of all columns.
+    pub(crate) fn read_all(reader: &dyn Reader) -> Result<Vec<RecordBatch>> {
+        let all: Vec<usize> = (0..reader.schema().fields().len()).collect();
+        let mut batches = Vec::new();
+        reader.read(&all, &mut |batch| {
+            batches.push(batch);
+            ControlFlow::Continue(())
+        })?;
+        Ok(batches)
+    }
+
+    /// The rows as text, one line each, values joined by `|`.
+    pub(crate) fn lines(batches: &[RecordBatch]) -> Vec<String> {
+        let mut lines = Vec::new();
+        for batch in batches {
+            for row in 0..batch.num_rows() {
+                let cell =
+                    |column: &ArrayRef| arrow::util::display::array_value_to_string(column, row).expect("a value");
+                lines.push(batch.columns().iter().map(cell).collect::<Vec<_>>().join("|"));
+            }
+        }
+        lines
+    }
+}

@@ -64,8 +64,8 @@ impl Answers<'_> {
         mean(self.rows().map(|(row, truth)| -f64::from(row[truth].clamp(f32::EPSILON, 1.0)).ln()))
     }
 
-    /// Mean squared distance to the truth (Brier 1950): of the second class's probability with two classes, the sum over
-    /// the classes with several.
+    /// Mean squared distance to the truth (Brier 1950): of the second class's probability with two classes, the sum
+    /// over the classes with several.
     fn brier(&self, task: Task) -> f64 {
         let squared = |p: f32, hit: bool| (f64::from(p) - f64::from(u8::from(hit))).powi(2);
         mean(self.rows().map(|(row, truth)| match task {
@@ -105,9 +105,9 @@ impl Answers<'_> {
         let mut sums = [(0_u64, 0.0, 0_u64); BINS];
         for ((row, truth), &answer) in self.rows().zip(self.classes) {
             let class = if task == Task::Binary { 1 } else { answer as usize };
-            let p = f64::from(row[class]);
-            let bin = &mut sums[((p * BINS as f64) as usize).min(BINS - 1)];
-            *bin = (bin.0 + 1, bin.1 + p, bin.2 + u64::from(truth == class));
+            // The place on `f32`, where 0.9 times ten is nine.
+            let bin = &mut sums[((row[class] * BINS as f32) as usize).min(BINS - 1)];
+            *bin = (bin.0 + 1, bin.1 + f64::from(row[class]), bin.2 + u64::from(truth == class));
         }
         let edge = |i: usize| i as f64 / BINS as f64;
         (sums.iter().enumerate())

@@ -47,6 +47,11 @@ pub(super) struct Curves {
     pub(super) precision_recall: Area,
 }
 
+/// The area under the ROC curve; nothing unless there are rows of both kinds.
+pub(super) fn auc(scores: impl Iterator<Item = f32>, positive: impl Iterator<Item = bool>) -> Option<f64> {
+    Curves::new(scores, positive).map(|curves| curves.roc.area)
+}
+
 impl Curves {
     /// From the scores of the class and whether each row is of it.
     pub(super) fn new(scores: impl Iterator<Item = f32>, positive: impl Iterator<Item = bool>) -> Option<Self> {
@@ -112,4 +117,99 @@ pub fn best_f1_threshold(probabilities: &[f32], truth: &[f32]) -> f32 {
         }
     }
     best.1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The rows of `evaluate::tests::BINARY`.
+    const SCORES: [f32; 12] = [0.1, 0.4, 0.35, 0.8, 0.35, 0.9, 0.05, 0.55, 0.6, 0.65, 0.2, 0.3];
+    const TRUTH: [f32; 12] = [0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0];
+
+    fn curves(scores: &[f32], truth: &[f32]) -> Option<Curves> {
+        Curves::new(scores.iter().copied(), truth.iter().map(|&x| x == 1.0))
+    }
+
+    fn assert_near(found: &[[f64; 2]], expected: &[[f64; 2]]) {
+        let near = |a: f64, b: f64| (a - b).abs() < 1e-6;
+        let same = found.iter().zip(expected).all(|(a, b)| near(a[0], b[0]) && near(a[1], b[1]));
+        assert!(found.len() == expected.len() && same, "{found:?}\nexpected {expected:?}");
+    }
+
+    #[test]
+    fn points_are_those_of_scikit_learn() {
+        // scikit-learn 1.9.1: roc_curve(TRUTH, SCORES, drop_intermediate=False) and precision_recall_curve(TRUTH,
+        // SCORES) turned round; its last point, precision 1 at recall 0 by convention, is here the precision of the
+        // first score.
+        let found = curves(&SCORES, &TRUTH).unwrap();
+        let (s, t) = (1.0 / 6.0, 1.0 / 3.0);
+        let roc = [
+            [0.0, 0.0],
+            [0.0, s],
+            [0.0, t],
+            [s, t],
+            [s, 0.5],
+            [s, 2.0 * t],
+            [t, 2.0 * t],
+            [0.5, 5.0 * s],
+            [0.5, 1.0],
+            [2.0 * t, 1.0],
+            [5.0 * s, 1.0],
+            [1.0, 1.0],
+        ];
+        assert_near(&found.roc.points, &roc);
+        let precision_recall = [
+            [0.0, 1.0],
+            [s, 1.0],
+            [t, 1.0],
+            [t, 2.0 * t],
+            [0.5, 0.75],
+            [2.0 * t, 0.8],
+            [2.0 * t, 2.0 * t],
+            [5.0 * s, 0.625],
+            [1.0, 2.0 * t],
+            [1.0, 0.6],
+            [1.0, 6.0 / 11.0],
+            [1.0, 0.5],
+        ];
+        assert_near(&found.precision_recall.points, &precision_recall);
+    }
+
+    #[test]
+    fn there_is_no_curve_of_one_kind_of_rows() {
+        assert!(curves(&[0.1, 0.2], &[1.0, 1.0]).is_none());
+        assert!(curves(&[0.1, 0.2], &[0.0, 0.0]).is_none());
+        assert!(curves(&[], &[]).is_none());
+        let same = curves(&[0.5; 4], &[0.0, 1.0, 0.0, 0.0]).unwrap();
+        assert_eq!((same.roc.area, same.precision_recall.area), (0.5, 0.25));
+    }
+
+    #[test]
+    fn long_curves_are_thinned_and_keep_their_shape() {
+        // The positive rows' scores are the root of a uniform number: the curve is y = 1 - (1 - x)^2, its area 2/3.
+        let n = 20_000;
+        let scores: Vec<f32> = (0..n).map(|i| (i / 2) as f32 / (n / 2) as f32).map(|u| u).collect();
+        let truth: Vec<f32> = (0..n).map(|i| (i % 2) as f32).collect();
+        let scores: Vec<f32> = scores.iter().zip(&truth).map(|(u, t)| if *t == 1.0 { u.sqrt() } else { *u }).collect();
+        let found = curves(&scores, &truth).unwrap().roc;
+        assert!((found.area - 2.0 / 3.0).abs() < 1e-3, "{}", found.area);
+        assert!(found.points.len() <= CURVE_POINTS_MAX && found.points.len() > CURVE_POINTS_MAX / 2);
+        assert_eq!((found.points[0], found.points[found.points.len() - 1]), ([0.0, 0.0], [1.0, 1.0]));
+        for [x, y] in found.points {
+            assert!((y - (1.0 - (1.0 - x).powi(2))).abs() < 0.01, "{x} {y}");
+        }
+    }
+
+    #[test]
+    fn the_best_threshold_lies_between_two_scores() {
+        // The best F1 of these rows is 0.8, by scikit-learn's f1_score over all thresholds, from 0.3 on; the next lower
+        // score is 0.2.
+        assert!((best_f1_threshold(&SCORES, &TRUTH) - 0.25).abs() < 1e-6);
+        assert_eq!(best_f1_threshold(&[0.2, 0.7], &[0.0, 0.0]), 0.5);
+        assert_eq!(best_f1_threshold(&[0.2, 0.7], &[1.0, 1.0]), 0.2);
+        assert_eq!(best_f1_threshold(&[], &[]), 0.5);
+        let next = 0.7_f32.next_down();
+        assert_eq!(best_f1_threshold(&[next, 0.7], &[0.0, 1.0]), 0.7);
+    }
 }

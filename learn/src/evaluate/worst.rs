@@ -19,7 +19,8 @@ pub struct Worst {
     pub residual: Option<f64>,
 }
 
-/// At most `n` wrong answers, worst first: classes by the rising probability of the truth, values by their falling error.
+/// At most `n` wrong answers, worst first: classes by the rising probability of the truth, values by their falling
+/// error.
 pub fn worst(predictions: &Predictions, target: &Target, truth: &[f32], n: usize) -> Vec<Worst> {
     let mut wrong: Vec<(f64, usize)> = match predictions {
         Predictions::Classes { classes, .. } => (classes.iter().zip(truth).enumerate())

@@ -4,6 +4,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::kernels::scale_pixels;
+
 /// Rows after the host part: raw numbers, category codes and pixels.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Encoded {
@@ -113,6 +115,14 @@ mod open_range {
     }
 }
 
+impl NumberInput {
+    /// The network's input for a raw value.
+    pub(crate) fn scaled(&self, x: f32) -> f32 {
+        let x = if x.is_nan() { self.impute } else { x };
+        self.affine.apply(x.clamp(self.clip[0], self.clip[1]))
+    }
+}
+
 /// One category; codes run from 0 to `cardinality - 1`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -207,11 +217,15 @@ impl NumericPart {
 
     /// Writes the dense input of `rows`: `[rows, dense_width]`.
     pub fn write_dense(&self, encoded: &Encoded, rows: &[u32], out: &mut [f32]) {
-        let width = self.dense_width();
-        if width == 0 {
+        self.write_dense_apart(encoded, rows, self.dense_width(), out);
+    }
+
+    /// Writes the dense input of `rows` with `stride` numbers from one row's beginning to the next: `[rows, stride]`.
+    pub(crate) fn write_dense_apart(&self, encoded: &Encoded, rows: &[u32], stride: usize, out: &mut [f32]) {
+        if stride == 0 {
             return;
         }
-        for (&row, out) in rows.iter().zip(out.chunks_exact_mut(width)) {
+        for (&row, out) in rows.iter().zip(out.chunks_mut(stride)) {
             self.write_row(encoded, row as usize, out);
         }
     }
@@ -246,9 +260,7 @@ impl NumericPart {
         for (input, block) in self.images.iter().zip(&encoded.images) {
             let (picture, rest) = out.split_at_mut(block.values);
             let pixels = &block.pixels[row * block.values..][..block.values];
-            for (slot, &pixel) in picture.iter_mut().zip(pixels) {
-                *slot = input.affine.apply(f32::from(pixel));
-            }
+            scale_pixels(pixels, input.affine.shift, input.affine.scale, picture);
             out = rest;
         }
     }

@@ -1,1 +1,37 @@
-//! (to be written)
+//! How does a step of training get as much out of the CPU as it can?
+//!
+//! *Good for*: products of batches and weights, activations, losses with their gradients, optimiser steps, dropout
+//! masks, pixels to numbers, and the threads that share them. SIMD is chosen at run time ([`Level`]). *Not for*:
+//! knowing what a network is (`net`).
+//!
+//! The one module with `unsafe`. Its functions are safe to call: sizes are checked at the border.
+//!
+//! **Panels.** A weight matrix `[inputs, outputs]` is kept as panels of 16 outputs, each `[inputs, 16]`, so that the
+//! product reads memory in order, and a thread that owns some outputs owns whole panels: its weights and their moments
+//! stay in its own cache from step to step. **No sum depends on the number of threads**, so neither do the weights.
+#![allow(unsafe_code)]
+
+mod activation;
+mod buffer;
+mod dense;
+mod dropout;
+mod loss;
+mod optimizer;
+mod pixels;
+mod product;
+mod simd;
+mod team;
+
+pub(crate) use activation::gradient;
+pub(crate) use buffer::{Buffer, Matrix, Panels};
+pub(crate) use dense::{DenseState, dense_backward, dense_forward, dense_update};
+pub(crate) use dropout::{dropout_mask, multiply};
+pub(crate) use loss::{
+    sigmoid_cross_entropy, sigmoid_squared_error, softmax_cross_entropy, softmax_squared_error, squared_error,
+};
+pub(crate) use loss::{sigmoid_rows, softmax_rows};
+pub(crate) use optimizer::{Moments, Update, update};
+pub(crate) use pixels::scale_pixels;
+#[cfg(test)]
+pub(crate) use simd::at_every_level;
+pub(crate) use team::Team;

@@ -1,13 +1,27 @@
 //! How do weights come from rows?
+//!
+//! Training is a function of the job alone: the order of rows is drawn from (seed, epoch), dropout from (seed, step),
+//! and no sum depends on the number of threads. So a run that was stopped or killed and goes on from its checkpoint
+//! ends with the same bits.
 
+mod check;
+mod checkpoint;
 mod events;
+mod fingerprint;
+mod run;
+mod watch;
 
 pub use events::{EpochRecord, Flow, Part, TrainEvent, TrainJob, Trained};
 
-use crate::{Error, Result};
+use crate::Result;
 
-/// Trains a network. The same job gives the same weights, bit for bit, also across a stop and a resume.
+/// Trains a network and gives the weights of its best epoch. The same job gives the same weights, bit for bit, also
+/// across a stop and a resume.
+///
+/// Errors name the setting, the row, or the epoch and step; a run that diverges says what to try.
 pub fn train(job: TrainJob, on: &mut dyn FnMut(&TrainEvent) -> Flow) -> Result<Trained> {
-    let _ = (job, on);
-    Err(Error::Unsupported("training is being written".into()))
+    run::Run::new(job)?.run(on)
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,7 +23,8 @@ pub(super) fn interpolate(text: &str, environment: Environment<'_>) -> Result<(S
             rest = after;
         } else if let Some(after) = rest.strip_prefix("${") {
             let Some((inside, tail)) = after.split_once('}') else {
-                return Err(format!("{rest:?} has no closing brace; write $$ for a dollar sign"));
+                let begin: String = rest.chars().take(40).collect();
+                return Err(format!("{begin:?} has no closing brace; write $$ for a dollar sign"));
             };
             out.push_str(&value(inside, environment)?);
             read = true;

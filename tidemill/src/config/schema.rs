@@ -18,6 +18,8 @@ fn bounds() -> Vec<(&'static str, &'static str, Value)> {
     let above_zero = || json!({ "exclusiveMinimum": 0 });
     let count = |max: u64| json!({ "minimum": 1, "maximum": max });
     vec![
+        ("CsvSpec", "sample_rows", count(100_000_000)),
+        ("JsonSpec", "sample_rows", count(100_000_000)),
         ("FractionSplit", "validation", share()),
         ("FractionSplit", "test", share()),
         ("TimeSplit", "validation", share()),
@@ -113,11 +115,14 @@ pub(super) fn is_optional_struct(schema: &Value) -> bool {
         && schema.get("required").and_then(Value::as_array).is_none_or(Vec::is_empty)
 }
 
-/// The only required key of a struct, where it takes text: that text may stand for the struct.
-pub(super) fn short_key(schema: &Value) -> Option<&str> {
+/// The only required key of a struct, where it takes a text or a word: that text may stand for the struct.
+pub(super) fn short_key<'a>(schema: &'a Value, definitions: &Map<String, Value>) -> Option<&'a str> {
     let [key] = schema.get("required")?.as_array()?.as_slice() else { return None };
     let key = key.as_str()?;
-    (schema.get("properties")?.get(key)?.get("type")? == "string").then_some(key)
+    let kind = resolve(schema.get("properties")?.get(key)?, definitions);
+    let words = kind.get("oneOf").and_then(Value::as_array);
+    let is_word = words.is_some_and(|words| words.iter().all(|word| word.get("const").is_some_and(Value::is_string)));
+    (is_word || kind.get("type")? == "string").then_some(key)
 }
 
 /// A variant of an enum that holds something: its name and the schema of what it holds.
@@ -137,9 +142,7 @@ fn editable(schema: &Value, definitions: &Map<String, Value>) -> Value {
         let value = match (keyword.as_str(), value) {
             ("$defs", Value::Object(inner)) => inner
                 .iter()
-                .map(|(name, definition)| {
-                    (name.clone(), with_short_text(definition, editable(definition, definitions)))
-                })
+                .map(|(name, definition)| (name.clone(), with_short_text(definition, definitions)))
                 .collect(),
             ("properties", Value::Object(inner)) => {
                 let mut inner: Map<_, _> =
@@ -175,8 +178,9 @@ fn editable(schema: &Value, definitions: &Map<String, Value>) -> Value {
 }
 
 /// A struct with one required text may be written as that text.
-fn with_short_text(definition: &Value, full: Value) -> Value {
-    let Some(key) = short_key(definition) else { return full };
+fn with_short_text(definition: &Value, definitions: &Map<String, Value>) -> Value {
+    let full = editable(definition, definitions);
+    let Some(key) = short_key(definition, definitions) else { return full };
     json!({ "anyOf": [{ "type": "string", "description": format!("Short for {{{key}: ...}}.") }, full] })
 }
 
@@ -210,5 +214,82 @@ fn is_number(schema: &Value) -> bool {
         Some(Value::Array(kinds)) => kinds.iter().any(is),
         Some(kind) => is(kind),
         None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_bound_belongs_to_a_key_that_exists() {
+        let schema = described();
+        for (kind, key, keywords) in bounds() {
+            let property = &schema["$defs"][kind]["properties"][key];
+            assert!(property.is_object(), "{kind}.{key}");
+            for (keyword, value) in keywords.as_object().unwrap() {
+                assert_eq!(&property[keyword], value, "{kind}.{key}");
+            }
+        }
+        assert_eq!(schema.pointer("/$defs/Threshold/oneOf/2/properties/at/maximum"), Some(&json!(1)));
+    }
+
+    #[test]
+    fn every_other_spelling_is_known_to_serde_too() {
+        let train = |text: &str| serde_json::from_str::<learn::spec::TrainSpec>(text).unwrap();
+        for (alias, name) in ALIASES {
+            if *name == "optimizer" {
+                let write = |key: &str| train(&format!("{{\"{key}\": {{\"sgd\": {{}}}}}}"));
+                assert_eq!(write(alias), write(name));
+            } else {
+                let write = |word: &str| train(&format!("{{\"loss\": \"{word}\"}}"));
+                assert_eq!(write(alias), write(name), "{alias}");
+            }
+        }
+    }
+
+    #[test]
+    fn editors_get_every_key_short_form_and_variable() {
+        let schema = json_schema();
+        let at = |path: &str| schema.pointer(path).unwrap_or_else(|| panic!("{path}\n{schema:#}"));
+        assert_eq!(at("/$schema"), "https://json-schema.org/draft/2020-12/schema");
+        assert_eq!(at("/additionalProperties"), false);
+        assert_eq!(at("/properties/models/additionalProperties/$ref"), "#/$defs/RawModel");
+        assert_eq!(at("/$defs/RawModel/properties/target/description"), "The column to predict.");
+        assert_eq!(at("/$defs/RawModel/required"), &json!(["table", "target"]));
+        assert_eq!(at("/$defs/RawTable/anyOf/0/type"), "string", "a table may be its SQL");
+        assert_eq!(at("/$defs/CsvSpec/anyOf/0/type"), "string", "a source may be its path");
+        assert_eq!(at("/$defs/SampleSpec/anyOf/0/type"), "string", "a sample may be its name");
+        assert_eq!(at("/$defs/NetSpec/anyOf/0/const"), "dense");
+        assert_eq!(at("/$defs/TrainSpec/properties/epochs/default"), 30);
+        assert_eq!(at("/$defs/TrainSpec/properties/epochs/anyOf/0/minimum"), 1);
+        assert_eq!(at("/$defs/TrainSpec/properties/epochs/anyOf/1/$ref"), "#/$defs/Variable");
+        assert_eq!(at("/$defs/TrainSpec/properties/optimiser/$ref"), "#/$defs/Optimizer");
+        assert_eq!(at("/$defs/DenseSpec/properties/hidden/items/anyOf/0/maximum"), 65_536);
+        let losses: Vec<_> =
+            at("/$defs/Loss/anyOf").as_array().unwrap().iter().map(|loss| loss["const"].clone()).collect();
+        assert!(losses.contains(&json!("mse")) && losses.contains(&json!("mean_squared_error")), "{losses:?}");
+        assert!(at("/$defs/Threshold/anyOf").as_array().unwrap().iter().any(|form| form["type"] == "number"));
+    }
+
+    #[test]
+    fn every_reference_points_somewhere() {
+        fn references(schema: &Value, found: &mut Vec<String>) {
+            match schema {
+                Value::Object(object) => {
+                    found.extend(object.get("$ref").and_then(Value::as_str).map(str::to_owned));
+                    object.values().for_each(|value| references(value, found));
+                }
+                Value::Array(values) => values.iter().for_each(|value| references(value, found)),
+                _ => {}
+            }
+        }
+        let schema = json_schema();
+        let mut found = Vec::new();
+        references(&schema, &mut found);
+        assert!(found.len() > 20);
+        for reference in found {
+            assert!(schema.pointer(reference.trim_start_matches('#')).is_some(), "{reference}");
+        }
     }
 }

@@ -120,7 +120,7 @@ impl<'a> Shape<'a> {
                     }
                 }
                 Form::Struct(schema) if !scalar.is_null() => {
-                    if let Some(key) = short_key(schema) {
+                    if let Some(key) = short_key(schema, self.definitions) {
                         let inner = self.node(node, &schema["properties"][key], &join(path, key));
                         self.found.places.entry(path.to_owned()).and_modify(|origin| origin.written = None);
                         return json!({ key: inner });

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use data::SourceSpec;
 use learn::spec::{CategoryEncoding, FeatureSpec, Impute, Loss, NetSpec, Optimizer, SplitSpec, Threshold};
 
 use super::*;
@@ -171,6 +172,10 @@ fn wrong_types_say_what_was_expected_and_found() {
         "train: {device: gpu}",
         &["models.income.train.device: unknown choice \"gpu\"; did you mean \"cpu\"? | choices: auto, cpu"],
     );
+}
+
+#[test]
+fn wrong_types_of_columns_splits_and_thresholds_say_what_was_expected() {
     check_model(
         "features: {exclude: fnlwgt}",
         &["models.income.features.exclude: expected a list, found the text \"fnlwgt\""],
@@ -515,6 +520,11 @@ fn short_forms_mean_the_long_ones() {
         messages(&project("train: {optimiser: sgd, optimizer: adam}", ""), &[]),
         ["\"optimizer\" and \"optimiser\" are the same key of models.income.train"]
     );
+    assert_eq!(load("sources: {s: {sample: iris}}").sources, load("sources: {s: {sample: {name: iris}}}").sources);
+    assert_eq!(
+        messages("sources: {s: {sample: irsi}}", &[])[0],
+        "sources.s.sample.name: unknown choice \"irsi\"; did you mean \"iris\"? | choices: digits, iris, breast_cancer, diabetes"
+    );
     let same = load("tables: {a: SELECT 1, b: {sql: SELECT 1}}");
     assert_eq!(same.tables[0].sql, same.tables[1].sql);
 }
@@ -641,4 +651,50 @@ fn broken_projects_never_panic() {
             assert!(again.models == project.models && again.sources == project.sources, "{text}\n{rendered}");
         }
     }
+}
+
+fn examples() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples")
+}
+
+#[test]
+fn the_examples_are_right() {
+    for name in ["digits", "line", "mnist", "adult"] {
+        let file = examples().join(name).join(FILE_NAME);
+        let project = Project::load(&file, &[], &|_| None).unwrap_or_else(|errors| panic!("{errors}"));
+        assert_eq!(project.models.len(), 1, "{name}");
+        let rendered = project.render();
+        let again =
+            Project::parse(&rendered, &file, &[], &|_| None).unwrap_or_else(|errors| panic!("{rendered}\n{errors}"));
+        assert_eq!(again.render(), rendered);
+        assert!(file.with_file_name("README.md").exists(), "{name} has a page");
+    }
+    let data = |name: &str| (name == "TIDEMILL_DATA").then(|| "/d".to_owned());
+    let mnist = Project::load(&examples().join("mnist"), &[], &data).unwrap();
+    let SourceSpec::Idx(idx) = &mnist.sources[1].spec else { panic!("{:?}", mnist.sources) };
+    assert_eq!(idx.labels, "/d/mnist/t10k-labels-idx1-ubyte.gz");
+    assert!(mnist.render().contains("labels: \"${TIDEMILL_DATA:-data}/mnist/t10k-labels-idx1-ubyte.gz\"\n"));
+}
+
+/// 200 points of y = 2x + 1 with noise of standard deviation 0.2: a linear congruential generator (Knuth's MMIX), and the
+/// sum of 12 uniform numbers less 6 as a normal one.
+fn line_csv() -> String {
+    let mut state = 2026_u64;
+    let mut uniform = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 11) as f64 / (1_u64 << 53) as f64
+    };
+    let mut text = "x,y\n".to_owned();
+    for _ in 0..200 {
+        let x = 4.0 * uniform() - 2.0;
+        let noise = (0..12).fold(0.0, |sum, _| sum + uniform()) - 6.0;
+        text.push_str(&format!("{x:.4},{:.4}\n", 2.0 * x + 1.0 + 0.2 * noise));
+    }
+    text
+}
+
+#[test]
+fn the_points_of_the_line_are_what_their_generator_makes() {
+    let written = std::fs::read_to_string(examples().join("line/line.csv")).unwrap();
+    assert_eq!(written, line_csv());
 }

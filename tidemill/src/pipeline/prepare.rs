@@ -4,7 +4,7 @@ use arrow::compute::interleave_record_batch;
 use arrow::record_batch::RecordBatch;
 use data::{AuditReport, AuditRequest, Severity};
 use learn::spec::{FractionSplit, SplitSpec};
-use learn::{Encoded, Features, Part, Split, Target};
+use learn::{Encoded, Features, Part, Split, Target, Task};
 
 use crate::config::ModelSpec;
 use crate::failure::{Failure, Fault, Result};
@@ -60,6 +60,8 @@ impl Prepared {
 
 /// The three parts as collected.
 struct Divided {
+    /// As all rows show it; the training part alone might be taken for another.
+    task: Task,
     train: Vec<RecordBatch>,
     validation: Vec<RecordBatch>,
     test: Vec<RecordBatch>,
@@ -76,7 +78,7 @@ pub(super) fn prepare(spec: &ModelSpec, tables: Tables, on: &mut dyn FnMut(Progr
     if let Some(error) = report.findings.iter().find(|finding| finding.severity == Severity::Error) {
         return Err(Failure::new(Fault::Input, format!("the data cannot be used: {}", error.message)));
     }
-    let target = Target::fit(spec.task, &spec.target, &divided.train)?;
+    let target = Target::fit(divided.task.into(), &spec.target, &divided.train)?;
     let schema = schema_of(&divided.train, spec)?;
     let features = Features::fit(&spec.features, &schema, &spec.target, &ignored(spec), &divided.train)?;
     for choice in features.choices() {
@@ -121,16 +123,16 @@ fn divide(spec: &ModelSpec, tables: Tables) -> Result<Divided> {
     let task = Target::fit(spec.task, &spec.target, main)?.task;
     let seed = spec.train.seed;
     let divided = match (&spec.split, tables.validation, tables.test) {
-        (SplitSpec::Tables(_), Some(validation), Some(test)) => Divided { train: tables.main, validation, test },
+        (SplitSpec::Tables(_), Some(validation), Some(test)) => Divided { task, train: tables.main, validation, test },
         (SplitSpec::Tables(split), None, Some(test)) => {
             let kept = FractionSplit { validation: split.validation_fraction, test: 0.0, stratify: split.stratify };
             let parts = learn::split(&SplitSpec::Fraction(kept), &spec.target, task, main, seed)?;
             let (train, validation) = (take(main, &parts.train)?, take(main, &parts.validation)?);
-            Divided { train, validation, test }
+            Divided { task, train, validation, test }
         }
         (by, _, _) => {
             let Split { train, validation, test } = learn::split(by, &spec.target, task, main, seed)?;
-            Divided { train: take(main, &train)?, validation: take(main, &validation)?, test: take(main, &test)? }
+            Divided { task, train: take(main, &train)?, validation: take(main, &validation)?, test: take(main, &test)? }
         }
     };
     for (name, part) in [("validation", &divided.validation), ("test", &divided.test)] {

@@ -96,7 +96,11 @@ pub(crate) fn plot(traces: Vec<Box<dyn Trace>>, layout: Layout) -> Value {
 
 /// A name as Plotly shall write it: it reads a little HTML in its texts, so names are escaped, and long ones cut.
 pub(crate) fn label(name: &str) -> String {
-    format::shorten(name, 28).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    escape(&format::shorten(name, 28))
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 /// The colour of the series at this place; eight that the colour-blind tell apart, then again with other dashes.
@@ -114,7 +118,7 @@ fn dash(place: usize) -> DashType {
 
 /// An axis with a title.
 pub(crate) fn axis(title: &str) -> Axis {
-    Axis::new().title(label(title)).auto_margin(true).fixed_range(true)
+    Axis::new().title(escape(title)).auto_margin(true).fixed_range(true)
 }
 
 /// An axis from 0 to 1, with a little room for points at its ends.

@@ -335,7 +335,7 @@ pub(crate) fn importance_charts(context: &Context, all: &[Importance], metric: &
     let names: Vec<String> = sorted.iter().map(|one| one.column.clone()).collect();
     let drops: Vec<f64> = sorted.iter().map(|one| one.drop).collect();
     let (bars, y) = bars(&names, &drops);
-    let lost = context.fill(W::LostMetric, &[("metric", metric)]);
+    let lost = format::capital(&context.fill(W::LostMetric, &[("metric", metric)]));
     let most = format::score(first.drop);
     let mut charts = vec![Chart {
         id: "chart-importance".into(),

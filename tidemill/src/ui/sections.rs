@@ -93,7 +93,7 @@ fn summary(context: &Context, view: &VersionView) -> Part {
             }
             @if let Some(count) = view.parameters { (figure_tile(context.t(W::Parameters), &format::count(count), None)) }
             @if let Some(version) = &view.stored {
-                (figure_tile(context.t(W::PredictTime), &row_time(context, version), Some(context.t(W::PerRow))))
+                (figure_tile(context.t(W::PredictTime), &row_time(context, version), None))
                 (figure_tile(context.t(W::Size), &format::bytes(version.size_bytes), None))
             }
         }

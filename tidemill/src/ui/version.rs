@@ -35,7 +35,7 @@ pub struct VersionView {
     pub number: u32,
     /// The version as the store knows it; none while it is being made.
     pub stored: Option<Version>,
-    /// The fitted target: `target` of the manifest's details.
+    /// The fitted target: `target` of the manifest's details, or `target.json`.
     pub target: Option<Target>,
     /// The settings it was trained with: `spec` of the manifest's details.
     pub settings: Value,
@@ -112,7 +112,7 @@ struct Details {
 
 impl VersionView {
     /// Reads the parts from the files of the version's folder. A missing file leaves its part out. `stored` is
-    /// the caller's to add; so are `target`, `settings` and `parameters` while there is no manifest yet.
+    /// the caller's to add; so are `settings` and `parameters` while there is no manifest yet.
     ///
     /// # Errors
     /// A file that is there and not what it should be, by its path.
@@ -137,7 +137,7 @@ impl VersionView {
             model: model.to_owned(),
             number,
             stored: None,
-            target: details.target,
+            target: details.target.or(part(folder, "target.json")?),
             settings: details.spec,
             parameters: details.parameters,
             stages: part(folder, "stages.json")?.unwrap_or_default(),

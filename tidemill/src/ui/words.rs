@@ -297,7 +297,6 @@ words! {
     NoVersions: "Not trained yet.", "尚未训练。";
     VersionsOf: "Versions of {model}", "{model} 的版本";
     PredictTime: "Time per row", "每行用时";
-    PerRow: "per row", "每行";
     TrainTime: "Training", "训练用时";
     Created: "Made", "生成时间";
     Promote: "Promote", "设为冠军";
@@ -343,12 +342,12 @@ words! {
     ResidualSummary: "The mean error is {mean}.", "平均误差为 {mean}。";
     ByClass: "By class", "按类别";
     ImportanceTitle: "What the answers rest on", "回答的依据";
-    ImportanceLead: "How much worse the answers get when a column is shuffled.", "打乱某一列后，回答会变差多少。";
+    ImportanceLead: "How much worse the answers get when a column is shuffled, or a region of a picture blanked.", "打乱某一列，或遮住图片的某个区域后，回答会变差多少。";
     ImportanceCaption: "Importance of the columns", "各列的重要性";
-    ImportanceSummary: "Without {column} the model loses {drop} of {metric}.", "打乱 {column} 后，{metric}变差 {drop}。";
-    LostMetric: "Loss of {metric}", "{metric}变差程度";
+    ImportanceSummary: "With {column} shuffled, {metric} gets worse by {drop}.", "打乱 {column} 后，{metric}变差 {drop}。";
+    LostMetric: "{metric} gets worse by", "{metric}变差程度";
     RegionsCaption: "Regions of {column} that matter", "{column} 中起作用的区域";
-    RegionsSummary: "Blanking the most important region costs {most} of {metric}.", "遮住最重要的区域后，{metric}变差 {most}。";
+    RegionsSummary: "With the most important region blanked, {metric} gets worse by {most}.", "遮住最重要的区域后，{metric}变差 {most}。";
     WorstTitle: "Worst errors", "最严重的错误";
     WorstLead: "The test rows whose answers were furthest from the truth.", "测试集中回答与真实值相差最大的行。";
     PictureOf: "Picture of row {row}, which is {truth}", "第 {row} 行的图片，真实值 {truth}";

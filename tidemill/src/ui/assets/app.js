@@ -285,7 +285,9 @@
         grey[Math.floor(y / fine) * width + Math.floor(x / fine)] += source[(y * large.width + x) * 4];
       }
     }
-    return grey.map((sum) => Math.round(sum / (fine * fine)));
+    // The brightest pixel is white, as it is in the sets: a thin line between two pixels is not half as certain.
+    const most = Math.max(...grey);
+    return grey.map((sum) => Math.round((255 * sum) / most));
   }
   function picture(field, changed) {
     const pad = $("canvas.pad", field);
@@ -313,7 +315,7 @@
     };
     const stroke = (event) => {
       const now = at(event);
-      context.strokeStyle = "#fff"; context.lineWidth = 22; context.lineCap = "round"; context.lineJoin = "round";
+      context.strokeStyle = "#fff"; context.lineWidth = share < 1 ? 26 : 34; context.lineCap = "round"; context.lineJoin = "round";
       context.beginPath();
       context.moveTo(...(last || now));
       context.lineTo(now[0] + 0.01, now[1]);
@@ -445,7 +447,7 @@
       for (const [name, share] of list) {
         const bar = make("span");
         bar.style.width = `${Math.max(0.3, share * 100)}%`;
-        bars.append(make("li", { class: name === String(prediction) ? "top" : null },
+        bars.append(make("li", { class: name === String(prediction) ? "chosen" : null },
           make("span", { class: "name" }, name), make("span", { class: "part", "aria-hidden": "true" }, bar),
           make("span", { class: "figure" }, percent(share))));
       }

@@ -1,0 +1,212 @@
+//! Which rows answer a query? Tables by name and SQL over them, in bounded memory.
+
+mod retell;
+mod rows;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::datatypes::SchemaRef;
+use datafusion::catalog::TableProvider;
+use datafusion::common::TableReference;
+use datafusion::dataframe::DataFrame;
+use datafusion::error::Result as EngineResult;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::logical_expr::TableType;
+use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
+use datafusion::physical_plan::limit::GlobalLimitExec;
+use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream, execute_stream};
+use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
+use tempfile::TempPath;
+
+pub(crate) use self::retell::retell;
+pub use self::rows::Rows;
+use crate::error::{Error, Result};
+use crate::source::{BATCH_ROWS, ReadTable, open_parquet, reader};
+use crate::spec::SourceSpec;
+
+/// Columns that a wildcard in a query may stand for.
+const PLANNED_COLUMNS_MAX: usize = 10_000;
+
+/// Limits of an engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EngineSpec {
+    /// Memory that sorting, joining and grouping may take before they go to disk, in bytes.
+    pub memory_bytes_max: usize,
+    /// Disk that they, and each unpacked Parquet file, may take, in bytes.
+    pub disk_bytes_max: u64,
+    /// Parts that a query is divided into. With 1 the rows come in the same order every time, as a reproducible
+    /// run needs; reading happens on threads of its own in any case.
+    pub threads: usize,
+}
+
+impl Default for EngineSpec {
+    fn default() -> Self {
+        Self { memory_bytes_max: 1 << 30, disk_bytes_max: 16 << 30, threads: 1 }
+    }
+}
+
+/// Tables by name, and SQL over them. Names mean what they say: `Age` and `age` are different columns.
+pub struct Engine {
+    session: SessionContext,
+    disk_bytes_max: u64,
+    /// Temporary files; whoever reads rows holds them too.
+    unpacked: Mutex<Vec<Arc<TempPath>>>,
+    /// Names of the tables with more columns than a wildcard can stand for.
+    wide: Mutex<Vec<String>>,
+}
+
+impl Engine {
+    /// An engine without tables.
+    pub fn new(spec: &EngineSpec) -> Result<Self> {
+        let mut config = SessionConfig::new()
+            .with_target_partitions(spec.threads.max(1))
+            .with_batch_size(BATCH_ROWS)
+            .with_information_schema(false);
+        let options = config.options_mut();
+        options.sql_parser.enable_ident_normalization = false;
+        options.sql_parser.map_string_types_to_utf8view = false;
+        options.execution.parquet.schema_force_view_types = false;
+        options.execution.parquet.skip_metadata = false; // it says what pictures look like
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_limit(spec.memory_bytes_max, 1.0)
+            .with_max_temp_directory_size(spec.disk_bytes_max)
+            .build_arc()
+            .map_err(|e| retell(&e, None))?;
+        let state =
+            SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build();
+        let session = SessionContext::new_with_state(state);
+        Ok(Self { session, disk_bytes_max: spec.disk_bytes_max, unpacked: Mutex::default(), wide: Mutex::default() })
+    }
+
+    /// Makes a source known under a name. Looks at its first rows; paths are relative to `base`.
+    pub async fn add_source(&self, name: &str, source: &SourceSpec, base: &Path) -> Result<()> {
+        self.check_free(name)?;
+        let table: Arc<dyn TableProvider> = match source {
+            SourceSpec::Parquet(spec) => {
+                let (table, files) = open_parquet(spec, base, &self.session, self.disk_bytes_max).await?;
+                self.keep(files);
+                table
+            }
+            _ => {
+                let (source, base) = (source.clone(), base.to_owned());
+                let opened = tokio::task::spawn_blocking(move || reader(&source, &base)).await;
+                let reader = opened.map_err(|e| Error::internal("a thread that looked at a source died", e))??;
+                Arc::new(ReadTable::new(reader))
+            }
+        };
+        self.register(name, table)
+    }
+
+    /// Makes a query over the tables so far known under a name. It runs each time it is used.
+    pub async fn add_table(&self, name: &str, sql: &str) -> Result<()> {
+        self.check_free(name)?;
+        let view = self.plan(sql).await?.into_view();
+        self.register(name, view)
+    }
+
+    /// Plans a query and starts it; the rows are made as they are read.
+    pub async fn query(&self, sql: &str) -> Result<Rows> {
+        let stream = match self.whole_source(sql).await {
+            Some((table, limit)) => self.scan(table.as_ref(), limit).await,
+            None => self.plan(sql).await?.execute_stream().await,
+        };
+        let stream = stream.map_err(|e| retell(&e, Some(self)))?;
+        let unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(Rows::new(stream, unpacked))
+    }
+
+    /// The source that a query wants as it is, and how many rows of it. Nothing has to be planned for that: the time
+    /// of planning grows with the square of the columns, ten seconds for 10,000.
+    async fn whole_source(&self, sql: &str) -> Option<(Arc<dyn TableProvider>, Option<usize>)> {
+        let words: Vec<&str> = sql.split_whitespace().collect();
+        let is = |word: &str, keyword: &str| word.eq_ignore_ascii_case(keyword);
+        let (name, limit) = match words.as_slice() {
+            [select, "*", from, name] if is(select, "select") && is(from, "from") => (name, None),
+            [select, "*", from, name, limit, rows]
+                if is(select, "select") && is(from, "from") && is(limit, "limit") =>
+            {
+                (name, Some(rows.parse().ok()?))
+            }
+            _ => return None,
+        };
+        let name = name.strip_prefix('"').and_then(|name| name.strip_suffix('"')).unwrap_or(name);
+        let plain = !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'));
+        if !plain {
+            return None;
+        }
+        let table = self.session.table_provider(TableReference::bare(name)).await.ok()?;
+        (table.table_type() == TableType::Base).then_some((table, limit))
+    }
+
+    async fn scan(&self, table: &dyn TableProvider, limit: Option<usize>) -> EngineResult<SendableRecordBatchStream> {
+        let state = self.session.state();
+        let mut plan = table.scan(&state, None, &[], limit).await?;
+        if limit.is_some() {
+            let one: Arc<dyn ExecutionPlan> = Arc::new(CoalescePartitionsExec::new(plan));
+            plan = Arc::new(GlobalLimitExec::new(one, 0, limit));
+        }
+        execute_stream(plan, state.task_ctx())
+    }
+
+    /// The columns of a table.
+    pub async fn schema(&self, name: &str) -> Result<SchemaRef> {
+        let table =
+            self.session.table_provider(TableReference::bare(name)).await.map_err(|e| retell(&e, Some(self)))?;
+        Ok(rows::plain_schema(&table.schema()))
+    }
+
+    async fn plan(&self, sql: &str) -> Result<DataFrame> {
+        let wide =
+            self.wide.lock().unwrap_or_else(PoisonError::into_inner).iter().find(|name| sql.contains(*name)).cloned();
+        if let Some(name) = wide.filter(|_| has_wildcard(sql)) {
+            return Err(Error::Unsupported(format!(
+                "SQL: table \"{name}\" has more than {PLANNED_COLUMNS_MAX} columns; name those that are needed, or read all \
+                 with SELECT * FROM \"{name}\" and nothing else"
+            )));
+        }
+        let queries_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
+        self.session.sql_with_options(sql, queries_only).await.map_err(|e| retell(&e, Some(self)))
+    }
+
+    fn register(&self, name: &str, table: Arc<dyn TableProvider>) -> Result<()> {
+        if table.schema().fields().len() > PLANNED_COLUMNS_MAX {
+            self.wide.lock().unwrap_or_else(PoisonError::into_inner).push(name.to_owned());
+        }
+        self.session.register_table(TableReference::bare(name), table).map_err(|e| retell(&e, Some(self)))?;
+        Ok(())
+    }
+
+    fn check_free(&self, name: &str) -> Result<()> {
+        match self.table_names().iter().any(|taken| taken == name) {
+            true => Err(Error::Conflict(format!("there is a table \"{name}\" already; choose another name"))),
+            false => Ok(()),
+        }
+    }
+
+    /// Names of all tables.
+    pub(crate) fn table_names(&self) -> Vec<String> {
+        let schemas = self.session.catalog_names().into_iter().filter_map(|catalog| self.session.catalog(&catalog));
+        schemas
+            .flat_map(|catalog| catalog.schema_names().into_iter().filter_map(move |name| catalog.schema(&name)))
+            .flat_map(|schema| schema.table_names())
+            .collect()
+    }
+
+    fn keep(&self, files: Vec<TempPath>) {
+        let mut unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner);
+        unpacked.extend(files.into_iter().map(Arc::new));
+    }
+}
+
+/// Whether a `*` stands for columns, and not for a product or for the rows of `count(*)`.
+fn has_wildcard(sql: &str) -> bool {
+    sql.match_indices('*').any(|(place, _)| {
+        let before = sql[..place].trim_end().to_ascii_lowercase();
+        ["select", "distinct", "all", ",", "."].iter().any(|word| before.ends_with(word))
+    })
+}
+
+#[cfg(test)]
+mod tests;

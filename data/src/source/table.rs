@@ -1,0 +1,92 @@
+//! How does a reader become a table of the engine? It runs on a blocking thread behind a channel of two batches.
+
+use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::error::{DataFusionError, Result as EngineResult};
+use datafusion::execution::TaskContext;
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_plan::stream::RecordBatchReceiverStream;
+use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
+
+use super::{Reader, project};
+
+/// Batches that wait for the engine: one being read while another is used.
+const QUEUE_BATCHES_MAX: usize = 2;
+
+/// A source as a table.
+#[derive(Debug)]
+pub(crate) struct ReadTable {
+    reader: Arc<dyn Reader>,
+}
+
+impl ReadTable {
+    pub(crate) fn new(reader: Arc<dyn Reader>) -> Self {
+        Self { reader }
+    }
+}
+
+#[async_trait]
+impl TableProvider for ReadTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(self.reader.schema())
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        _session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        limit: Option<usize>,
+    ) -> EngineResult<Arc<dyn ExecutionPlan>> {
+        let columns = projection.cloned().unwrap_or_else(|| (0..self.schema().fields().len()).collect());
+        let schema = project(self.reader.schema(), &columns).map_err(external)?;
+        let partition = Partition { reader: Arc::clone(&self.reader), schema: Arc::clone(&schema), columns };
+        Ok(Arc::new(StreamingTableExec::try_new(schema, vec![Arc::new(partition)], None, [], false, limit)?))
+    }
+}
+
+/// One reading of a source, with the columns that are needed.
+struct Partition {
+    reader: Arc<dyn Reader>,
+    schema: SchemaRef,
+    columns: Vec<usize>,
+}
+
+impl fmt::Debug for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Partition").field("columns", &self.columns.len()).finish()
+    }
+}
+
+impl PartitionStream for Partition {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let mut builder = RecordBatchReceiverStream::builder(Arc::clone(&self.schema), QUEUE_BATCHES_MAX);
+        let (reader, columns, queue) = (Arc::clone(&self.reader), self.columns.clone(), builder.tx());
+        builder.spawn_blocking(move || {
+            let mut emit = |batch| match queue.blocking_send(Ok(batch)) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(_) => ControlFlow::Break(()), // nobody reads any more
+            };
+            reader.read(&columns, &mut emit).map_err(external)
+        });
+        builder.build()
+    }
+}
+
+fn external(error: crate::Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}

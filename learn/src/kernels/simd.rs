@@ -1,0 +1,252 @@
+//! Which vector instructions has this CPU, and how are 16 numbers worked on at once?
+
+use std::sync::LazyLock;
+
+/// Numbers in a lane group; the width of a panel.
+pub(super) const LANES: usize = 16;
+
+/// A set of vector instructions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Level {
+    /// Plain Rust; what the compiler makes of it (NEON on ARM).
+    Plain,
+    /// AVX2 and FMA.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// AVX-512 F.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+/// The best level of this CPU.
+pub(super) fn level() -> Level {
+    #[cfg(test)]
+    if let Some(level) = FORCED.get() {
+        return level;
+    }
+    static LEVEL: LazyLock<Level> = LazyLock::new(|| levels().last().copied().unwrap_or(Level::Plain));
+    *LEVEL
+}
+
+#[cfg(test)]
+thread_local! {
+    static FORCED: std::cell::Cell<Option<Level>> = const { std::cell::Cell::new(None) };
+}
+
+/// Runs a test at every level of this CPU.
+#[cfg(test)]
+pub(crate) fn at_every_level(test: impl Fn(&str)) {
+    for level in levels() {
+        FORCED.set(Some(level));
+        test(&format!("{level:?}"));
+    }
+    FORCED.set(None);
+}
+
+/// All levels of this CPU, the best one last.
+pub(super) fn levels() -> Vec<Level> {
+    let mut levels = vec![Level::Plain];
+    #[cfg(target_arch = "x86_64")]
+    {
+        let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        if avx2 {
+            levels.push(Level::Avx2);
+        }
+        if avx2 && is_x86_feature_detected!("avx512f") {
+            levels.push(Level::Avx512);
+        }
+    }
+    levels
+}
+
+/// Compiles a function of plain loops once per level and picks at run time. The compiler does not reorder or contract
+/// floating-point operations, so that every level gives the same bits.
+macro_rules! versions {
+    ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
+        $(#[$meta])*
+        $vis fn $name($($arg: $type),*) $(-> $ret)? {
+            #[inline(always)]
+            fn plain($($arg: $type),*) $(-> $ret)? $body
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            fn avx2($($arg: $type),*) $(-> $ret)? {
+                plain($($arg),*)
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma,avx512f")]
+            fn avx512($($arg: $type),*) $(-> $ret)? {
+                plain($($arg),*)
+            }
+            match $crate::kernels::simd::level() {
+                // SAFETY: `level` saw that the CPU has these instructions.
+                #[cfg(target_arch = "x86_64")]
+                $crate::kernels::simd::Level::Avx512 => unsafe { avx512($($arg),*) },
+                // SAFETY: as above.
+                #[cfg(target_arch = "x86_64")]
+                $crate::kernels::simd::Level::Avx2 => unsafe { avx2($($arg),*) },
+                $crate::kernels::simd::Level::Plain => plain($($arg),*),
+            }
+        }
+    };
+}
+pub(super) use versions;
+
+/// 16 numbers in registers.
+///
+/// # Safety
+/// Every method may be called only where the CPU has the instructions of the implementor; pointers must be good for 16
+/// numbers.
+pub(super) trait Lanes: Copy {
+    unsafe fn splat(x: f32) -> Self;
+    unsafe fn load(from: *const f32) -> Self;
+    unsafe fn store(self, to: *mut f32);
+    unsafe fn add(self, other: Self) -> Self;
+    unsafe fn mul(self, other: Self) -> Self;
+    /// `self / (sqrt(square) * root + epsilon)`, to 2 units in the last place.
+    unsafe fn over_root(self, square: Self, root: Self, epsilon: Self) -> Self;
+    /// `self * factor + addend`, rounded once where the CPU can.
+    unsafe fn fma(self, factor: Self, addend: Self) -> Self;
+}
+
+impl Lanes for [f32; LANES] {
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> Self {
+        [x; LANES]
+    }
+    #[inline(always)]
+    unsafe fn load(from: *const f32) -> Self {
+        // SAFETY: the caller vouches for 16 numbers.
+        unsafe { from.cast::<Self>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32) {
+        // SAFETY: the caller vouches for 16 numbers.
+        unsafe { to.cast::<Self>().write_unaligned(self) }
+    }
+    #[inline(always)]
+    unsafe fn add(mut self, other: Self) -> Self {
+        for (x, y) in self.iter_mut().zip(other) {
+            *x += y;
+        }
+        self
+    }
+    #[inline(always)]
+    unsafe fn mul(mut self, other: Self) -> Self {
+        for (x, y) in self.iter_mut().zip(other) {
+            *x *= y;
+        }
+        self
+    }
+    #[inline(always)]
+    unsafe fn over_root(mut self, square: Self, root: Self, epsilon: Self) -> Self {
+        for (((x, square), root), epsilon) in self.iter_mut().zip(square).zip(root).zip(epsilon) {
+            *x /= square.sqrt() * root + epsilon;
+        }
+        self
+    }
+    #[inline(always)]
+    unsafe fn fma(mut self, factor: Self, addend: Self) -> Self {
+        for ((x, y), z) in self.iter_mut().zip(factor).zip(addend) {
+            *x = *x * y + z; // `mul_add` is a call into the C library where there is no FMA
+        }
+        self
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(super) mod x86 {
+    //! The x86 vectors. SAFETY of every block: the trait's caller vouches for the CPU and for the pointers.
+    use std::arch::x86_64::*;
+
+    use super::Lanes;
+
+    /// Two AVX registers.
+    #[derive(Clone, Copy)]
+    pub(in crate::kernels) struct Avx2(__m256, __m256);
+
+    /// One AVX-512 register.
+    #[derive(Clone, Copy)]
+    pub(in crate::kernels) struct Avx512(__m512);
+
+    impl Lanes for Avx512 {
+        #[inline(always)]
+        unsafe fn splat(x: f32) -> Self {
+            unsafe { Self(_mm512_set1_ps(x)) }
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self {
+            unsafe { Self(_mm512_loadu_ps(from)) }
+        }
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32) {
+            unsafe { _mm512_storeu_ps(to, self.0) }
+        }
+        #[inline(always)]
+        unsafe fn add(self, other: Self) -> Self {
+            unsafe { Self(_mm512_add_ps(self.0, other.0)) }
+        }
+        #[inline(always)]
+        unsafe fn mul(self, other: Self) -> Self {
+            unsafe { Self(_mm512_mul_ps(self.0, other.0)) }
+        }
+        // Root and quotient from the CPU's 14-bit guesses and one step of Newton each: the exact instructions take 20
+        // cycles per register, these 6. A square below the smallest normal number counts as that: its root is 1e-19.
+        #[inline(always)]
+        unsafe fn over_root(self, square: Self, root: Self, epsilon: Self) -> Self {
+            unsafe {
+                let square = _mm512_max_ps(square.0, _mm512_set1_ps(f32::MIN_POSITIVE));
+                let guess = _mm512_rsqrt14_ps(square);
+                let half = _mm512_mul_ps(_mm512_mul_ps(square, guess), _mm512_set1_ps(0.5));
+                let error = _mm512_fnmadd_ps(half, guess, _mm512_set1_ps(0.5));
+                let guess = _mm512_fmadd_ps(guess, error, guess);
+                let divisor = _mm512_fmadd_ps(_mm512_mul_ps(square, guess), root.0, epsilon.0);
+                let inverse = _mm512_rcp14_ps(divisor);
+                let quotient = _mm512_mul_ps(self.0, inverse);
+                let rest = _mm512_fnmadd_ps(divisor, quotient, self.0);
+                Self(_mm512_fmadd_ps(rest, inverse, quotient))
+            }
+        }
+        #[inline(always)]
+        unsafe fn fma(self, factor: Self, addend: Self) -> Self {
+            unsafe { Self(_mm512_fmadd_ps(self.0, factor.0, addend.0)) }
+        }
+    }
+
+    impl Lanes for Avx2 {
+        #[inline(always)]
+        unsafe fn splat(x: f32) -> Self {
+            unsafe { Self(_mm256_set1_ps(x), _mm256_set1_ps(x)) }
+        }
+        #[inline(always)]
+        unsafe fn load(from: *const f32) -> Self {
+            unsafe { Self(_mm256_loadu_ps(from), _mm256_loadu_ps(from.add(8))) }
+        }
+        #[inline(always)]
+        unsafe fn store(self, to: *mut f32) {
+            unsafe {
+                _mm256_storeu_ps(to, self.0);
+                _mm256_storeu_ps(to.add(8), self.1);
+            }
+        }
+        #[inline(always)]
+        unsafe fn add(self, other: Self) -> Self {
+            unsafe { Self(_mm256_add_ps(self.0, other.0), _mm256_add_ps(self.1, other.1)) }
+        }
+        #[inline(always)]
+        unsafe fn mul(self, other: Self) -> Self {
+            unsafe { Self(_mm256_mul_ps(self.0, other.0), _mm256_mul_ps(self.1, other.1)) }
+        }
+        #[inline(always)]
+        unsafe fn over_root(self, square: Self, root: Self, epsilon: Self) -> Self {
+            unsafe {
+                let low = _mm256_fmadd_ps(_mm256_sqrt_ps(square.0), root.0, epsilon.0);
+                let high = _mm256_fmadd_ps(_mm256_sqrt_ps(square.1), root.1, epsilon.1);
+                Self(_mm256_div_ps(self.0, low), _mm256_div_ps(self.1, high))
+            }
+        }
+        #[inline(always)]
+        unsafe fn fma(self, factor: Self, addend: Self) -> Self {
+            unsafe { Self(_mm256_fmadd_ps(self.0, factor.0, addend.0), _mm256_fmadd_ps(self.1, factor.1, addend.1)) }
+        }
+    }
+}

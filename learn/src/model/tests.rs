@@ -1,0 +1,495 @@
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::features::{
+    Affine, CategoryInput, Column, ColumnKind, DateInput, EmbeddedColumn, ImageInput, NumberInput, NumericPart,
+    Vocabulary,
+};
+use crate::net::{Layers, layers, network_answers};
+use crate::random::uniform;
+use crate::spec::{Activation, DatePart, DenseSpec, Loss, NetSpec};
+use crate::{ErrorKind, ImageBlock, Tensor, Weights, export_onnx};
+
+/// Everything a model is made of.
+#[derive(Clone)]
+pub(crate) struct Case {
+    name: String,
+    pub(crate) features: Features,
+    target: Target,
+    net: NetSpec,
+    loss: Loss,
+    weights: Weights,
+}
+
+/// A column that gives this many numbers: one as a number, more as parts of a date.
+pub(crate) fn column(name: &str, numbers: usize) -> Column {
+    let part = DateInput { part: DatePart::Month, cyclical: false };
+    let kind = match numbers {
+        1 => ColumnKind::Number { min: -1.0, max: 1.0, integer: false },
+        n => ColumnKind::Date { min: String::new(), max: String::new(), parts: vec![part; n] },
+    };
+    Column { name: name.into(), kind, missing: 0, example: Value::Null }
+}
+
+/// A number as it is.
+pub(crate) fn number(name: &str) -> NumberInput {
+    let open = [f32::NEG_INFINITY, f32::INFINITY];
+    NumberInput { name: name.into(), impute: 0.0, indicator: false, clip: open, affine: Affine::IDENTITY }
+}
+
+/// A picture scaled to 0 to 1.
+pub(crate) fn image(name: &str, height: usize, width: usize, channels: usize) -> ImageInput {
+    ImageInput { name: name.into(), height, width, channels, affine: Affine { shift: 0.0, scale: 1.0 / 255.0 } }
+}
+
+/// Rows that a host part could have encoded, every code and some missing numbers among them.
+pub(crate) fn encoded(features: &Features, rows: usize, seed: u64) -> Encoded {
+    let part = features.numeric();
+    let random = |stream: u64, i: usize| uniform(seed, stream, i as u64);
+    let number = |i: usize| {
+        if random(0, i) < 0.1 && part.numbers[i % part.numbers.len()].indicator {
+            f32::NAN
+        } else {
+            random(1, i) * 4.0 - 2.0
+        }
+    };
+    let code = |i: usize| (random(2, i) * cardinality(&part.categories[i % part.categories.len()]) as f32) as i32;
+    let image = |(n, image): (usize, &ImageInput)| ImageBlock {
+        values: image.values(),
+        pixels: (0..rows * image.values()).map(|i| (random(3 + n as u64, i) * 256.0) as u8).collect(),
+    };
+    Encoded {
+        rows,
+        numbers: (0..rows * part.numbers.len()).map(number).collect(),
+        codes: (0..rows * part.categories.len()).map(code).collect(),
+        images: part.images.iter().enumerate().map(image).collect(),
+    }
+}
+
+/// Ordinals of these tests have five codes.
+fn cardinality(category: &CategoryInput) -> usize {
+    match category {
+        CategoryInput::OneHot { cardinality, .. } => *cardinality,
+        CategoryInput::Embedding(column) => column.cardinality,
+        CategoryInput::Ordinal { .. } => 5,
+    }
+}
+
+fn target(classes: usize) -> Target {
+    let task = match classes {
+        0 => Task::Regression,
+        2 => Task::Binary,
+        _ => Task::Multiclass,
+    };
+    let (mean, scale) = if classes == 0 { (12.5, 3.25) } else { (0.0, 1.0) };
+    Target { column: "y".into(), task, labels: (0..classes).map(|i| format!("class \"{i}\"")).collect(), mean, scale }
+}
+
+impl Case {
+    fn new(
+        name: &str,
+        features: Features,
+        classes: usize,
+        hidden: &[usize],
+        activation: Activation,
+        loss: Loss,
+    ) -> Self {
+        let net = NetSpec::Dense(DenseSpec { hidden: hidden.to_vec(), activation, dropout: 0.3 });
+        let target = target(classes);
+        let layers = layers(&net, features.numeric(), &target, loss).unwrap();
+        let weights = random_weights(&layers);
+        Self { name: name.into(), features, target, net, loss, weights }
+    }
+
+    /// A linear model of these columns and numbers.
+    pub(crate) fn regression(columns: &[Column], numbers: Vec<NumberInput>) -> Self {
+        let numeric = NumericPart { numbers, ..NumericPart::default() };
+        let features = Features { columns: columns.to_vec(), choices: vec![], numeric };
+        Self::new("linear", features, 0, &[], Activation::Relu, Loss::Auto)
+    }
+
+    /// A linear model of two classes on one picture.
+    pub(crate) fn binary_image(image: ImageInput) -> Self {
+        let features = features(&NumericPart { images: vec![image], ..NumericPart::default() });
+        Self::new("picture", features, 2, &[], Activation::Relu, Loss::Auto)
+    }
+
+    pub(crate) fn with_weights(mut self, name: &str, values: &[f32]) -> Self {
+        let tensor = self.weights.tensors.get_mut(name).unwrap();
+        assert_eq!(tensor.data.len(), values.len());
+        tensor.data = values.to_vec();
+        self
+    }
+
+    fn onnx(&self) -> Vec<u8> {
+        export_onnx(&self.features, &self.target, &self.net, self.loss, &self.weights, Some(0.4)).unwrap()
+    }
+
+    pub(crate) fn model(&self) -> Model {
+        Model::from_parts(self.features.clone(), self.target.clone(), &self.onnx()).unwrap()
+    }
+
+    /// The network's answers, by the definitions and with sums in `f64`.
+    fn reference(&self, rows: &Encoded) -> Vec<f32> {
+        let part = self.features.numeric();
+        let layers = layers(&self.net, part, &self.target, self.loss).unwrap();
+        let all: Vec<u32> = (0..rows.rows as u32).collect();
+        let width = part.dense_width();
+        let mut dense = vec![0.0; rows.rows * width];
+        part.write_dense(rows, &all, &mut dense);
+        let mut codes = vec![0; rows.rows * layers.embeddings.len()];
+        part.write_codes(rows, &all, &mut codes);
+        let answer = |row: usize| {
+            let mut x: Vec<f64> = dense[row * width..(row + 1) * width].iter().map(|&x| f64::from(x)).collect();
+            for (embedding, &code) in layers.embeddings.iter().zip(&codes[row * layers.embeddings.len()..]) {
+                let table = &self.weights.tensors[&embedding.weight].data;
+                x.extend(table.chunks(embedding.dimension).nth(code as usize).unwrap().iter().map(|&x| f64::from(x)));
+            }
+            for layer in &layers.dense {
+                let (w, b) = (&self.weights.tensors[&layer.weight].data, &self.weights.tensors[&layer.bias].data);
+                let sum = |j: usize| -> f64 {
+                    f64::from(b[j])
+                        + x.iter().enumerate().map(|(i, x)| x * f64::from(w[i * layer.outputs + j])).sum::<f64>()
+                };
+                x = (0..layer.outputs).map(sum).map(|z| layer.activation.map_or(z, |a| activate(a, z))).collect();
+            }
+            self.head(&x)
+        };
+        (0..rows.rows).flat_map(answer).map(|x| x as f32).collect()
+    }
+
+    fn head(&self, x: &[f64]) -> Vec<f64> {
+        match (self.target.task, x) {
+            (Task::Regression, [z]) => vec![z * self.target.scale + self.target.mean],
+            (Task::Binary, [z]) => vec![activate(Activation::Sigmoid, -z), activate(Activation::Sigmoid, *z)],
+            (_, logits) => {
+                let sum: f64 = logits.iter().map(|z| z.exp()).sum();
+                logits.iter().map(|z| z.exp() / sum).collect()
+            }
+        }
+    }
+}
+
+fn activate(activation: Activation, z: f64) -> f64 {
+    match activation {
+        Activation::Sigmoid => 1.0 / (1.0 + (-z).exp()),
+        Activation::Relu => z.max(0.0),
+        Activation::LeakyRelu => {
+            if z > 0.0 {
+                z
+            } else {
+                0.01 * z
+            }
+        }
+        Activation::Tanh => z.tanh(),
+    }
+}
+
+fn random_weights(layers: &Layers) -> Weights {
+    let tensor = |(stream, (name, shape)): (usize, (&str, Vec<usize>))| {
+        let length: usize = shape.iter().product();
+        let bound = 1.5 / (shape[0] as f32).sqrt();
+        let data = (0..length).map(|i| (uniform(11, stream as u64, i as u64) * 2.0 - 1.0) * bound).collect();
+        (name.to_owned(), Tensor { shape, data })
+    };
+    Weights { tensors: layers.shapes().into_iter().enumerate().map(tensor).collect() }
+}
+
+/// Features whose columns are those of a numeric part.
+fn features(numeric: &NumericPart) -> Features {
+    let plain = |name: &str, kind| Column { name: name.into(), kind, missing: 0, example: Value::Null };
+    let numbers = numeric.numbers.iter().map(|input| column(&input.name, 1));
+    let categories = numeric.categories.iter().map(|category| {
+        let values: Vec<String> = (2..cardinality(category)).map(|i| format!("value {i}")).collect();
+        let (CategoryInput::OneHot { name, .. }
+        | CategoryInput::Ordinal { name, .. }
+        | CategoryInput::Embedding(EmbeddedColumn { name, .. })) = category;
+        plain(name, ColumnKind::Category { values: Vocabulary::from(values) })
+    });
+    let images = numeric.images.iter().map(|image| {
+        let (height, width, channels) = (image.height, image.width, image.channels);
+        plain(&image.name, ColumnKind::Image { height, width, channels, raw: None })
+    });
+    let columns = numbers.chain(categories).chain(images).collect();
+    Features { columns, choices: vec![], numeric: numeric.clone() }
+}
+
+/// Numeric parts of every kind and their mixtures, by name.
+fn parts() -> Vec<(&'static str, NumericPart)> {
+    let affine = |shift, scale| Affine { shift, scale };
+    let open = f32::INFINITY;
+    let scaled = NumberInput { affine: affine(0.3, 1.7), ..number("scaled") };
+    let missing = NumberInput { impute: 0.25, indicator: true, ..number("missing") };
+    let clipped = NumberInput { clip: [-0.5, 0.75], affine: affine(-1.0, 0.5), indicator: true, ..number("clipped") };
+    let capped = NumberInput { clip: [-open, 0.1], ..number("capped") };
+    let one_hot = |name: &str, cardinality| CategoryInput::OneHot { name: name.into(), cardinality };
+    let ordinal = |name: &str| CategoryInput::Ordinal { name: name.into(), affine: affine(2.0, 1.0 / 3.0) };
+    let embedding = |name: &str, cardinality, dimension| {
+        CategoryInput::Embedding(EmbeddedColumn { name: name.into(), cardinality, dimension })
+    };
+    let symmetric = ImageInput { affine: affine(127.5, 1.0 / 127.5), ..image("colour", 3, 2, 3) };
+    // Names that clash with those of the file.
+    let numbers_image = image("numbers", 2, 3, 1);
+    let part = |numbers: &[&NumberInput], categories: &[&CategoryInput], images: &[&ImageInput]| NumericPart {
+        numbers: numbers.iter().map(|&input| input.clone()).collect(),
+        categories: categories.iter().map(|&input| input.clone()).collect(),
+        images: images.iter().map(|&input| input.clone()).collect(),
+    };
+    let all = [&embedding("e", 7, 3), &one_hot("a", 4), &ordinal("o"), &one_hot("b", 3), &embedding("f", 5, 2)];
+    vec![
+        ("number", part(&[&number("plain")], &[], &[])),
+        ("numbers", part(&[&scaled, &missing, &clipped, &capped], &[], &[])),
+        ("one-hot", part(&[], &[&one_hot("a", 4), &one_hot("b", 3)], &[])),
+        ("ordinal", part(&[], &[&ordinal("o")], &[])),
+        ("embedding", part(&[], &[&embedding("e", 7, 3)], &[])),
+        ("embeddings", part(&[], &[&embedding("e", 7, 3), &embedding("f", 5, 2)], &[])),
+        ("image", part(&[], &[], &[&image("probabilities", 4, 4, 1)])),
+        ("everything", part(&[&missing, &scaled], &all, &[&numbers_image, &symmetric])),
+    ]
+}
+
+/// Every kind of features with every head, without and with hidden layers.
+fn cases() -> Vec<Case> {
+    let heads = [(0, Loss::Auto), (2, Loss::Auto), (2, Loss::CategoricalCrossEntropy), (4, Loss::Auto)];
+    let nets: [(&[usize], Activation); 5] = [
+        (&[], Activation::Relu),
+        (&[6], Activation::Relu),
+        (&[6, 5], Activation::Sigmoid),
+        (&[6], Activation::LeakyRelu),
+        (&[6], Activation::Tanh),
+    ];
+    let mut cases = Vec::new();
+    for (kind, part) in parts() {
+        for (classes, loss) in heads {
+            for (hidden, activation) in nets {
+                let name = format!("{kind}, {classes} classes, {loss:?}, {hidden:?} {activation:?}");
+                cases.push(Case::new(&name, features(&part), classes, hidden, activation, loss));
+            }
+        }
+    }
+    cases
+}
+
+fn flat(predictions: &Predictions) -> &[f32] {
+    match predictions {
+        Predictions::Classes { probabilities, .. } => probabilities,
+        Predictions::Values(values) => values,
+    }
+}
+
+#[test]
+fn the_file_answers_as_the_network_for_every_kind_of_features_and_head() {
+    for case in cases() {
+        let model = case.model();
+        for rows in [1, 23] {
+            let rows = encoded(&case.features, rows, 5);
+            let answers = model.predict_encoded(&rows).unwrap();
+            let difference = answers.difference(&case.reference(&rows)).unwrap();
+            assert!(difference < 1e-6, "{}: {difference}", case.name);
+            let (part, net, target) = (case.features.numeric(), &case.net, &case.target);
+            let network = network_answers(net, part, target, case.loss, &case.weights, &rows).unwrap();
+            let difference = model.agreement(&rows, &network).unwrap();
+            assert!(difference < 1e-6, "{}, network: {difference}", case.name);
+        }
+    }
+}
+
+#[test]
+fn many_rows_are_answered_as_single_ones() {
+    let part = &parts()[7].1;
+    let case = Case::new("many", features(part), 4, &[600, 500], Activation::Relu, Loss::Auto);
+    let model = case.model();
+    let rows = encoded(&case.features, 9_001, 2);
+    let Predictions::Classes { probabilities, classes, .. } = model.predict_encoded(&rows).unwrap() else {
+        panic!("values");
+    };
+    assert_eq!((probabilities.len(), classes.len()), (9_001 * 4, 9_001));
+    for row in [0, 1, 4_095, 4_096, 4_500, 8_999, 9_000] {
+        let alone = model.predict_encoded(&rows.take(&[row])).unwrap();
+        let difference = alone.difference(&probabilities[row as usize * 4..][..4]).unwrap();
+        assert!(difference < 1e-6, "row {row}: {difference}");
+    }
+    assert_eq!(model.predict_encoded(&rows.take(&[])).unwrap().rows(), 0);
+}
+
+#[test]
+fn answers_are_the_same_on_every_thread() {
+    let case = Case::new("threads", features(&parts()[7].1), 3, &[8], Activation::Relu, Loss::Auto);
+    let model = case.model();
+    let (small, large) = (encoded(&case.features, 2, 4), encoded(&case.features, 200_000, 4));
+    let here = [model.predict_encoded(&small).unwrap(), model.predict_encoded(&large).unwrap()];
+    // The loop of one endpoint, while others ask the same model.
+    let there = on_answering_thread(|| {
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| model.predict_encoded(&small).unwrap());
+            let mine = [model.predict_encoded(&small).unwrap(), model.predict_encoded(&large).unwrap()];
+            assert_eq!(other.join().unwrap(), mine[0]);
+            mine
+        })
+    });
+    assert_eq!(here, there);
+}
+
+#[test]
+fn the_file_says_what_it_is() {
+    let part = &parts()[7].1;
+    let case = Case::new("notes", features(part), 2, &[3], Activation::Relu, Loss::Auto);
+    let model = case.model();
+    let note = |key: &str| model.graph.note(key).unwrap().to_owned();
+    assert_eq!((note("task").as_str(), note("target").as_str()), ("binary", "y"));
+    assert_eq!((note("threshold").as_str(), model.threshold()), ("0.4", Some(0.4)));
+    assert_eq!(serde_json::from_str::<Vec<String>>(&note("labels")).unwrap(), case.target.labels);
+    let described: Value = serde_json::from_str(&note("features")).unwrap();
+    assert_eq!(described["numbers"], json!(["missing", "scaled"]));
+    assert_eq!(described["codes"], json!(["e", "a", "o", "b", "f"]));
+    assert_eq!(described["columns"][3]["name"], "a");
+    assert_eq!(described["columns"][3]["kind"]["category"]["values"], json!(["value 2", "value 3"]));
+    let rows = encoded(&case.features, 50, 1);
+    let Predictions::Classes { probabilities, classes, .. } = model.predict_encoded(&rows).unwrap() else {
+        panic!("values");
+    };
+    assert!(classes.iter().zip(probabilities.chunks(2)).all(|(class, p)| (*class == 1) == (p[1] >= 0.4)));
+}
+
+#[test]
+fn a_folder_gives_back_the_model() {
+    let folder = tempfile::tempdir().unwrap();
+    for (kind, part) in parts() {
+        for classes in [0, 2, 3] {
+            let case = Case::new(kind, features(&part), classes, &[4], Activation::Tanh, Loss::Auto);
+            Model::save(folder.path(), &case.features, &case.target, &case.onnx()).unwrap();
+            let model = Model::load(folder.path()).unwrap();
+            assert_eq!((model.features(), model.target()), (&case.features, &case.target));
+            let rows = encoded(&case.features, 9, 3);
+            assert_eq!(model.predict_encoded(&rows).unwrap(), case.model().predict_encoded(&rows).unwrap());
+        }
+    }
+}
+
+#[test]
+fn damaged_files_are_refused_and_never_panic() {
+    let part = &parts()[7].1;
+    let case = Case::new("damaged", features(part), 3, &[4], Activation::Relu, Loss::Auto);
+    let onnx = case.onnx();
+    let folder = tempfile::tempdir().unwrap();
+    Model::save(folder.path(), &case.features, &case.target, &onnx).unwrap();
+    let kind = || Model::load(folder.path()).map(|_| ()).map_err(|e| e.kind());
+    let path = folder.path().join("model.onnx");
+    for i in (0..onnx.len()).step_by(97) {
+        let mut changed = onnx.clone();
+        changed[i] ^= 1 << (i % 8);
+        std::fs::write(&path, &changed).unwrap();
+        assert_eq!(kind(), Err(ErrorKind::Corrupt), "byte {i}");
+        std::fs::write(&path, &onnx[..i]).unwrap();
+        assert_eq!(kind(), Err(ErrorKind::Corrupt), "cut at {i}");
+    }
+    std::fs::write(&path, &onnx).unwrap();
+    assert_eq!(kind(), Ok(()));
+    for name in ["features.json", "target.json", "model.onnx"] {
+        let whole = std::fs::read(folder.path().join(name)).unwrap();
+        std::fs::write(folder.path().join(name), &whole[..whole.len() / 2]).unwrap();
+        let error = Model::load(folder.path()).unwrap_err();
+        assert!(error.kind() == ErrorKind::Corrupt && error.to_string().contains(name), "{error}");
+        std::fs::remove_file(folder.path().join(name)).unwrap();
+        let error = Model::load(folder.path()).unwrap_err();
+        assert!(error.kind() == ErrorKind::Corrupt && error.to_string().contains(name), "{error}");
+        std::fs::write(folder.path().join(name), &whole).unwrap();
+    }
+}
+
+#[test]
+fn files_of_different_models_are_not_mixed() {
+    let case = |part: usize, classes: usize| {
+        Case::new("mixed", features(&parts()[part].1), classes, &[4], Activation::Relu, Loss::Auto)
+    };
+    let check = |a: Case, b: Case| {
+        let error = Model::from_parts(a.features, a.target, &b.onnx()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
+    };
+    check(case(0, 3), case(2, 3));
+    check(case(0, 3), case(7, 3));
+    check(case(0, 3), case(0, 4));
+    check(case(0, 0), case(0, 2));
+    let foreign = encoded(&case(7, 3).features, 2, 1);
+    assert_eq!(case(0, 3).model().predict_encoded(&foreign).unwrap_err().kind(), ErrorKind::Internal);
+}
+
+#[test]
+fn weights_of_another_network_are_not_written() {
+    let case = Case::new("weights", features(&parts()[0].1), 2, &[4], Activation::Relu, Loss::Auto);
+    let check = |weights: &Weights, loss, expected: &str| {
+        let error = export_onnx(&case.features, &case.target, &case.net, loss, weights, None).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+    };
+    let mut less = case.weights.clone();
+    less.tensors.remove("dense.1.bias");
+    check(&less, Loss::Auto, "dense.1.bias");
+    check(&case.weights, Loss::CategoricalCrossEntropy, "dense.1.weight");
+    let empty = Features { columns: vec![], choices: vec![], numeric: NumericPart::default() };
+    assert!(export_onnx(&empty, &case.target, &case.net, Loss::Auto, &case.weights, None).is_err());
+}
+
+/// Checks the file with the `onnx` package and runs it with ONNX Runtime.
+const SCRIPT: &str = r#"
+import json, pathlib, sys
+import numpy as np, onnx, onnxruntime
+folder = pathlib.Path(sys.argv[1])
+for case in json.loads((folder / "cases.json").read_text()):
+    model = onnx.load(folder / case["file"])
+    onnx.checker.check_model(model, full_check=True)
+    assert model.opset_import[0].version >= 18 and model.producer_name == "tidemill"
+    notes = {entry.key: entry.value for entry in model.metadata_props}
+    json.loads(notes["features"])
+    session = onnxruntime.InferenceSession(folder / case["file"], providers=["CPUExecutionProvider"])
+    # By position: a column's name may be taken.
+    feeds = {}
+    for wanted, given in zip(session.get_inputs(), case["inputs"], strict=True):
+        data = [float("nan") if x is None else x for x in given["data"]]
+        feeds[wanted.name] = np.array(data, dtype=given["type"]).reshape(given["shape"])
+        assert wanted.shape == ["batch"] + given["shape"][1:], (wanted.shape, given["shape"])
+    (answers,) = session.run(None, feeds)
+    expected = np.array(case["expected"], dtype="float32").reshape(answers.shape)
+    worst = float(np.max(np.abs(answers - expected) / np.maximum(1, np.abs(expected))))
+    assert worst < 2e-6, (case["name"], worst)
+print("agreed")
+"#;
+
+fn python_case(number: usize, case: &Case, folder: &Path) -> Value {
+    let file = format!("{number}.onnx");
+    std::fs::write(folder.join(&file), case.onnx()).unwrap();
+    let rows = encoded(&case.features, 7, 9);
+    let n = rows.rows;
+    let part = case.features.numeric();
+    let mut inputs = Vec::new();
+    if !part.numbers.is_empty() {
+        inputs.push(json!({"type": "float32", "shape": [n, part.numbers.len()], "data": rows.numbers}));
+    }
+    if !part.categories.is_empty() {
+        inputs.push(json!({"type": "int64", "shape": [n, part.categories.len()], "data": rows.codes}));
+    }
+    for (image, block) in part.images.iter().zip(&rows.images) {
+        let shape = [n, image.height, image.width, image.channels];
+        inputs.push(json!({"type": "uint8", "shape": shape, "data": block.pixels}));
+    }
+    let answers = case.model().predict_encoded(&rows).unwrap();
+    json!({"name": case.name, "file": file, "inputs": inputs, "expected": flat(&answers)})
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "which Python has onnx and onnxruntime is a matter of the machine")]
+fn onnx_runtime_gives_the_same_answers() {
+    let Some(python) = std::env::var_os("TIDEMILL_PYTHON") else {
+        assert!(std::env::var_os("CI").is_none(), "TIDEMILL_PYTHON is not set: a Python with onnx and onnxruntime");
+        println!("skipped: TIDEMILL_PYTHON is not set to a Python with onnx and onnxruntime");
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let cases: Vec<Value> =
+        cases().iter().enumerate().map(|(number, case)| python_case(number, case, folder.path())).collect();
+    std::fs::write(folder.path().join("cases.json"), Value::from(cases).to_string()).unwrap();
+    let output = Command::new(python).arg("-c").arg(SCRIPT).arg(folder.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && output.stdout.ends_with(b"agreed\n"), "{said}");
+}

@@ -1,0 +1,46 @@
+//! What does the network itself answer? For the check that its ONNX file answers the same.
+
+use super::batch::Batch;
+use super::{FusedNet, Head, HeadActivation, layers};
+use crate::features::{Encoded, NumericPart};
+use crate::kernels::{Update, sigmoid_rows, softmax_rows};
+use crate::spec::{Loss, NetSpec};
+use crate::{Result, Target, Weights};
+
+/// The network's own answers on all rows of `encoded`, without dropout: for classes the probabilities `[rows, classes]`
+/// in label order, for numbers the values `[rows]` in the target's units. Refuses weights of another network.
+pub fn network_answers(
+    net: &NetSpec,
+    numeric: &NumericPart,
+    target: &Target,
+    loss: Loss,
+    weights: &Weights,
+    encoded: &Encoded,
+) -> Result<Vec<f32>> {
+    let layers = layers(net, numeric, target, loss)?;
+    let nothing_learned = Update::Sgd { learning_rate: 0.0, momentum: 0.0, decay: 0.0 };
+    let mut network = FusedNet::new(&layers, weights, 1, &nothing_learned, 1)?;
+    let rows: Vec<u32> = (0..encoded.rows as u32).collect();
+    let mut logits = Vec::with_capacity(encoded.rows * layers.head.outputs);
+    network.logits(Batch { numeric, encoded, rows: &rows }, &mut logits);
+    Ok(answers(layers.head, target, logits))
+}
+
+/// From the last layer's outputs `[rows, outputs]` to answers.
+fn answers(head: Head, target: &Target, mut logits: Vec<f32>) -> Vec<f32> {
+    match head.activation {
+        HeadActivation::Linear => {
+            let (scale, mean) = (target.scale as f32, target.mean as f32);
+            logits.iter_mut().for_each(|value| *value = *value * scale + mean);
+            logits
+        }
+        HeadActivation::Sigmoid => {
+            sigmoid_rows(&mut logits);
+            logits.into_iter().flat_map(|p| [1.0 - p, p]).collect()
+        }
+        HeadActivation::Softmax => {
+            softmax_rows(&mut logits, head.outputs);
+            logits
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The nodes of the network: embeddings, fully connected layers, the head.
+
+use super::graph::{Graph, Value, float, int};
+use super::numeric::Inputs;
+use crate::net::{HeadActivation, Layers};
+use crate::spec::Activation;
+use crate::{Error, Result, Target, Weights};
+
+/// Adds the network's nodes on the numeric part's outputs; gives the answers `[batch, classes]` or `[batch]`.
+pub(super) fn write(
+    graph: &mut Graph,
+    inputs: Inputs,
+    layers: &Layers,
+    weights: &Weights,
+    target: &Target,
+) -> Result<Value> {
+    let tensor =
+        |graph: &mut Graph, name: &str| weights.get(name).map(|tensor| graph.floats(name, &tensor.shape, &tensor.data));
+    let mut beside: Vec<Value> = inputs.dense.into_iter().collect();
+    for (embedding, codes) in layers.embeddings.iter().zip(&inputs.embedded) {
+        let table = tensor(graph, &embedding.weight)?;
+        beside.push(graph.node_with("Gather", &[&table, codes], vec![int("axis", 0)]));
+    }
+    let joined = graph.beside(&beside);
+    let mut value = joined.ok_or_else(|| Error::Internal("a network without inputs reached the ONNX writer".into()))?;
+    for layer in &layers.dense {
+        let (weight, bias) = (tensor(graph, &layer.weight)?, tensor(graph, &layer.bias)?);
+        // Not `Gemm`: RTen packs the weights of `MatMul` once and adds the bias in the same pass.
+        let product = graph.node("MatMul", &[&value, &weight]);
+        value = graph.node("Add", &[&product, &bias]);
+        value = match layer.activation {
+            Some(activation) => write_activation(graph, &value, activation),
+            None => value,
+        };
+    }
+    Ok(write_head(graph, &value, layers.head.activation, target))
+}
+
+fn write_activation(graph: &mut Graph, value: &Value, activation: Activation) -> Value {
+    match activation {
+        Activation::Sigmoid => graph.node("Sigmoid", &[value]),
+        Activation::Relu => graph.node("Relu", &[value]),
+        Activation::LeakyRelu => graph.node_with("LeakyRelu", &[value], vec![float("alpha", 0.01)]),
+        Activation::Tanh => graph.node("Tanh", &[value]),
+    }
+}
+
+fn write_head(graph: &mut Graph, value: &Value, head: HeadActivation, target: &Target) -> Value {
+    match head {
+        HeadActivation::Softmax => graph.node_with("Softmax", &[value], vec![int("axis", 1)]),
+        HeadActivation::Sigmoid => {
+            let second = graph.node("Sigmoid", &[value]);
+            let one = graph.floats("/one", &[], &[1.0]);
+            let first = graph.node("Sub", &[&one, &second]);
+            graph.node_with("Concat", &[&first, &second], vec![int("axis", 1)])
+        }
+        HeadActivation::Linear => {
+            let scale = graph.floats("/target_scale", &[], &[target.scale as f32]);
+            let mean = graph.floats("/target_mean", &[], &[target.mean as f32]);
+            let scaled = graph.node("Mul", &[value, &scale]);
+            let moved = graph.node("Add", &[&scaled, &mean]);
+            let axes = graph.ints("/axes", &[1], &[1]);
+            graph.node("Squeeze", &[&moved, &axes])
+        }
+    }
+}

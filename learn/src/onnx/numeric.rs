@@ -1,0 +1,121 @@
+//! The nodes of the features' numeric part: the operations of `NumericPart::write_dense`, in the same order on `f32`.
+
+use super::graph::{Element, Graph, Value, int};
+use crate::features::{Affine, CategoryInput, NumberInput, NumericPart};
+
+/// What the numeric part leaves to the network.
+pub(super) struct Inputs {
+    /// `[batch, dense_width]`; nothing where the width is 0.
+    pub(super) dense: Option<Value>,
+    /// The codes of each embedded category `[batch]`, in order.
+    pub(super) embedded: Vec<Value>,
+}
+
+/// Adds inputs and nodes of the numeric part.
+pub(super) fn write(graph: &mut Graph, part: &NumericPart) -> Inputs {
+    let numbers = (!part.numbers.is_empty()).then(|| graph.input("numbers", Element::Float, &[part.numbers.len()]));
+    let codes = (!part.categories.is_empty()).then(|| graph.input("codes", Element::Int64, &[part.categories.len()]));
+    let images: Vec<Value> = part
+        .images
+        .iter()
+        .map(|image| graph.input(&image.name, Element::Uint8, &[image.height, image.width, image.channels]))
+        .collect();
+    let mut dense = Vec::new();
+    if let Some(numbers) = numbers {
+        dense.extend(write_numbers(graph, &part.numbers, &numbers));
+    }
+    let mut embedded = Vec::new();
+    if let Some(codes) = codes {
+        dense.extend(write_ordinals(graph, &part.categories, &codes));
+        dense.extend(write_one_hots(graph, &part.categories, &codes));
+        embedded = write_embedded(graph, &part.categories, &codes);
+    }
+    for (image, input) in part.images.iter().zip(images) {
+        let pixels = graph.cast(&input);
+        let scaled = write_affine(graph, &pixels, &[image.affine], &[]);
+        dense.push(graph.node_with("Flatten", &[&scaled], vec![int("axis", 1)]));
+    }
+    Inputs { dense: graph.beside(&dense), embedded }
+}
+
+/// Scaled numbers, then the indicators of missing ones.
+fn write_numbers(graph: &mut Graph, inputs: &[NumberInput], numbers: &Value) -> Vec<Value> {
+    let constant = |graph: &mut Graph, name: &str, of: &dyn Fn(&NumberInput) -> f32| {
+        graph.floats(name, &[inputs.len()], &inputs.iter().map(of).collect::<Vec<_>>())
+    };
+    let missing = graph.node("IsNaN", &[numbers]);
+    let impute = constant(graph, "/impute", &|input| input.impute);
+    let mut values = graph.node("Where", &[&missing, &impute, numbers]);
+    if inputs.iter().any(|input| input.clip[0].is_finite() || input.clip[1].is_finite()) {
+        let lowest = constant(graph, "/lowest", &|input| input.clip[0]);
+        let highest = constant(graph, "/highest", &|input| input.clip[1]);
+        values = graph.node("Max", &[&values, &lowest]);
+        values = graph.node("Min", &[&values, &highest]);
+    }
+    let affines: Vec<Affine> = inputs.iter().map(|input| input.affine).collect();
+    let mut parts = vec![write_affine(graph, &values, &affines, &[inputs.len()])];
+    let indicators: Vec<usize> = (0..inputs.len()).filter(|&i| inputs[i].indicator).collect();
+    if !indicators.is_empty() {
+        let flags = graph.cast(&missing);
+        parts.push(graph.columns(&flags, &indicators));
+    }
+    parts
+}
+
+fn write_ordinals(graph: &mut Graph, categories: &[CategoryInput], codes: &Value) -> Option<Value> {
+    let (index, affines): (Vec<usize>, Vec<Affine>) = (categories.iter().enumerate())
+        .filter_map(|(i, category)| match category {
+            CategoryInput::Ordinal { affine, .. } => Some((i, *affine)),
+            _ => None,
+        })
+        .unzip();
+    if index.is_empty() {
+        return None;
+    }
+    let picked = graph.columns(codes, &index);
+    let picked = graph.cast(&picked);
+    Some(write_affine(graph, &picked, &affines, &[affines.len()]))
+}
+
+/// All one-hots at once: each code is repeated as often as it has values and compared with each of them. Three nodes
+/// for any number of columns, where `OneHot` would take two for each.
+fn write_one_hots(graph: &mut Graph, categories: &[CategoryInput], codes: &Value) -> Option<Value> {
+    let (index, values): (Vec<usize>, Vec<i64>) = (categories.iter().enumerate())
+        .filter_map(|(i, category)| match category {
+            CategoryInput::OneHot { cardinality, .. } => Some((i, *cardinality as i64)),
+            _ => None,
+        })
+        .flat_map(|(i, cardinality)| (0..cardinality).map(move |code| (i, code)))
+        .unzip();
+    if index.is_empty() {
+        return None;
+    }
+    let repeated = graph.columns(codes, &index);
+    let values = graph.ints("/values", &[values.len()], &values);
+    let hot = graph.node("Equal", &[&repeated, &values]);
+    Some(graph.cast(&hot))
+}
+
+fn write_embedded(graph: &mut Graph, categories: &[CategoryInput], codes: &Value) -> Vec<Value> {
+    (0..categories.len())
+        .filter(|&i| matches!(categories[i], CategoryInput::Embedding(_)))
+        .map(|i| {
+            let column = graph.ints("/column", &[], &[i as i64]);
+            graph.node_with("Gather", &[codes, &column], vec![int("axis", 1)])
+        })
+        .collect()
+}
+
+/// `(x - shift) * scale` along the last axis, or by one figure (`shape` empty); nothing where it changes nothing.
+fn write_affine(graph: &mut Graph, value: &Value, affines: &[Affine], shape: &[usize]) -> Value {
+    let mut value = value.clone();
+    if affines.iter().any(|affine| affine.shift != 0.0) {
+        let shift = graph.floats("/shift", shape, &affines.iter().map(|affine| affine.shift).collect::<Vec<_>>());
+        value = graph.node("Sub", &[&value, &shift]);
+    }
+    if affines.iter().any(|affine| affine.scale != 1.0) {
+        let scale = graph.floats("/scale", shape, &affines.iter().map(|affine| affine.scale).collect::<Vec<_>>());
+        value = graph.node("Mul", &[&value, &scale]);
+    }
+    value
+}

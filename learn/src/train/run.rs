@@ -1,0 +1,294 @@
+//! The training loop.
+
+use std::time::{Duration, Instant};
+
+use super::checkpoint::{Checkpoint, Position};
+use super::watch::{Metric, validate};
+use super::{EpochRecord, Flow, TrainEvent, TrainJob, Trained, check, fingerprint};
+use crate::kernels::Update;
+use crate::net::{Batch, Chance, Layers, Network, initial_weights, layers};
+use crate::random;
+use crate::spec::Optimizer;
+use crate::{Error, Result, Task, Weights};
+
+/// Streams of random numbers from here on belong to the order of rows, one per epoch.
+const ORDER_STREAM: u64 = 0x6f72_6465_7200;
+/// Time between the checkpoints of short epochs: a save costs milliseconds, such an epoch little more.
+const SAVE_EVERY: Duration = Duration::from_secs(2);
+
+type Listener<'a> = &'a mut dyn FnMut(&TrainEvent) -> Flow;
+
+/// A training run between two batches.
+pub(super) struct Run<'a> {
+    job: TrainJob<'a>,
+    layers: Layers,
+    metric: Metric,
+    net: Network,
+    /// Class numbers or standardised values of all rows, for training and for validation.
+    targets: [Vec<f32>; 2],
+    position: Position,
+    best: Weights,
+    resumed: bool,
+    saved: Option<Instant>,
+}
+
+/// How the batches of an epoch ended.
+enum Batches {
+    Done,
+    Stopped,
+}
+
+impl<'a> Run<'a> {
+    /// Checks the job and makes the network, or takes both up from the checkpoint.
+    pub(super) fn new(job: TrainJob<'a>) -> Result<Self> {
+        check::check_spec(job.train)?;
+        let place = check::device(&job.train.device)?;
+        check::check_parts(&job)?;
+        let layers = layers(job.net, job.numeric, job.target, job.train.loss)?;
+        let metric = Metric::of(job.train.early_stopping.metric, job.target)?;
+        let (spec, rows) = match job.checkpoint {
+            Some(_) => (fingerprint::of_spec(&job)?, fingerprint::of_rows(&job)),
+            None => Default::default(),
+        };
+        let found = match job.checkpoint {
+            Some(folder) if job.resume => Checkpoint::load(folder)?,
+            _ => None,
+        };
+        if let (Some(found), Some(folder)) = (&found, job.checkpoint) {
+            found.position.check(folder, &spec, &rows)?;
+        }
+        let resumed = found.is_some();
+        let found = found.unwrap_or_else(|| Checkpoint {
+            position: Position {
+                format: Position::format(),
+                spec,
+                rows,
+                epoch: 0,
+                batch: 0,
+                loss_sum: 0,
+                seconds: 0.0,
+                history: vec![],
+                best: None,
+                ended: None,
+            },
+            weights: initial_weights(&layers, job.train.seed),
+            best: Weights::default(),
+            moments: Default::default(),
+        });
+        let batch = job.train.batch_size.min(job.training.rows.len());
+        let net = Network::new(place, &layers, &found.weights, &found.moments, batch, &update(&job, 0))?;
+        let targets = [job.training.target, job.validation.target].map(|values| match job.target.task {
+            Task::Regression => {
+                values.iter().map(|y| ((f64::from(*y) - job.target.mean) / job.target.scale) as f32).collect()
+            }
+            Task::Binary | Task::Multiclass => values.to_vec(),
+        });
+        let Checkpoint { position, best, .. } = found;
+        Ok(Self { job, layers, metric, net, targets, position, best, resumed, saved: None })
+    }
+
+    /// Trains to the end, or to where the listener stops it.
+    pub(super) fn run(mut self, on: Listener) -> Result<Trained> {
+        let epochs = self.job.train.epochs;
+        let mut flow = on(&self.started());
+        // A finished run may go on where only its number of epochs ended it.
+        if self.position.epoch < epochs && !self.patience_is_over() {
+            self.position.ended = None;
+        }
+        while self.position.ended.is_none() {
+            if flow == Flow::Stop {
+                return self.stop(on);
+            }
+            if let Batches::Stopped = self.batches(on)? {
+                return self.stop(on);
+            }
+            flow = self.end_epoch(on)?;
+            let ended = self.position.ended.is_some();
+            if ended || self.saved.is_none_or(|saved| saved.elapsed() >= SAVE_EVERY) {
+                self.save(on)?;
+            }
+        }
+        let reason = self.position.ended.clone().unwrap_or_default();
+        on(&TrainEvent::Stopped { reason });
+        self.trained(true)
+    }
+
+    fn started(&self) -> TrainEvent {
+        let TrainJob { train, training, .. } = &self.job;
+        TrainEvent::Started {
+            rows: training.rows.len(),
+            batches: self.batch_count(),
+            epochs: train.epochs,
+            parameters: self.layers.parameters(),
+            device: self.net.device(),
+            stopping: self.metric.policy(&train.early_stopping, train.epochs),
+            resumed_at: self.resumed.then_some((self.position.epoch + 1).min(train.epochs)),
+        }
+    }
+
+    fn batch_count(&self) -> usize {
+        self.job.training.rows.len().div_ceil(self.job.train.batch_size)
+    }
+
+    /// The rest of the epoch's batches.
+    fn batches(&mut self, on: Listener) -> Result<Batches> {
+        let Self { job, net, targets, position, .. } = self;
+        let (size, count) = (job.train.batch_size, job.training.rows.len());
+        let batches = count.div_ceil(size);
+        let order = random::permutation(job.train.seed, ORDER_STREAM + position.epoch as u64, count as u32);
+        let order: Vec<u32> = order.into_iter().map(|at| job.training.rows[at as usize]).collect();
+        let mut answers = Vec::with_capacity(size.min(count));
+        let mut loss_sum = f64::from_bits(position.loss_sum);
+        let (begin, before) = (Instant::now(), position.seconds);
+        for (number, rows) in order.chunks(size).enumerate().skip(position.batch) {
+            answers.clear();
+            answers.extend(rows.iter().map(|row| targets[0][*row as usize]));
+            let step = (position.epoch * batches + number) as u64;
+            let batch = Batch { numeric: job.numeric, encoded: job.training.encoded, rows };
+            let chance = Chance { seed: job.train.seed, step };
+            let loss = f64::from(net.step(batch, &answers, &update(job, step), chance)?);
+            if !loss.is_finite() {
+                return Err(diverged(job, position.epoch + 1, &format!("step {}", number + 1), loss));
+            }
+            loss_sum += loss * rows.len() as f64;
+            let rows_done = (number * size + rows.len()) as f64;
+            let seconds = before + begin.elapsed().as_secs_f64();
+            position.batch = number + 1;
+            let flow = on(&TrainEvent::Batch {
+                epoch: position.epoch + 1,
+                batch: number + 1,
+                batches,
+                loss: loss_sum / rows_done,
+                rows_per_second: rows_done / seconds,
+            });
+            (position.loss_sum, position.seconds) = (loss_sum.to_bits(), seconds);
+            if flow == Flow::Stop {
+                return Ok(Batches::Stopped);
+            }
+        }
+        Ok(Batches::Done)
+    }
+
+    /// Validates, and decides whether this was the best epoch and the last one.
+    fn end_epoch(&mut self, on: Listener) -> Result<Flow> {
+        let begin = Instant::now();
+        let Self { job, net, targets, position, metric, layers, .. } = self;
+        let rows = &job.validation.rows;
+        let mut logits = Vec::with_capacity(rows.len() * layers.head.outputs);
+        net.logits(Batch { numeric: job.numeric, encoded: job.validation.encoded, rows }, &mut logits)?;
+        let answers: Vec<f32> = rows.iter().map(|row| targets[1][*row as usize]).collect();
+        let found = validate(layers.head, *metric, job.target, &logits, &answers);
+        let epoch = position.epoch + 1;
+        if !found.loss.is_finite() || !found.metric.is_finite() {
+            return Err(diverged(job, epoch, "its end, on the validation rows", found.loss));
+        }
+        let improved_by = position.best.map(|(_, value)| metric.gain(f64::from_bits(value), found.metric));
+        let best = improved_by.is_none_or(|gain| gain > job.train.early_stopping.min_delta);
+        if best {
+            position.best = Some((epoch, found.metric.to_bits()));
+            self.best = net.weights()?;
+        }
+        let record = EpochRecord {
+            epoch,
+            train_loss: f64::from_bits(position.loss_sum) / job.training.rows.len() as f64,
+            validation_loss: found.loss,
+            metric: metric.name().to_owned(),
+            validation_metric: found.metric,
+            best,
+            improved_by,
+            seconds: position.seconds + begin.elapsed().as_secs_f64(),
+            learning_rate: learning_rate(&job.train.optimizer),
+        };
+        position.history.push(record.clone());
+        (position.epoch, position.batch, position.loss_sum, position.seconds) = (epoch, 0, 0, 0.0);
+        self.position.ended = self.ended();
+        Ok(on(&TrainEvent::Epoch(record)))
+    }
+
+    fn patience_is_over(&self) -> bool {
+        let stopping = &self.job.train.early_stopping;
+        let best = self.position.best.map_or(0, |(epoch, _)| epoch);
+        stopping.enabled && self.position.epoch - best >= stopping.patience
+    }
+
+    fn ended(&self) -> Option<String> {
+        let (best, value) = self.position.best?;
+        let (metric, value) = (self.metric.name(), f64::from_bits(value));
+        let kept = format!("epoch {best} is kept, with validation {metric} {value:.4}");
+        if self.position.epoch >= self.job.train.epochs {
+            return Some(format!("all {} epochs are done; {kept}", self.job.train.epochs));
+        }
+        let since = self.position.epoch - best;
+        self.patience_is_over().then(|| {
+            let count = if since == 1 { "1 epoch".to_owned() } else { format!("{since} epochs") };
+            format!("validation {metric} has not got better for {count}; {kept}")
+        })
+    }
+
+    fn save(&mut self, on: Listener) -> Result<()> {
+        let Some(folder) = self.job.checkpoint else { return Ok(()) };
+        let (position, best) = (self.position.clone(), self.best.clone());
+        let checkpoint = Checkpoint { position, best, weights: self.net.weights()?, moments: self.net.moments()? };
+        let path = checkpoint.save(folder)?;
+        self.saved = Some(Instant::now());
+        on(&TrainEvent::Saved { path });
+        Ok(())
+    }
+
+    fn stop(mut self, on: Listener) -> Result<Trained> {
+        self.save(on)?;
+        let (epoch, batch) = (self.position.epoch + 1, self.position.batch);
+        on(&TrainEvent::Stopped { reason: format!("stopped in epoch {epoch} after batch {batch}, as asked") });
+        self.trained(false)
+    }
+
+    fn trained(self, finished: bool) -> Result<Trained> {
+        let device = self.net.device();
+        let best_epoch = self.position.best.map_or(0, |(epoch, _)| epoch);
+        let weights = if best_epoch == 0 { self.net.weights()? } else { self.best };
+        let parameters = self.layers.parameters();
+        Ok(Trained { weights, history: self.position.history, best_epoch, finished, device, parameters })
+    }
+}
+
+/// The optimiser's step number `step`, from 0.
+fn update(job: &TrainJob, step: u64) -> Update {
+    let decay = job.train.weight_decay as f32;
+    match &job.train.optimizer {
+        Optimizer::Sgd(sgd) => {
+            Update::Sgd { learning_rate: sgd.learning_rate as f32, momentum: sgd.momentum as f32, decay }
+        }
+        Optimizer::Adam(adam) => {
+            let count = (step + 1) as f64;
+            Update::Adam {
+                step_size: (adam.learning_rate / (1.0 - adam.beta1.powf(count))) as f32,
+                root: (1.0 / (1.0 - adam.beta2.powf(count)).sqrt()) as f32,
+                // The rests are taken in f64: 1 - 0.999 in f32 is wrong in the fifth digit.
+                first: [adam.beta1 as f32, (1.0 - adam.beta1) as f32],
+                second: [adam.beta2 as f32, (1.0 - adam.beta2) as f32],
+                epsilon: adam.epsilon as f32,
+                decay,
+            }
+        }
+    }
+}
+
+fn learning_rate(optimizer: &Optimizer) -> f64 {
+    match optimizer {
+        Optimizer::Sgd(sgd) => sgd.learning_rate,
+        Optimizer::Adam(adam) => adam.learning_rate,
+    }
+}
+
+fn diverged(job: &TrainJob, epoch: usize, place: &str, loss: f64) -> Error {
+    let rate = learning_rate(&job.train.optimizer);
+    let name = match job.train.optimizer {
+        Optimizer::Sgd(_) => "sgd",
+        Optimizer::Adam(_) => "adam",
+    };
+    Error::invalid(format!(
+        "training diverged in epoch {epoch} at {place}: the loss is {loss}; lower train.optimizer.{name}.learning_rate \
+         (now {rate}, try {}), or see that the features are scaled",
+        rate / 10.0
+    ))
+}

@@ -1,0 +1,323 @@
+//! Training as a whole: what is learned, when it ends, and that a stop changes nothing.
+
+use std::path::Path;
+
+use super::*;
+use crate::features::{Affine, CategoryInput, EmbeddedColumn, Encoded, NumberInput, NumericPart};
+use crate::net::network_answers;
+use crate::spec::{
+    Activation, AdamSpec, DenseSpec, EarlyStopping, Loss, NetSpec, Optimizer, SgdSpec, TrainSpec, WatchedMetric,
+};
+use crate::{Error, ErrorKind, Target};
+
+/// All that a job borrows.
+struct Setup {
+    numeric: NumericPart,
+    encoded: Encoded,
+    answers: Vec<f32>,
+    target: Target,
+    net: NetSpec,
+    spec: TrainSpec,
+    training: Vec<u32>,
+    validation: Vec<u32>,
+}
+
+impl Setup {
+    /// Rows of plain numbers; the last fifth is for validation.
+    fn new(width: usize, numbers: Vec<f32>, answers: Vec<f32>, classes: usize) -> Self {
+        let rows = answers.len() as u32;
+        let number = |n: usize| NumberInput {
+            name: format!("n{n}"),
+            impute: 0.0,
+            indicator: false,
+            clip: [f32::NEG_INFINITY, f32::INFINITY],
+            affine: Affine::IDENTITY,
+        };
+        Self {
+            numeric: NumericPart { numbers: (0..width).map(number).collect(), ..NumericPart::default() },
+            encoded: Encoded { rows: answers.len(), numbers, ..Encoded::default() },
+            answers,
+            target: crate::net::tests::target(classes),
+            net: NetSpec::Dense(DenseSpec { hidden: vec![8], ..DenseSpec::default() }),
+            spec: TrainSpec { batch_size: 16, epochs: 4, ..TrainSpec::default() },
+            training: (0..rows * 4 / 5).collect(),
+            validation: (rows * 4 / 5..rows).collect(),
+        }
+    }
+
+    /// Two interleaved classes with a category of little meaning, dropout and decay: every part of a step works.
+    fn busy() -> Self {
+        let rows = 203;
+        let numbers: Vec<f32> = (0..rows * 3).map(|n| ((n * 31 % 97) as f32 - 48.0) / 30.0).collect();
+        let class = |row: usize| f32::from(numbers[row * 3] * numbers[row * 3 + 1] > 0.1);
+        let answers = (0..rows).map(class).collect();
+        let mut setup = Self::new(3, numbers, answers, 2);
+        let column = EmbeddedColumn { name: "kind".into(), cardinality: 5, dimension: 3 };
+        setup.numeric.categories = vec![CategoryInput::Embedding(column)];
+        setup.encoded.codes = (0..rows).map(|row| (row * row % 5) as i32).collect();
+        setup.net = NetSpec::Dense(DenseSpec { hidden: vec![20, 9], dropout: 0.3, activation: Activation::Relu });
+        setup.spec.weight_decay = 0.01;
+        setup.spec.early_stopping.enabled = false;
+        setup
+    }
+
+    fn job<'a>(&'a self, checkpoint: Option<&'a Path>, resume: bool) -> TrainJob<'a> {
+        let part = |rows: &[u32]| Part { encoded: &self.encoded, target: &self.answers, rows: rows.to_vec() };
+        TrainJob {
+            numeric: &self.numeric,
+            target: &self.target,
+            net: &self.net,
+            train: &self.spec,
+            training: part(&self.training),
+            validation: part(&self.validation),
+            checkpoint,
+            resume,
+        }
+    }
+
+    fn train(&self) -> Result<Trained> {
+        train(self.job(None, false), &mut |_| Flow::Continue)
+    }
+
+    /// Trains until the event number `stop`.
+    fn until(&self, folder: &Path, resume: bool, stop: usize) -> Result<Trained> {
+        let mut events = 0;
+        train(self.job(Some(folder), resume), &mut |_| {
+            events += 1;
+            if events == stop { Flow::Stop } else { Flow::Continue }
+        })
+    }
+
+    fn learned(&self, trained: &Trained) -> Vec<f32> {
+        let Self { numeric, target, net, spec, encoded, .. } = self;
+        network_answers(net, numeric, target, spec.loss, &trained.weights, encoded).unwrap()
+    }
+}
+
+/// What must be the same in two runs: all but the time they took.
+fn essence(trained: &Trained) -> (crate::Weights, usize, Vec<(usize, u64, u64, bool)>) {
+    let figures = |r: &EpochRecord| (r.epoch, r.train_loss.to_bits(), r.validation_metric.to_bits(), r.best);
+    (trained.weights.clone(), trained.best_epoch, trained.history.iter().map(figures).collect())
+}
+
+#[test]
+fn exclusive_or_is_learned() {
+    let corner = |n: usize| ((n % 2) as f32, (n / 2 % 2) as f32);
+    let numbers = (0..400).flat_map(|n| [corner(n).0, corner(n).1]).collect();
+    let answers = (0..400).map(|n| f32::from(corner(n).0 != corner(n).1)).collect();
+    for (activation, loss) in [
+        (Activation::Relu, Loss::Auto),
+        (Activation::Tanh, Loss::CategoricalCrossEntropy),
+        (Activation::LeakyRelu, Loss::MeanSquaredError),
+        (Activation::Sigmoid, Loss::Auto),
+    ] {
+        let mut setup = Setup::new(2, Vec::clone(&numbers), Vec::clone(&answers), 2);
+        setup.net = NetSpec::Dense(DenseSpec { hidden: vec![16], activation, dropout: 0.0 });
+        let optimizer = Optimizer::Adam(AdamSpec { learning_rate: 0.03, ..AdamSpec::default() });
+        setup.spec = TrainSpec { epochs: 60, optimizer, loss, ..setup.spec };
+        setup.spec.early_stopping.enabled = false;
+        let trained = setup.train().unwrap();
+        let best = trained.history.last().unwrap().validation_metric;
+        assert_eq!(best, 1.0, "{activation:?} {loss:?}");
+        let answers = setup.learned(&trained);
+        for (row, expected) in [0.0f32, 1.0, 1.0, 0.0].into_iter().enumerate() {
+            assert_eq!((answers[row * 2 + 1] > 0.5), (expected > 0.5), "{activation:?} {loss:?} row {row}");
+        }
+    }
+}
+
+#[test]
+fn a_noisy_line_gives_its_coefficients() {
+    // y = 2 x + 1 with a fixed "noise" that sums to nearly nothing.
+    let x: Vec<f32> = (0..500).map(|n| (n * 37 % 500) as f32 / 250.0 - 1.0).collect();
+    let y: Vec<f32> =
+        x.iter().enumerate().map(|(n, x)| 2.0 * x + 1.0 + ((n * 7919 % 101) as f32 - 50.0) / 200.0).collect();
+    let (mut xx, mut xy, mut sx, mut sy) = (0.0, 0.0, 0.0, 0.0);
+    for (x, y) in x.iter().zip(&y).take(400).map(|(x, y)| (f64::from(*x), f64::from(*y))) {
+        (xx, xy, sx, sy) = (xx + x * x, xy + x * y, sx + x, sy + y);
+    }
+    let slope = (xy - sx * sy / 400.0) / (xx - sx * sx / 400.0);
+    let intercept = (sy - slope * sx) / 400.0;
+    let mut setup = Setup::new(1, x, y, 0);
+    (setup.target.mean, setup.target.scale) = (sy / 400.0, 1.2);
+    setup.net = NetSpec::Dense(DenseSpec { hidden: vec![], ..DenseSpec::default() });
+    let optimizer = Optimizer::Sgd(SgdSpec { learning_rate: 0.1, momentum: 0.0 });
+    setup.spec = TrainSpec { epochs: 100, batch_size: 400, optimizer, ..setup.spec };
+    setup.spec.early_stopping.enabled = false;
+    setup.spec.early_stopping.metric = WatchedMetric::Loss;
+    let trained = setup.train().unwrap();
+    let (weight, bias) = (&trained.weights.tensors["dense.0.weight"], &trained.weights.tensors["dense.0.bias"]);
+    let found = (f64::from(weight.data[0]) * 1.2, f64::from(bias.data[0]) * 1.2 + sy / 400.0);
+    // Least squares on the training rows, by its closed form.
+    assert!((found.0 - slope).abs() < 0.01 && (found.1 - intercept).abs() < 0.01, "{found:?} for {slope}, {intercept}");
+    let record = trained.history.last().unwrap();
+    assert!(record.metric == "loss" && record.validation_metric == record.validation_loss);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bits_and_another_seed_others() {
+    let mut setup = Setup::busy();
+    let first = essence(&setup.train().unwrap());
+    assert!(first == essence(&setup.train().unwrap()));
+    setup.spec.seed += 1;
+    assert!(first.0 != setup.train().unwrap().weights);
+}
+
+#[test]
+fn a_run_stopped_anywhere_and_resumed_ends_with_the_same_bits() {
+    let mut setup = Setup::busy();
+    let optimizers = [
+        Optimizer::default(),
+        Optimizer::Sgd(SgdSpec { learning_rate: 0.1, momentum: 0.9 }),
+        Optimizer::Sgd(SgdSpec { learning_rate: 0.1, momentum: 0.0 }),
+    ];
+    for optimizer in optimizers {
+        setup.spec.optimizer = optimizer;
+        let whole = setup.train().unwrap();
+        // 11 batches and one epoch per 12 events after the first: within, at the end of and between epochs.
+        for stop in [1, 2, 7, 12, 13, 14, 24, 30, 48] {
+            let folder = tempfile::tempdir().unwrap();
+            let stopped = setup.until(folder.path(), false, stop).unwrap();
+            assert!(!stopped.finished && checkpoint::path(folder.path()).exists());
+            // A second stop soon after the first.
+            assert!(!setup.until(folder.path(), true, 3).is_ok_and(|trained| trained.finished) || stop >= 46);
+            let resumed = setup.until(folder.path(), true, usize::MAX).unwrap();
+            assert!(resumed.finished);
+            assert!(essence(&resumed) == essence(&whole), "{:?} stopped at {stop}", setup.spec.optimizer);
+            // A finished run gives its result again.
+            assert!(essence(&setup.until(folder.path(), true, usize::MAX).unwrap()) == essence(&whole));
+        }
+    }
+}
+
+#[test]
+fn a_killed_run_goes_on_from_its_last_checkpoint_to_the_same_bits() {
+    let setup = Setup::busy();
+    let whole = setup.train().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    setup.until(folder.path(), false, 9).unwrap();
+    let killed = std::panic::catch_unwind(|| {
+        let mut events = 0;
+        train(setup.job(Some(folder.path()), true), &mut |_| {
+            events += 1;
+            assert!(events < 20, "the process dies here");
+            Flow::Continue
+        })
+    });
+    assert!(killed.is_err());
+    assert!(essence(&setup.until(folder.path(), true, usize::MAX).unwrap()) == essence(&whole));
+}
+
+#[test]
+fn more_epochs_go_on_where_fewer_ended() {
+    let mut setup = Setup::busy();
+    let whole = setup.train().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    setup.spec.epochs = 2;
+    assert!(setup.until(folder.path(), false, usize::MAX).unwrap().finished);
+    setup.spec.epochs = 4;
+    assert!(essence(&setup.until(folder.path(), true, usize::MAX).unwrap()) == essence(&whole));
+}
+
+#[test]
+fn foreign_and_cut_checkpoints_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut setup = Setup::busy();
+    setup.until(folder.path(), false, 9).unwrap();
+    let check = |setup: &Setup, expected: &str| {
+        let error = setup.until(folder.path(), true, usize::MAX).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+        error
+    };
+    setup.spec.weight_decay = 0.5;
+    check(&setup, "made with other settings");
+    setup.spec.weight_decay = 0.01;
+    setup.encoded.numbers[5] += 0.5;
+    check(&setup, "made with other rows");
+    setup.encoded.numbers[5] -= 0.5;
+    let file = checkpoint::path(folder.path());
+    let bytes = std::fs::read(&file).unwrap();
+    for length in [0, 4, 100, bytes.len() / 2, bytes.len() - 1] {
+        std::fs::write(&file, &bytes[..length]).unwrap();
+        let error = check(&setup, "without resume, to begin anew");
+        assert_eq!(error.kind(), ErrorKind::Corrupt, "{length} bytes");
+    }
+    // Without resume a broken checkpoint is in nobody's way.
+    assert!(setup.until(folder.path(), false, usize::MAX).unwrap().finished);
+}
+
+#[test]
+fn training_ends_when_validation_gains_no_more_and_keeps_the_best_epoch() {
+    // Validation rows contradict the training rows: the better the fit, the worse their loss.
+    let numbers: Vec<f32> = (0..100).map(|n| (n % 10) as f32 / 5.0 - 0.9).collect();
+    let answers = (0..100).map(|n| f32::from((numbers[n] > 0.0) == (n < 80))).collect();
+    let mut setup = Setup::new(1, numbers.clone(), answers, 2);
+    let optimizer = Optimizer::Adam(AdamSpec { learning_rate: 0.05, ..AdamSpec::default() });
+    setup.spec = TrainSpec { epochs: 50, optimizer, ..setup.spec };
+    setup.spec.early_stopping = EarlyStopping { metric: WatchedMetric::Loss, patience: 3, ..EarlyStopping::default() };
+    let (mut policy, mut reason) = (String::new(), String::new());
+    let trained = train(setup.job(None, false), &mut |event| {
+        match event {
+            TrainEvent::Started { stopping, .. } => policy.clone_from(stopping),
+            TrainEvent::Stopped { reason: why } => reason.clone_from(why),
+            _ => {}
+        }
+        Flow::Continue
+    })
+    .unwrap();
+    assert_eq!(
+        policy,
+        "when validation loss has not got better for 3 epochs, after 50 at the latest; the best epoch is kept"
+    );
+    assert!(reason.starts_with("validation loss has not got better for 3 epochs; epoch "), "{reason}");
+    assert_eq!(trained.history.len(), trained.best_epoch + 3);
+    let best = &trained.history[trained.best_epoch - 1];
+    assert!(best.best && trained.history[trained.best_epoch..].iter().all(|record| !record.best));
+    // The weights given are those of the best epoch: they have its loss.
+    let answers = setup.learned(&trained);
+    let losses = setup.validation.iter().map(|&row| {
+        let class = setup.answers[row as usize] as usize;
+        -f64::from(answers[row as usize * 2 + class]).ln()
+    });
+    let loss = losses.sum::<f64>() / setup.validation.len() as f64;
+    assert!((loss / best.validation_loss - 1.0).abs() < 1e-5, "{loss} for {}", best.validation_loss);
+}
+
+#[test]
+fn a_step_too_large_is_stopped_with_what_to_try() {
+    let x: Vec<f32> = (0..100).map(|n| n as f32).collect();
+    let mut setup = Setup::new(1, x.clone(), x, 0);
+    setup.net = NetSpec::Dense(DenseSpec { hidden: vec![], ..DenseSpec::default() });
+    setup.spec.optimizer = Optimizer::Sgd(SgdSpec { learning_rate: 10.0, momentum: 0.0 });
+    let error = setup.train().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Invalid);
+    let message = error.to_string();
+    for part in ["diverged in epoch 1 at step ", "the loss is ", "train.optimizer.sgd.learning_rate (now 10, try 1)"] {
+        assert!(message.contains(part), "{message}");
+    }
+}
+
+#[test]
+fn rows_that_are_no_numbers_are_named() {
+    let check = |change: &dyn Fn(&mut Setup), expected: &str| {
+        let mut setup = Setup::new(2, vec![0.5; 40], (0..20).map(|n| (n % 3) as f32).collect(), 3);
+        change(&mut setup);
+        let error: Error = setup.train().unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+    };
+    check(
+        &|s| s.encoded.numbers[7] = f32::INFINITY,
+        "column \"n1\" is infinite, or too large for the network, in training row 3;",
+    );
+    check(
+        &|s| s.encoded.numbers[34] = f32::NEG_INFINITY,
+        "column \"n0\" is infinite, or too large for the network, in validation row 17;",
+    );
+    check(&|s| s.encoded.numbers.fill(f32::INFINITY), "in training rows 0, 1, 2, 3, 4 and 11 more;");
+    check(&|s| s.answers[2] = f32::NAN, "target \"answer\" is no usable value in training row 2");
+    check(&|s| s.answers[2] = 3.0, "target \"answer\" is no usable value in training row 2");
+    check(&|s| s.validation.clear(), "there are no validation rows; change the model's split");
+    check(&|s| s.training.clear(), "there are no training rows");
+    check(&|s| s.spec.early_stopping.metric = WatchedMetric::Auc, "has more than two classes");
+    check(&|s| s.spec.device = "cuda:1".into(), "feature \"cuda\"");
+}
