@@ -444,3 +444,64 @@ fn large_tables_are_audited_in_moments() {
     assert_eq!(found("label", &[train], &[test]), []);
     println!("60,000 and 10,000 pictures: {:?}", start.elapsed());
 }
+
+const ADULT: [&str; 15] = [
+    "age",
+    "workclass",
+    "fnlwgt",
+    "education",
+    "education_num",
+    "marital_status",
+    "occupation",
+    "relationship",
+    "race",
+    "sex",
+    "capital_gain",
+    "capital_loss",
+    "hours_per_week",
+    "native_country",
+    "income",
+];
+
+#[tokio::test]
+async fn adult_is_audited_as_pandas_counts() {
+    let Some(folder) = crate::testing::real_data("adult") else { return };
+    let engine = crate::Engine::new(&crate::EngineSpec::default()).unwrap();
+    let mut parts = Vec::new();
+    for name in ["train", "test"] {
+        let mut spec = crate::CsvSpec::new(format!("adult-{name}.csv.gz"));
+        (spec.header, spec.columns) = (false, ADULT.map(str::to_owned).to_vec());
+        engine.add_source(name, &crate::SourceSpec::Csv(spec), &folder).await.unwrap();
+        parts.push(engine.query(&format!("SELECT * FROM {name}")).await.unwrap().collect().await.unwrap());
+    }
+    let start = std::time::Instant::now();
+    let findings = found("income", &parts[0], &parts[1]);
+    println!("32,561 and 16,281 rows of Adult: {:?}", start.elapsed());
+    let of = |check: &str, column: Option<&str>| {
+        let is = |finding: &&Finding| finding.check == check && finding.column.as_deref() == column;
+        findings.iter().find(is).unwrap_or_else(|| panic!("no finding {check} {column:?}: {findings:#?}"))
+    };
+    // pandas: duplicated(), isna(), nunique() of income by features, features of test rows in the training rows,
+    // and rows beyond the quartiles (quantile) by three times their distance.
+    let duplicates = of("duplicates", None);
+    check(duplicates, Severity::Warning, "duplicates", 24.0 / 32561.0, "24 of 32,561 rows (0.07 %)");
+    assert_eq!(duplicates.rows, [4881, 5104, 9171, 11631, 13084, 15059, 17040, 18555, 18698, 21318]);
+    let overlap = of("overlap", None);
+    check(overlap, Severity::Info, "overlap", 26.0 / 16281.0, "26 of 16,281 test rows");
+    assert_eq!(overlap.rows, [1668, 1781, 1854, 1863, 2373, 4152, 5078, 5782, 5907, 6432]);
+    let conflicts = of("conflicts", Some("income"));
+    check(conflicts, Severity::Warning, "conflicts", 2.0 / 32561.0, "2 of 32,561 rows");
+    assert_eq!(conflicts.rows, [848, 22761]);
+    for (column, missing) in [("workclass", 1836), ("occupation", 1843), ("native_country", 583)] {
+        check(of("missing", Some(column)), Severity::Info, "missing", f64::from(missing) / 32561.0, "has no value");
+    }
+    check(of("outliers", Some("fnlwgt")), Severity::Info, "outliers", 152.0 / 32561.0, "152 of 32,561 rows (0.5 %)");
+    check(
+        of("outliers", Some("hours_per_week")),
+        Severity::Warning,
+        "outliers",
+        4379.0 / 32561.0,
+        "below 25 or above 60",
+    );
+    assert_eq!(findings.len(), 8, "{findings:#?}");
+}

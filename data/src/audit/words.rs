@@ -13,8 +13,8 @@ pub(super) fn counted(n: u64, what: &str) -> String {
         text.push(digit);
     }
     match n {
-        1 => format!("{text} {what}"),
         _ if what.is_empty() => text,
+        1 => format!("{text} {what}"),
         _ => format!("{text} {what}s"),
     }
 }
@@ -85,6 +85,7 @@ mod tests {
         assert_eq!(counted(0, "row"), "0 rows");
         assert_eq!(counted(999, "row"), "999 rows");
         assert_eq!(counted(1_234_567, ""), "1,234,567");
+        assert_eq!(counted(1, ""), "1");
         assert_eq!(part(12, 300, "row"), "12 of 300 rows (4.0 %)");
         assert_eq!(
             [0.0, 0.00001, 0.0007, 0.5, 0.9999, 1.0].map(percent),

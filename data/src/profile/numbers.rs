@@ -8,7 +8,7 @@ use super::Histogram;
 use crate::hash::{hash_integer, nanoseconds};
 
 /// Values up to which quantiles are exact in a table of few columns.
-pub(super) const SAMPLE_MAX: usize = 20_000;
+pub(super) const SAMPLE_MAX: usize = 50_000;
 
 /// Shares of which the quantiles are kept.
 const SHARES: [f64; 7] = [0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99];
@@ -48,12 +48,18 @@ fn fill(array: &arrow::array::Float64Array) -> Option<Vec<f64>> {
     Some(values)
 }
 
+/// Larger numbers are no origin: the distance of another one could leave the range.
+const ORIGIN_MAX: f64 = 1e150;
+
 /// Figures of the finite numbers seen.
 pub(super) struct Numbers {
     pub(super) infinite: u64,
     count: u64,
     min: f64,
     max: f64,
+    /// The first number: distances from it keep the digits that numbers far from zero would lose.
+    origin: f64,
+    /// Mean distance from the origin.
     mean: f64,
     /// Sum of the squared distances from the mean.
     squares: f64,
@@ -78,6 +84,7 @@ impl Numbers {
             count: 0,
             min: f64::INFINITY,
             max: f64::NEG_INFINITY,
+            origin: 0.0,
             mean: 0.0,
             squares: 0.0,
             sample: Sample::new(sample_max),
@@ -92,11 +99,16 @@ impl Numbers {
     }
 
     fn add_block(&mut self, values: &[f64]) {
+        if self.count == 0 {
+            let first = values.iter().find(|value| value.is_finite());
+            self.origin = first.copied().filter(|value| value.abs() < ORIGIN_MAX).unwrap_or(0.0);
+        }
+        let origin = self.origin;
         let (mut count, mut sum) = (0_u64, 0.0);
         for &value in values {
             if value.is_finite() {
                 count += 1;
-                sum += value;
+                sum += value - origin;
                 self.min = self.min.min(value);
                 self.max = self.max.max(value);
                 self.sample.add(value);
@@ -108,10 +120,10 @@ impl Numbers {
             return;
         }
         let n = count as f64;
-        let finite = || values.iter().filter(|value| value.is_finite());
+        let distances = || values.iter().filter(|value| value.is_finite()).map(|value| value - origin);
         // The sum of numbers near the end of the range leaves it, their mean does not.
-        let mean = if f64::is_finite(sum) { sum / n } else { finite().map(|value| value / n).sum() };
-        let squares: f64 = finite().map(|value| (value - mean) * (value - mean)).sum();
+        let mean = if f64::is_finite(sum) { sum / n } else { distances().map(|distance| distance / n).sum() };
+        let squares: f64 = distances().map(|distance| (distance - mean) * (distance - mean)).sum();
         self.merge(n, mean, squares);
         self.count += count;
     }
@@ -122,8 +134,10 @@ impl Numbers {
         let all = before + n;
         let delta = mean - self.mean;
         self.squares += squares + delta * delta * (before * n / all);
-        // Not `mean + delta * n / all`: the difference of two numbers at the ends of the range is infinite.
-        self.mean = (self.mean * (before / all) + mean * (n / all)).clamp(self.min, self.max);
+        self.mean = match delta.is_finite() {
+            true => self.mean + delta * (n / all),
+            false => self.mean * (before / all) + mean * (n / all),
+        };
     }
 
     /// The figures, or nothing if there was no finite number.
@@ -141,7 +155,7 @@ impl Numbers {
         Some(Summary {
             min: self.min,
             max: self.max,
-            mean: self.mean,
+            mean: (self.origin + self.mean).clamp(self.min, self.max),
             std: std.filter(|std| std.is_finite()),
             quantiles: SHARES.map(|share| (share, quantile(sorted, share))).to_vec(),
             histogram: histogram(sorted, self.min, self.max, self.count),
@@ -330,7 +344,7 @@ mod tests {
         let found = numbers.finish().unwrap();
         close(found.mean, 499_999.5, "mean is exact");
         for (share, value) in &found.quantiles {
-            // Four standard errors of a quantile of 20,000 uniform values: 4 * sqrt(q (1 - q) / 20000).
+            // Four standard errors of a quantile of n uniform values: 4 * sqrt(q (1 - q) / n).
             let error = 4.0 * (share * (1.0 - share) / SAMPLE_MAX as f64).sqrt() * 1e6;
             assert!((value - share * 1e6).abs() < error, "{share}: {value}");
         }
