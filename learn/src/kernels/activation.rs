@@ -40,7 +40,7 @@ fn tanh(x: f32) -> f32 {
     let p = p * z + 2.063_908_9e-2;
     let p = p * z + -5.373_972e-2;
     let p = p * z + 0.133_314_7;
-    let p = p * z + -0.333_332_84;
+    let p = p * z + -0.333_332_8;
     let near = p * z * x + x;
     let far = 1.0 - 2.0 / (1.0 + exp(2.0 * x.abs()));
     let far = far.copysign(x);

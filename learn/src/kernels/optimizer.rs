@@ -178,7 +178,7 @@ pub(super) trait Choice {
 /// Turns the `enum` into a type, so that the innermost loops have no branch.
 pub(super) fn choose(update: &Update, work: impl Choice) {
     match *update {
-        Update::Sgd { learning_rate, momentum, decay } if momentum == 0.0 => work.with(&Sgd { learning_rate, decay }),
+        Update::Sgd { learning_rate, momentum: 0.0, decay } => work.with(&Sgd { learning_rate, decay }),
         Update::Sgd { learning_rate, momentum, decay } => work.with(&Momentum { learning_rate, momentum, decay }),
         Update::Adam { step_size, root, first, second, epsilon, decay } => {
             work.with(&Adam { step_size, root, first, second, epsilon, decay });
