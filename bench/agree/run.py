@@ -24,15 +24,18 @@ def by_onnx(onnx: Path, rows: list[dict]) -> np.ndarray:
     session = onnxruntime.InferenceSession(str(onnx))
     features = json.loads(session.get_modelmeta().custom_metadata_map["features"])
 
-    def code(column: dict, text: object) -> int:
+    kinds = {column["name"]: column["kind"] for column in features["columns"]}
+
+    def code(name: str, text: object) -> int:
         if text is None:
             return 1
-        return column["values"].index(text) + 2 if text in column["values"] else 0
+        known = kinds[name]["category"]["values"]
+        return known.index(text) + 2 if text in known else 0
 
     number = lambda value: float("nan") if value is None else float(value)
     feeds = {
         "numbers": np.array([[number(row[name]) for name in features["numbers"]] for row in rows], np.float32),
-        "codes": np.array([[code(column, row[column["name"]]) for column in features["codes"]] for row in rows], np.int64),
+        "codes": np.array([[code(name, row[name]) for name in features["codes"]] for row in rows], np.int64),
     }
     return session.run(["probabilities"], feeds)[0][:, 1]
 

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 /// Carries data the whole way: collect, prepare, train, deploy, infer, show.
 #[derive(Debug, Parser)]
-#[command(name = "tidemill", version, propagate_version = true, disable_help_subcommand = true)]
+#[command(name = "tidemill", version, disable_help_subcommand = true)]
 pub struct Cli {
     /// What every command takes.
     #[command(flatten)]

@@ -89,7 +89,9 @@ fn training() -> Result<String> {
     let r2 = outcome?;
     removed.map_err(|e| Failure::io(&folder, &e))?;
     if r2 < 0.99 {
-        return Err(Failure::input(format!("a line was learned with R2 {r2:.3}, 0.99 is expected; please report this")));
+        return Err(Failure::input(format!(
+            "a line was learned with R2 {r2:.3}, 0.99 is expected; please report this"
+        )));
     }
     Ok(format!("100 rows the whole way, R2 {r2:.4}"))
 }

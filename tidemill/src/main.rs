@@ -35,7 +35,7 @@ fn main() -> ExitCode {
         Command::Doctor => doctor::doctor(&terminal),
     };
     match done {
-        Ok(()) => ExitCode::SUCCESS,                     // 0 done
+        Ok(()) => ExitCode::SUCCESS,               // 0 done
         Err(failure) => terminal.failed(&failure), // 1 failed, 2 wrong use
     }
 }

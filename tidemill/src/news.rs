@@ -68,7 +68,10 @@ impl<'a> News<'a> {
             self.say(&format!("epoch {:>3}: validation {metric} {gain}, best so far, saved", record.epoch));
         } else if self.bar.is_none() {
             let value = record.validation_metric;
-            self.say(&format!("epoch {:>3}: validation {metric} {value:.4}, loss {:.4}", record.epoch, record.train_loss));
+            self.say(&format!(
+                "epoch {:>3}: validation {metric} {value:.4}, loss {:.4}",
+                record.epoch, record.train_loss
+            ));
         }
     }
 

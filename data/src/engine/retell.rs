@@ -25,7 +25,8 @@ pub(crate) fn retell(error: &DataFusionError, engine: Option<&Engine>) -> Error 
         )),
         DataFusionError::NotImplemented(reason) => Error::Unsupported(format!("SQL: {}", sentence(reason))),
         DataFusionError::ArrowError(error, _) if error.to_string().contains("used disk space") => Error::Exhausted(
-            "the query needs more disk than allowed to sort or group; select fewer columns, or sort and group less".to_owned(),
+            "the query needs more disk than allowed to sort or group; select fewer columns, or sort and group less"
+                .to_owned(),
         ),
         DataFusionError::ArrowError(error, _) => Error::invalid(format!("query: {}", sentence(&error.to_string()))),
         DataFusionError::ParquetError(error) => Error::invalid(format!("a Parquet file cannot be read: {error}")),

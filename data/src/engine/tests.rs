@@ -41,6 +41,8 @@ fn queries_answer() {
             assert_eq!(rows(&engine, sql).await.unwrap_or_else(|e| panic!("{sql}: {e}")), expected, "{sql}");
         };
         check("SELECT * FROM people", &["1|22.0|Braund, Mr.", "2||Anna", "3|0.42|小明"]).await;
+        check("SELECT * FROM people LIMIT 2", &["1|22.0|Braund, Mr.", "2||Anna"]).await;
+        check("SELECT * FROM people LIMIT 0", &[]).await;
         check("SELECT COUNT(*) FROM people", &["3"]).await;
         check("select Sum(PassengerId) as s, avg(\"Age\") from people", &["6|11.21"]).await;
         check("SELECT Name FROM people WHERE Age IS NULL", &["Anna"]).await;
@@ -179,11 +181,16 @@ fn memory_has_a_bound() {
 #[test]
 fn very_wide_tables_can_be_queried() {
     run(async {
-        let names: Vec<String> = (0..20_000).map(|column| format!("c{column}")).collect();
+        let names: Vec<String> = (0..100_000).map(|column| format!("c{column}")).collect();
         let text = format!("{}\n{}\n", names.join(","), vec!["1"; names.len()].join(","));
         let (_folder, engine) = engine_with(&text).await.expect("an engine");
-        assert_eq!(engine.query("SELECT * FROM people").await.expect("rows").schema.fields().len(), 20_000);
-        assert_eq!(rows(&engine, "SELECT c0 + c19999 FROM people").await.expect("rows"), ["2"]);
+        for sql in ["SELECT * FROM people", "select * from \"people\" limit 1"] {
+            let batches = engine.query(sql).await.expect("rows").collect().await.expect("rows");
+            assert_eq!((batches[0].num_columns(), batches[0].num_rows()), (100_000, 1));
+        }
+        assert_eq!(rows(&engine, "SELECT c0 * 2 + c99999, count(*) OVER () FROM people").await.expect("rows"), ["3|1"]);
+        let error = rows(&engine, "SELECT * FROM people WHERE c0 = 1").await.expect_err("too many to plan");
+        assert_eq!(error.kind(), crate::ErrorKind::Unsupported, "{error}");
     });
 }
 

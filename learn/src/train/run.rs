@@ -29,7 +29,7 @@ pub(super) struct Run<'a> {
     position: Position,
     best: Weights,
     resumed: bool,
-    saved: Instant,
+    saved: Option<Instant>,
 }
 
 /// How the batches of an epoch ended.
@@ -84,7 +84,7 @@ impl<'a> Run<'a> {
             Task::Binary | Task::Multiclass => values.to_vec(),
         });
         let Checkpoint { position, best, .. } = found;
-        Ok(Self { job, layers, metric, net, targets, position, best, resumed, saved: Instant::now() })
+        Ok(Self { job, layers, metric, net, targets, position, best, resumed, saved: None })
     }
 
     /// Trains to the end, or to where the listener stops it.
@@ -104,7 +104,7 @@ impl<'a> Run<'a> {
             }
             flow = self.end_epoch(on)?;
             let ended = self.position.ended.is_some();
-            if ended || self.saved.elapsed() >= SAVE_EVERY {
+            if ended || self.saved.is_none_or(|saved| saved.elapsed() >= SAVE_EVERY) {
                 self.save(on)?;
             }
         }
@@ -230,7 +230,7 @@ impl<'a> Run<'a> {
         let (position, best) = (self.position.clone(), self.best.clone());
         let checkpoint = Checkpoint { position, best, weights: self.net.weights()?, moments: self.net.moments()? };
         let path = checkpoint.save(folder)?;
-        self.saved = Instant::now();
+        self.saved = Some(Instant::now());
         on(&TrainEvent::Saved { path });
         Ok(())
     }

@@ -24,7 +24,8 @@ pub fn audit(common: &Common, args: &Audit, terminal: &Terminal) -> Result<()> {
     let mut reports: BTreeMap<&str, AuditReport> = BTreeMap::new();
     for spec in models {
         let tables = pipeline::collect(&project, runtime.handle(), spec)?;
-        let report = pipeline::audit_only(spec, tables).map_err(|failure| failure.at(format!("model \"{}\"", spec.name)))?;
+        let report =
+            pipeline::audit_only(spec, tables).map_err(|failure| failure.at(format!("model \"{}\"", spec.name)))?;
         terminal.result(describe(&spec.name, &report));
         reports.insert(&spec.name, report);
     }
@@ -36,7 +37,8 @@ pub fn audit(common: &Common, args: &Audit, terminal: &Terminal) -> Result<()> {
     store::write_atomic(&path, format!("{document:#}").as_bytes())?;
     terminal.note(format!("wrote {}", path.display()));
     terminal.document(&document);
-    let errors: usize = reports.values().flat_map(|report| &report.findings).filter(|f| f.severity == Severity::Error).count();
+    let errors: usize =
+        reports.values().flat_map(|report| &report.findings).filter(|f| f.severity == Severity::Error).count();
     match errors {
         0 => Ok(()),
         n => Err(Failure::input(format!("the audit found {n} error{}", if n == 1 { "" } else { "s" }))),
@@ -48,7 +50,8 @@ fn describe(model: &str, report: &AuditReport) -> String {
     let head = ["column", "kind", "missing", "distinct", "lowest", "median", "highest", "most frequent"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     rows.extend(profile.columns.iter().map(|column| line(column, profile.rows)));
-    let mut text = format!("model \"{model}\", table \"{}\": {} rows\n{}", report.table, count(profile.rows), table(&rows));
+    let mut text =
+        format!("model \"{model}\", table \"{}\": {} rows\n{}", report.table, count(profile.rows), table(&rows));
     if report.findings.is_empty() {
         text += "no findings\n";
     }

@@ -17,11 +17,17 @@ const ROWS_MAX: usize = 200_000;
 pub fn init(common: &Common, args: &Init, terminal: &Terminal) -> Result<()> {
     let folder = &common.project;
     if !folder.is_dir() {
-        return Err(Failure::new(Fault::Usage, format!("{}: no such folder; -p names the folder to write to", folder.display())));
+        return Err(Failure::new(
+            Fault::Usage,
+            format!("{}: no such folder; -p names the folder to write to", folder.display()),
+        ));
     }
     let path = folder.join(config::FILE_NAME);
     if path.exists() && !args.force {
-        return Err(Failure::new(Fault::Conflict, format!("{} is there already; --force writes over it", path.display())));
+        return Err(Failure::new(
+            Fault::Conflict,
+            format!("{} is there already; --force writes over it", path.display()),
+        ));
     }
     let source = data::detect(&args.from)?;
     let runtime = pipeline::runtime()?;
@@ -45,7 +51,11 @@ pub fn init(common: &Common, args: &Init, terminal: &Terminal) -> Result<()> {
     };
     let text = config::init(&request).map_err(Failure::input)?;
     store::write_atomic(&path, text.as_bytes())?;
-    let rows = if profile.rows as usize >= ROWS_MAX { format!("the first {}", count(profile.rows)) } else { count(profile.rows) };
+    let rows = if profile.rows as usize >= ROWS_MAX {
+        format!("the first {}", count(profile.rows))
+    } else {
+        count(profile.rows)
+    };
     terminal.result(format!(
         "wrote {}, from {rows} rows of {} columns\nnext: tidemill run -p {}",
         path.display(),

@@ -28,8 +28,7 @@ pub(crate) fn load(common: &Common) -> Result<Project> {
 pub(crate) fn load_from(project: &Path, set: &[String]) -> Result<Project> {
     #[allow(clippy::disallowed_methods, reason = "the one place that reads the environment for the project file")]
     let environment = |name: &str| std::env::var(name).ok();
-    Project::load(project, set, &environment)
-        .map_err(|errors| {
+    Project::load(project, set, &environment).map_err(|errors| {
         let coloured = std::io::IsTerminal::is_terminal(&std::io::stderr());
         Failure::input(if coloured { errors.coloured() } else { errors.to_string() })
     })

@@ -25,7 +25,11 @@ pub fn models(common: &Common, args: &Models, terminal: &Terminal) -> Result<()>
         rows.extend(board.versions.iter().map(line));
         rows.extend(board.failures.iter().map(failed));
     }
-    terminal.result(if rows.len() == 1 { "no versions yet; train one: tidemill run\n".to_owned() } else { table(&rows) });
+    terminal.result(if rows.len() == 1 {
+        "no versions yet; train one: tidemill run\n".to_owned()
+    } else {
+        table(&rows)
+    });
     terminal.document(&json!({
         "models": boards.iter().flat_map(|board| &board.versions).collect::<Vec<_>>(),
         "failures": boards.iter().flat_map(|board| &board.failures).collect::<Vec<_>>(),

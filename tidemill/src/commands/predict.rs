@@ -82,9 +82,13 @@ async fn open(project: &Project, input: &str) -> Result<Rows> {
 fn with_answers(batch: &RecordBatch, answers: &Predictions, only_answers: bool) -> Result<RecordBatch> {
     let mut fields: Vec<Field> = Vec::new();
     let mut columns: Vec<ArrayRef> = Vec::new();
-    let picture = |kind: &DataType| matches!(kind, DataType::Binary | DataType::LargeBinary | DataType::FixedSizeBinary(_) | DataType::BinaryView);
+    let picture = |kind: &DataType| {
+        matches!(kind, DataType::Binary | DataType::LargeBinary | DataType::FixedSizeBinary(_) | DataType::BinaryView)
+    };
     if !only_answers {
-        for (field, column) in batch.schema().fields().iter().zip(batch.columns()).filter(|(field, _)| !picture(field.data_type())) {
+        for (field, column) in
+            batch.schema().fields().iter().zip(batch.columns()).filter(|(field, _)| !picture(field.data_type()))
+        {
             fields.push(field.as_ref().clone());
             columns.push(Arc::clone(column));
         }
@@ -99,7 +103,8 @@ fn with_answers(batch: &RecordBatch, answers: &Predictions, only_answers: bool) 
             let width = labels.len();
             let names = classes.iter().map(|&class| labels[class as usize].as_str());
             add("prediction".into(), Arc::new(StringArray::from_iter_values(names)));
-            let confidence = classes.iter().enumerate().map(|(row, &class)| probabilities[row * width + class as usize]);
+            let confidence =
+                classes.iter().enumerate().map(|(row, &class)| probabilities[row * width + class as usize]);
             add("confidence".into(), Arc::new(Float32Array::from_iter_values(confidence)));
             for (class, label) in labels.iter().enumerate() {
                 let share = probabilities.iter().skip(class).step_by(width).copied();
@@ -108,5 +113,6 @@ fn with_answers(batch: &RecordBatch, answers: &Predictions, only_answers: bool) 
         }
     }
     let schema: SchemaRef = Arc::new(Schema::new(fields));
-    RecordBatch::try_new(schema, columns).map_err(|e| Failure::new(Fault::Ours, format!("cannot put answers together: {e}")))
+    RecordBatch::try_new(schema, columns)
+        .map_err(|e| Failure::new(Fault::Ours, format!("cannot put answers together: {e}")))
 }

@@ -40,7 +40,8 @@ fn refuse_open_door(host: IpAddr, key: Option<&str>) -> Result<()> {
             Err(Failure::new(Fault::Usage, message))
         }
         None if !host.is_loopback() => {
-            let message = format!("{host} is reached from other machines: set a key in TIDEMILL_KEY, or listen on 127.0.0.1");
+            let message =
+                format!("{host} is reached from other machines: set a key in TIDEMILL_KEY, or listen on 127.0.0.1");
             Err(Failure::new(Fault::Usage, message))
         }
         _ => Ok(()),
@@ -51,7 +52,8 @@ fn refuse_open_door(host: IpAddr, key: Option<&str>) -> Result<()> {
 pub(crate) async fn listen(host: IpAddr, port: u16) -> Result<TcpListener> {
     TcpListener::bind(SocketAddr::new(host, port)).await.map_err(|e| match e.kind() {
         std::io::ErrorKind::AddrInUse => {
-            let message = format!("port {port} of {host} is in use; stop what listens there, or choose another with --port");
+            let message =
+                format!("port {port} of {host} is in use; stop what listens there, or choose another with --port");
             Failure::new(Fault::Conflict, message)
         }
         _ => Failure::new(Fault::Ours, format!("cannot listen on {host} port {port}: {e}")),

@@ -194,6 +194,8 @@ fn kind(column: &ColumnProfile, rows: u64) -> &'static str {
     match column.kind {
         ColumnKind::Number if column.missing * 100 > rows => "{number: {indicator: true}}",
         ColumnKind::Number => "number",
+        // of many values `auto` leaves the rare ones out
+        ColumnKind::Category if column.distinct > 64 => "auto",
         ColumnKind::Category | ColumnKind::Text => "category",
         ColumnKind::Boolean => "boolean",
         ColumnKind::Date => "date",

@@ -19,7 +19,11 @@ pub(super) struct After {
 }
 
 /// A run and its epochs after number `after`, for curves that grow.
-pub(super) async fn run(State(app): State<App>, Path(id): Path<String>, Query(after): Query<After>) -> Result<Response> {
+pub(super) async fn run(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    Query(after): Query<After>,
+) -> Result<Response> {
     let id = store::RunId(id.parse().map_err(|_| Failure::not_found(format!("no run \"{id}\"")))?);
     let run = app.store.run(id)?;
     let epochs = app.store.epochs(id, after.after)?;

@@ -27,7 +27,8 @@ pub(super) async fn ready(State(app): State<App>) -> Response {
         .collect();
     let ready = endpoints.iter().all(|line| line["ready"] == true);
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({ "status": if ready { "ready" } else { "not ready" }, "endpoints": endpoints }))).into_response()
+    (status, Json(json!({ "status": if ready { "ready" } else { "not ready" }, "endpoints": endpoints })))
+        .into_response()
 }
 
 pub(super) async fn metrics(State(app): State<App>) -> Response {

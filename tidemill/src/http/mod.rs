@@ -83,7 +83,10 @@ pub(crate) fn app(state: App) -> Router {
         .layer(RequestBodyLimitLayer::new(limits.body_bytes_max))
         .layer(RequestDecompressionLayer::new())
         .layer(CompressionLayer::new())
-        .layer(TimeoutLayer::with_status_code(axum::http::StatusCode::SERVICE_UNAVAILABLE, Duration::from_millis(limits.request_timeout_ms)))
+        .layer(TimeoutLayer::with_status_code(
+            axum::http::StatusCode::SERVICE_UNAVAILABLE,
+            Duration::from_millis(limits.request_timeout_ms),
+        ))
         .layer(CatchPanicLayer::custom(reply::panicked))
         .layer(header(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
         .layer(header(header::REFERRER_POLICY, "no-referrer"))

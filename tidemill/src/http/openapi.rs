@@ -11,7 +11,8 @@ use super::App;
 pub(super) async fn document(State(app): State<App>) -> Response {
     let mut paths = Map::new();
     for name in app.endpoints.names() {
-        let row = app.endpoints.get(&name).map_or_else(|_| json!({}), |endpoint| row(endpoint.model.features().columns()));
+        let row =
+            app.endpoints.get(&name).map_or_else(|_| json!({}), |endpoint| row(endpoint.model.features().columns()));
         paths.insert(format!("/predict/{name}"), predict(&format!("Answer rows with endpoint {name}"), &row));
     }
     if app.endpoints.only().is_ok() {
@@ -93,7 +94,9 @@ fn property(column: &Column) -> Value {
         }
         ColumnKind::Image { height, width, channels, raw } => {
             let [height, width, channels] = raw.unwrap_or([*height, *width, *channels]);
-            let shape = format!("{height} x {width} x {channels} values 0 to 255, row by row, or a file as data:image/png;base64,...");
+            let shape = format!(
+                "{height} x {width} x {channels} values 0 to 255, row by row, or a file as data:image/png;base64,..."
+            );
             json!({ "type": ["array", "string"], "description": shape })
         }
     };

@@ -83,7 +83,11 @@ async fn page<V: Send + 'static>(
     let shown = tokio::task::spawn_blocking(move || match read(&app) {
         Ok(view) => draw(&context, &view).into_response(),
         Err(failure) => {
-            let status = if failure.fault == Fault::NotFound { StatusCode::NOT_FOUND } else { StatusCode::INTERNAL_SERVER_ERROR };
+            let status = if failure.fault == Fault::NotFound {
+                StatusCode::NOT_FOUND
+            } else {
+                StatusCode::INTERNAL_SERVER_ERROR
+            };
             let title = if context.lang == Lang::Zh { "没有这个页面" } else { "Nothing to show" };
             (status, ui::message(&context, title, &failure.message)).into_response()
         }
@@ -163,10 +167,15 @@ fn data_view(app: &App) -> Result<ui::DataView> {
     }
     let row = |source: &crate::config::NamedSource| {
         let spec = serde_json::to_value(&source.spec).unwrap_or_default();
-        let (kind, fields) = spec.as_object().and_then(|object| object.iter().next()).map_or_else(Default::default, |(kind, fields)| (kind.clone(), fields.clone()));
+        let (kind, fields) = spec
+            .as_object()
+            .and_then(|object| object.iter().next())
+            .map_or_else(Default::default, |(kind, fields)| (kind.clone(), fields.clone()));
         // a path may hold a secret of the environment: shown as it was written
         let written = project.shown()["sources"][&source.name][&kind].clone();
-        let place = ["path", "images", "name"].iter().find_map(|key| written[key].as_str().or(fields[key].as_str()).map(str::to_owned));
+        let place = ["path", "images", "name"]
+            .iter()
+            .find_map(|key| written[key].as_str().or(fields[key].as_str()).map(str::to_owned));
         ui::SourceRow { name: source.name.clone(), kind, place: place.unwrap_or_default() }
     };
     Ok(ui::DataView { sources: project.sources.iter().map(row).collect(), tables })
@@ -225,7 +234,8 @@ async fn model(
 ) -> Response {
     let address = address(request.headers());
     let read = move |app: &App| {
-        let number = number.parse().map_err(|_| Failure::not_found(format!("no version \"{number}\" of \"{model}\"")))?;
+        let number =
+            number.parse().map_err(|_| Failure::not_found(format!("no version \"{number}\" of \"{model}\"")))?;
         let version = app.store.version(&model, number)?;
         let mut view = ui::VersionView::read(&version.folder, &model, number)?;
         view.stages = stages(&version.folder);
@@ -246,7 +256,12 @@ fn address(headers: &HeaderMap) -> String {
     format!("http://{host}")
 }
 
-async fn try_it(State(app): State<App>, Query(wish): Query<Wish>, Path(name): Path<String>, request: Request) -> Response {
+async fn try_it(
+    State(app): State<App>,
+    Query(wish): Query<Wish>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Response {
     let address = address(request.headers());
     let read = move |app: &App| {
         let endpoint = app.endpoints.get(&name)?;

@@ -42,9 +42,8 @@ pub(super) async fn named(State(app): State<App>, Path(name): Path<String>, body
 }
 
 async fn answer(endpoint: &Endpoint, body: &[u8]) -> Result<Response> {
-    let asked: Asked = serde_json::from_slice(body).map_err(|e| {
-        Failure::input(format!("the body is not {{\"input\": [...]}}: {e}"))
-    })?;
+    let asked: Asked = serde_json::from_slice(body)
+        .map_err(|e| Failure::input(format!("the body is not {{\"input\": [...]}}: {e}")))?;
     let batch = rows::from_json(endpoint.model.features(), &asked.input)?;
     let encoded = endpoint.model.features().encode(&batch)?;
     let answer = endpoint.predict(encoded).await?;

@@ -76,4 +76,3 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
         .build()
         .map_err(|e| crate::failure::Failure::new(crate::failure::Fault::Ours, format!("cannot start threads: {e}")))
 }
-

@@ -81,7 +81,8 @@ fn threshold(spec: &ModelSpec, task: Task, on_validation: &Predictions, truth: &
         Threshold::Auto => None,
         Threshold::At(threshold) => Some(threshold as f32),
         Threshold::BestF1 => {
-            let second: Vec<f32> = (0..truth.len()).filter_map(|row| on_validation.probabilities(row)?.get(1).copied()).collect();
+            let second: Vec<f32> =
+                (0..truth.len()).filter_map(|row| on_validation.probabilities(row)?.get(1).copied()).collect();
             Some(best_f1_threshold(&second, truth))
         }
     }
@@ -99,6 +100,7 @@ fn agreement(spec: &ModelSpec, prepared: &Prepared, trained: &Trained, model: &M
         return Ok(difference);
     }
     let allowed = Model::TOLERANCE;
-    let message = format!("the ONNX file and the network differ by {difference:e} on held-out rows, {allowed:e} is allowed");
+    let message =
+        format!("the ONNX file and the network differ by {difference:e} on held-out rows, {allowed:e} is allowed");
     Err(Failure::new(Fault::Ours, message))
 }

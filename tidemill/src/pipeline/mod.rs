@@ -113,12 +113,7 @@ pub(crate) fn begin(store: &Store, project: &Project, spec: &ModelSpec) -> Resul
 }
 
 /// Carries one model the whole way. The outcome, good or bad, is in the store afterwards.
-pub(crate) fn run(
-    place: &Place,
-    spec: &ModelSpec,
-    options: &Options,
-    on: &mut dyn FnMut(Progress),
-) -> Result<Summary> {
+pub(crate) fn run(place: &Place, spec: &ModelSpec, options: &Options, on: &mut dyn FnMut(Progress)) -> Result<Summary> {
     let stopped = if options.resume { place.store.last_resumable(&spec.name)? } else { None };
     if options.resume && stopped.is_none() {
         on(Progress::Note(&format!("model \"{}\" has no stopped run to resume; starting a new one", spec.name)));
@@ -132,7 +127,8 @@ pub(crate) fn run(
     if resumed {
         place.store.resume_run(run)?;
     }
-    let done = stages(place, spec, options, run, resumed, on).map_err(|failure| failure.at(format!("model \"{}\"", spec.name)));
+    let done = stages(place, spec, options, run, resumed, on)
+        .map_err(|failure| failure.at(format!("model \"{}\"", spec.name)));
     let outcome = match &done {
         Ok(summary) => RunOutcome::Succeeded { version: summary.version },
         // of a full disk the checkpoint is kept as well: there is something to go on with

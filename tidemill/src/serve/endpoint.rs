@@ -48,16 +48,30 @@ impl Answer {
 
 impl Endpoint {
     /// Starts the worker; `queue_max` requests may wait.
-    pub(crate) fn start(model: Model, model_name: &str, version: u32, queue_max: usize, confidence_min: f32) -> Result<Self> {
+    pub(crate) fn start(
+        model: Model,
+        model_name: &str,
+        version: u32,
+        queue_max: usize,
+        confidence_min: f32,
+    ) -> Result<Self> {
         let model = Arc::new(model);
         let pending = Arc::new(AtomicUsize::new(0));
         let (queue, jobs) = sync_channel(queue_max);
         let worker = (Arc::clone(&model), Arc::clone(&pending));
         std::thread::Builder::new()
             .name(format!("answer-{model_name}"))
-            .spawn(move || learn::on_answering_thread(|| answer_all(&worker.0, &jobs, &worker.1)))
+            .spawn(move || learn::on_answering_thread(move || answer_all(&worker.0, &jobs, &worker.1)))
             .map_err(|e| Failure::new(Fault::Ours, format!("cannot start a thread for model \"{model_name}\": {e}")))?;
-        Ok(Self { model, model_name: model_name.to_owned(), version, confidence_min, queue, pending, answered: AtomicU64::new(0) })
+        Ok(Self {
+            model,
+            model_name: model_name.to_owned(),
+            version,
+            confidence_min,
+            queue,
+            pending,
+            answered: AtomicU64::new(0),
+        })
     }
 
     /// Requests that wait or are being answered.

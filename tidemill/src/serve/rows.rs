@@ -28,7 +28,10 @@ pub(crate) fn from_json(features: &Features, input: &Value) -> Result<RecordBatc
         return Err(Failure::input("\"input\" has no rows"));
     }
     if rows.len() > ROWS_MAX {
-        return Err(Failure::input(format!("\"input\" has {} rows, {ROWS_MAX} are allowed in one request", rows.len())));
+        return Err(Failure::input(format!(
+            "\"input\" has {} rows, {ROWS_MAX} are allowed in one request",
+            rows.len()
+        )));
     }
     let mut by_column: Vec<Vec<&Value>> = vec![Vec::with_capacity(rows.len()); columns.len()];
     for (number, row) in rows.iter().enumerate() {
@@ -69,13 +72,17 @@ fn rows_of<'a>(columns: &[Column], input: &'a Value) -> Result<Vec<Row<'a>>> {
         Value::Object(object) => Ok(vec![Row::Named(object)]),
         Value::Array(items) => match items.first() {
             None => Ok(Vec::new()),
-            Some(Value::Object(_) | Value::Array(_)) => items.iter().enumerate().map(|(n, item)| row(picture, item, n)).collect(),
+            Some(Value::Object(_) | Value::Array(_)) => {
+                items.iter().enumerate().map(|(n, item)| row(picture, item, n)).collect()
+            }
             Some(Value::String(text)) if picture.is_some() && text.starts_with("data:") => {
                 Ok(items.iter().map(Row::Picture).collect())
             }
             Some(_) => Ok(vec![Row::Listed(items)]),
         },
-        _ => Err(Failure::input("\"input\" is to be a row (a list of values, or an object by column name) or a list of rows")),
+        _ => Err(Failure::input(
+            "\"input\" is to be a row (a list of values, or an object by column name) or a list of rows",
+        )),
     }
 }
 
@@ -107,7 +114,12 @@ fn is_picture(value: &Value, [height, width, channels]: [usize; 3]) -> bool {
     }
 }
 
-fn by_name<'a>(columns: &[Column], object: &'a Map<String, Value>, row: usize, into: &mut [Vec<&'a Value>]) -> Result<()> {
+fn by_name<'a>(
+    columns: &[Column],
+    object: &'a Map<String, Value>,
+    row: usize,
+    into: &mut [Vec<&'a Value>],
+) -> Result<()> {
     for (column, values) in columns.iter().zip(into) {
         let value = object.get(&column.name).ok_or_else(|| {
             let close = crate::config::did_you_mean(&column.name, object.keys().map(String::as_str));
@@ -132,7 +144,10 @@ fn by_place<'a>(columns: &[Column], list: &'a [Value], row: usize, into: &mut [V
         let expected = match columns {
             [Column { name, kind: ColumnKind::Image { height, width, channels, raw, .. }, .. }] => {
                 let [height, width, channels] = raw.unwrap_or([*height, *width, *channels]);
-                format!("the {} values of picture \"{name}\" ({height} x {width} x {channels})", height * width * channels)
+                format!(
+                    "the {} values of picture \"{name}\" ({height} x {width} x {channels})",
+                    height * width * channels
+                )
             }
             _ => {
                 let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).take(20).collect();
@@ -172,7 +187,8 @@ fn array(column: &Column, values: &[&Value]) -> Result<(Field, ArrayRef)> {
             Ok(plain(Arc::new(BooleanArray::from(flags))))
         }
         ColumnKind::Category { .. } | ColumnKind::Date { .. } => {
-            let expected = if matches!(column.kind, ColumnKind::Date { .. }) { "a date as text, or null" } else { "text or null" };
+            let expected =
+                if matches!(column.kind, ColumnKind::Date { .. }) { "a date as text, or null" } else { "text or null" };
             let texts = each(values, |row, value| match value {
                 Value::Null => Ok(None),
                 Value::String(text) => Ok(Some(text.clone())),
@@ -205,13 +221,16 @@ fn pictures(
     if values.iter().all(|value| value.is_string()) {
         let files = each(values, |row, value| {
             let encoded = value.as_str().and_then(|text| text.split_once(";base64,")).map(|(_, encoded)| encoded);
-            encoded.and_then(|encoded| BASE64.decode(encoded).ok()).ok_or_else(|| wrong(row, value, "a picture file as \"data:image/png;base64,...\""))
+            encoded
+                .and_then(|encoded| BASE64.decode(encoded).ok())
+                .ok_or_else(|| wrong(row, value, "a picture file as \"data:image/png;base64,...\""))
         })?;
         let array: ArrayRef = Arc::new(BinaryArray::from_iter_values(files));
         return Ok((field(DataType::Binary, "encoded"), array));
     }
     let size = height * width * channels;
-    let expected = format!("{size} whole numbers 0 to 255 ({shape}, row by row), or a file as \"data:image/png;base64,...\"");
+    let expected =
+        format!("{size} whole numbers 0 to 255 ({shape}, row by row), or a file as \"data:image/png;base64,...\"");
     let mut pixels = Vec::with_capacity(size * values.len());
     for (row, value) in values.iter().enumerate() {
         let before = pixels.len();

@@ -11,14 +11,15 @@ import numpy as np, onnxruntime
 session = onnxruntime.InferenceSession(sys.argv[1])
 features = json.loads(session.get_modelmeta().custom_metadata_map["features"])
 rows = list(csv.DictReader(open(sys.argv[2])))
-def code(column, text):
+kinds = {column["name"]: column["kind"] for column in features["columns"]}
+def code(name, text):
     if text == "":
         return 1
-    known = column["values"]
+    known = kinds[name]["category"]["values"]
     return known.index(text) + 2 if text in known else 0
 feeds = {
     "numbers": np.array([[float(row[name] or "nan") for name in features["numbers"]] for row in rows], np.float32),
-    "codes": np.array([[code(column, row[column["name"]]) for column in features["codes"]] for row in rows], np.int64),
+    "codes": np.array([[code(name, row[name]) for name in features["codes"]] for row in rows], np.int64),
 }
 print(json.dumps(session.run(["probabilities"], feeds)[0][:, 1].tolist()))
 "#;

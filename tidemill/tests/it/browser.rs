@@ -28,7 +28,11 @@ impl Browser {
             return None;
         };
         let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines().map_while(Result::ok);
-        let port = lines.find_map(|line| line.split_once("on port ").map(|(_, port)| port.trim_end_matches('.').to_owned())).unwrap();
+        let port = lines
+            .find_map(|line| {
+                line.split_once("successfully on port ").map(|(_, port)| port.trim_end_matches('.').to_owned())
+            })
+            .unwrap();
         std::thread::spawn(move || lines.count());
         let profile = tempfile::tempdir().unwrap();
         let arguments = [
@@ -131,7 +135,8 @@ fn from_the_demo_to_an_answer() {
 
     browser.open(&server.url("/runs/1?lang=zh"));
     assert_eq!(browser.script("return document.documentElement.lang.slice(0, 2)"), "zh");
-    for (page, width) in [("/", 360), ("/data", 360), ("/models", 360), ("/models/digits/1", 360), ("/try/digits", 360)] {
+    for (page, width) in [("/", 360), ("/data", 360), ("/models", 360), ("/models/digits/1", 360), ("/try/digits", 360)]
+    {
         browser.post("window/rect", &json!({ "width": width, "height": 800 }));
         browser.open(&server.url(page));
         let wide = browser.script("return document.documentElement.scrollWidth - document.documentElement.clientWidth");

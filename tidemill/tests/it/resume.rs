@@ -5,7 +5,14 @@ use std::process::Stdio;
 
 use crate::support::{Project, signal};
 
-const LONG: &[&str] = &["--set", "models.kind.train.epochs=12", "--set", "models.kind.train.early_stopping.enabled=false", "--set", "models.kind.network.dense.dropout=0.2"];
+const LONG: &[&str] = &[
+    "--set",
+    "models.kind.train.epochs=12",
+    "--set",
+    "models.kind.train.early_stopping.enabled=false",
+    "--set",
+    "models.kind.network.dense.dropout=0.2",
+];
 
 fn weights(project: &Project, version: u32) -> Vec<u8> {
     std::fs::read(project.version("kind", version).join("weights.safetensors")).unwrap()
@@ -25,7 +32,8 @@ fn twice_the_same() {
 /// Runs until epoch 2 is reported, sends the signal, resumes.
 fn disturbed(by: &str) -> Project {
     let project = Project::small(4_000);
-    let mut child = project.command(&[&["run"], LONG].concat()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        project.command(&[&["run"], LONG].concat()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
     assert!(lines.any(|line| line.starts_with("epoch   2")), "it got to epoch 2");
     signal(child.id(), by);

@@ -23,7 +23,8 @@ fn rows_are_answered_in_each_form() {
     assert!(one.get("probabilities").is_none(), "only where asked");
     let named = json!({ "x": 0.9, "colour": "red" });
     assert_eq!(server.post("/predict", &json!({ "input": named })).1["prediction"], json!(["up"]));
-    let (_, many) = server.post("/predict/kind", &json!({ "input": [named, { "x": -0.9, "colour": "blue" }], "proba": true }));
+    let (_, many) =
+        server.post("/predict/kind", &json!({ "input": [named, { "x": -0.9, "colour": "blue" }], "proba": true }));
     assert_eq!(many["prediction"], json!(["up", "down"]));
     let shares = &many["probabilities"][1];
     let total = shares["up"].as_f64().unwrap() + shares["down"].as_f64().unwrap();
@@ -42,7 +43,8 @@ fn it_says_how_it_is_and_what_it_offers() {
     assert!(figures.contains("tidemill_requests_total{endpoint=\"kind\",outcome=\"answered\"} 1"), "{figures}");
     assert!(figures.contains("tidemill_request_duration_seconds"), "{figures}");
     let document: serde_json::Value = serde_json::from_str(&server.get("/openapi.json").1).unwrap();
-    let row = &document["paths"]["/predict/kind"]["post"]["requestBody"]["content"]["application/json"]["schema"]["properties"]["input"]["oneOf"][0];
+    let row = &document["paths"]["/predict/kind"]["post"]["requestBody"]["content"]["application/json"]["schema"]["properties"]
+        ["input"]["oneOf"][0];
     assert_eq!(row["required"], json!(["x", "colour"]));
     assert_eq!(server.get("/nothing").0, 404);
     assert_eq!(server.get("/predict").0, 405);
@@ -112,7 +114,14 @@ fn hostile_bodies_are_refused_and_others_answered() {
     let project = trained();
     let server = Server::of(&project);
     let deep = format!("{{\"input\": {}1{}}}", "[".repeat(250_000), "]".repeat(250_000));
-    for body in [deep.as_str(), "", "{", "null", "{\"input\": [1e999, \"red\"]}", "{\"input\": [[0.1, \"re\\u0000d\"]], \"input\": 3}"] {
+    for body in [
+        deep.as_str(),
+        "",
+        "{",
+        "null",
+        "{\"input\": [1e999, \"red\"]}",
+        "{\"input\": [[0.1, \"re\\u0000d\"]], \"input\": 3}",
+    ] {
         let (status, text) = crate::support::read(crate::support::agent().post(server.url("/predict")).send(body));
         assert!((400..500).contains(&status) && text.contains("error"), "{status} {text}");
     }
@@ -121,7 +130,15 @@ fn hostile_bodies_are_refused_and_others_answered() {
         assert_eq!(response.status().as_u16(), 413);
         let _read = response.body_mut().read_to_string();
     }
-    for path in ["/predict/%2e%2e", "/predict/..%2f", "/predict/%252e", "/predict/%5c", "/models/kind/999999999999999999999", "/runs/-1", "/try/%00"] {
+    for path in [
+        "/predict/%2e%2e",
+        "/predict/..%2f",
+        "/predict/%252e",
+        "/predict/%5c",
+        "/models/kind/999999999999999999999",
+        "/runs/-1",
+        "/try/%00",
+    ] {
         let (status, _) = server.get(path);
         assert!((400..500).contains(&status), "{path}: {status}");
     }

@@ -22,7 +22,8 @@ pub struct Done {
 impl Done {
     /// The JSON document on standard output, which is to be there alone.
     pub fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}: stdout {:?}, stderr {}", self.stdout, self.stderr))
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|e| panic!("{e}: stdout {:?}, stderr {}", self.stdout, self.stderr))
     }
 }
 
@@ -117,9 +118,10 @@ impl Server {
     pub fn start(command: &mut Command) -> Self {
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let address = lines.by_ref().map_while(Result::ok).find_map(|line| {
-            line.split_once("listening on ").map(|(_, address)| address.trim().to_owned())
-        });
+        let address = lines
+            .by_ref()
+            .map_while(Result::ok)
+            .find_map(|line| line.split_once("listening on ").map(|(_, address)| address.trim().to_owned()));
         let Some(address) = address else {
             let done = child.wait_with_output().unwrap();
             panic!("the server did not start: {}", String::from_utf8_lossy(&done.stderr));
