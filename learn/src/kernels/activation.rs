@@ -33,6 +33,7 @@ pub(super) fn sigmoid(x: f32) -> f32 {
 }
 
 /// Hyperbolic tangent; near 0 the polynomial of Cephes' `tanhf`, which does not cancel.
+#[allow(clippy::excessive_precision, reason = "the coefficients as they were published")]
 #[inline(always)]
 fn tanh(x: f32) -> f32 {
     let z = x * x;
@@ -40,7 +41,7 @@ fn tanh(x: f32) -> f32 {
     let p = p * z + 2.063_908_9e-2;
     let p = p * z + -5.373_972e-2;
     let p = p * z + 0.133_314_7;
-    let p = p * z + -0.333_332_8;
+    let p = p * z + -0.333_332_84;
     let near = p * z * x + x;
     let far = 1.0 - 2.0 / (1.0 + exp(2.0 * x.abs()));
     let far = far.copysign(x);
