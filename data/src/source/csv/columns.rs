@@ -80,6 +80,6 @@ pub(super) fn decode(
 }
 
 #[cold]
-fn misfit(row: usize, value: &Cow<str>) -> Misfit {
+fn misfit(row: usize, value: &str) -> Misfit {
     Misfit { row, value: value.chars().take(40).collect() }
 }
