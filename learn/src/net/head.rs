@@ -65,16 +65,6 @@ impl Head {
             }
         }
     }
-
-    /// Answers per row: one per class, or one value.
-    #[cfg(test)]
-    pub(crate) fn answers(self) -> usize {
-        match self.activation {
-            HeadActivation::Linear => 1,
-            HeadActivation::Sigmoid => 2,
-            HeadActivation::Softmax => self.outputs,
-        }
-    }
 }
 
 #[cfg(test)]

@@ -73,7 +73,7 @@ impl Page<'_> {
         let is_choice = all.iter().any(|form| matches!(form, Form::Variant(..)));
         if is_choice {
             self.heading(schema, path);
-            self.choices(schema, path);
+            self.choices(schema);
         }
         for form in &all {
             match form {
@@ -111,7 +111,7 @@ impl Page<'_> {
     }
 
     /// The choices of an enum that has any with something inside.
-    fn choices(&mut self, schema: &Value, path: &str) {
+    fn choices(&mut self, schema: &Value) {
         let inner = resolve(schema, self.definitions);
         let head = ["choice", "meaning"].map(|word| self.say(word));
         let _ = writeln!(self.out, "\n| {} |\n|---|---|", head.join(" | "));

@@ -1,6 +1,5 @@
 //! How do fields become Arrow columns? Each column in one typed loop, without a text of its own for each value.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{
