@@ -52,15 +52,30 @@ for column in train.select_dtypes("number"):
 top = {column: train[column].value_counts().head(10) for column in train}
 
 y_train, y_test = (train["income"] == ">50K").to_numpy(np.float32), (test["income"] == ">50K").to_numpy(np.float32)
-x_train, x_test = train.drop(columns="income"), test.drop(columns="income")
+
+
+def prepared(table: pd.DataFrame) -> pd.DataFrame:
+    """What the SQL of the example does."""
+    table = table.drop(columns=["income", "fnlwgt"])
+    table["age_band"] = (table["age"] // 5).astype(str)
+    table["hours_band"] = (table["hours_per_week"] // 5).astype(str)
+    for amount in ("gain", "loss"):
+        table[f"{amount}_amount"] = table[f"capital_{amount}"].astype(str)
+        table[f"capital_{amount}"] = np.log1p(table[f"capital_{amount}"])
+    return table
+
+
+x_train, x_test = prepared(train), prepared(test)
 x_train, x_valid, y_train, y_valid = train_test_split(
     x_train, y_train, test_size=spec["validation_fraction"], stratify=y_train, random_state=spec["seed"]
 )
 numbers = x_train.select_dtypes("number").columns
-texts = [column for column in x_train if column not in set(numbers)]
+amounts = ["gain_amount", "loss_amount"]
+texts = [column for column in x_train if column not in set(numbers) and column not in amounts]
 prepare = ColumnTransformer(
     [
         ("numbers", make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), numbers),
+        ("amounts", OneHotEncoder(min_frequency=10, handle_unknown="infrequent_if_exist", sparse_output=False), amounts),
         ("texts", make_pipeline(SimpleImputer(strategy="constant", fill_value="?"), OneHotEncoder(handle_unknown="ignore", sparse_output=False)), texts),
     ]
 )

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use arrow::csv::Writer as CsvWriter;
+use arrow::csv::{Writer as CsvWriter, WriterBuilder};
 use arrow::datatypes::SchemaRef;
 use arrow::json::LineDelimitedWriter;
 use arrow::record_batch::RecordBatch;
@@ -28,7 +28,7 @@ pub struct Sink {
 }
 
 enum Format {
-    Csv(CsvWriter<BufWriter<File>>),
+    Csv(Box<CsvWriter<BufWriter<File>>>),
     Json(LineDelimitedWriter<BufWriter<File>>),
     Parquet(Box<ArrowWriter<BufWriter<File>>>),
 }
@@ -53,8 +53,8 @@ impl Sink {
         let out = file.reopen().map_err(|e| Error::io(path, e))?;
         let out = BufWriter::with_capacity(BUFFER_BYTES, out);
         let format = match extension.as_str() {
-            "csv" => Format::Csv(CsvWriter::new(out)),
-            "tsv" => Format::Csv(arrow::csv::WriterBuilder::new().with_delimiter(b'\t').build(out)),
+            "csv" => Format::Csv(Box::new(CsvWriter::new(out))),
+            "tsv" => Format::Csv(Box::new(WriterBuilder::new().with_delimiter(b'\t').build(out))),
             "parquet" => Format::Parquet(Box::new(parquet(path, out, schema)?)),
             _ => Format::Json(LineDelimitedWriter::new(out)),
         };

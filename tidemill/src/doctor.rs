@@ -99,8 +99,8 @@ fn training() -> Result<String> {
 fn train_in(folder: &std::path::Path) -> Result<f64> {
     std::fs::create_dir_all(folder).map_err(|e| Failure::io(folder, &e))?;
     let rows: String = (0..100).map(|x| format!("{x},{}\n", 2 * x + 1)).collect();
-    store::write_atomic(&folder.join("line.csv"), format!("x,y\n{rows}").as_bytes())?;
-    store::write_atomic(&folder.join(crate::config::FILE_NAME), PROJECT.as_bytes())?;
+    store::write_atomic(folder.join("line.csv"), format!("x,y\n{rows}").as_bytes())?;
+    store::write_atomic(folder.join(crate::config::FILE_NAME), PROJECT.as_bytes())?;
     let project = load_from(folder, &[])?;
     let store = open(&project)?;
     let runtime = pipeline::runtime()?;

@@ -159,3 +159,6 @@ fn merge(group: &[Finding]) -> Finding {
         ..worst.clone()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -243,3 +243,121 @@ impl Sample {
         ((hash_integer(self.random) >> 12) as f64 + 0.5) / (1_u64 << 52) as f64
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{
+        ArrayRef, Date32Array, Date64Array, Decimal128Array, DictionaryArray, Float32Array, Int64Array, StringArray,
+        TimestampMillisecondArray, TimestampNanosecondArray, UInt8Array,
+    };
+    use arrow::datatypes::Int8Type;
+
+    use super::*;
+
+    fn summary(values: &[f64]) -> Summary {
+        let mut numbers = Numbers::new(SAMPLE_MAX);
+        values.chunks(97).for_each(|chunk| numbers.add(chunk));
+        numbers.finish().unwrap()
+    }
+
+    fn close(found: f64, expected: f64, what: &str) {
+        assert!((found - expected).abs() <= 1e-12 * expected.abs(), "{what}: {found}, expected {expected}");
+    }
+
+    #[test]
+    fn figures_are_those_of_numpy() {
+        // x = [float((i*i) % 97) + 0.25*i for i in range(500)]; mean, std(ddof=1), quantile, histogram(x, 20) of numpy 2.4.6.
+        let values: Vec<f64> = (0..500).map(|i| f64::from((i * i) % 97) + 0.25 * f64::from(i)).collect();
+        let found = summary(&values);
+        close(found.min, 0.0, "min");
+        close(found.max, 212.0, "max");
+        close(found.mean, 109.801, "mean");
+        close(found.std.unwrap(), 46.62584140982711, "std");
+        let quantiles = [9.707500000000001, 29.75, 75.25, 110.5, 144.25, 187.5, 203.2625];
+        for ((share, value), expected) in found.quantiles.iter().zip(quantiles) {
+            close(*value, expected, &share.to_string());
+        }
+        let counts = [6, 6, 17, 13, 25, 23, 28, 32, 34, 49, 40, 47, 35, 38, 25, 25, 21, 15, 13, 8];
+        assert_eq!(found.histogram.counts, counts);
+        close(found.histogram.edges[1], 10.6, "first edge");
+        assert_eq!((found.histogram.edges[0], found.histogram.edges[20]), (0.0, 212.0));
+    }
+
+    #[test]
+    fn large_small_and_huge_numbers_keep_their_figures() {
+        // numpy 2.4.6: std(ddof=1) and mean of 1e9 + i % 7, i < 10000.
+        let found = summary(&(0..10_000).map(|i| 1e9 + f64::from(i % 7)).collect::<Vec<_>>());
+        close(found.std.unwrap(), 2.0000499143686383, "far from zero");
+        close(found.mean, 1000000002.9994, "mean far from zero");
+        // std([1, 2, 4], ddof=1) and std([-1, 0.5, 1], ddof=1) of numpy 2.4.6.
+        close(summary(&[1e-300, 2e-300, 4e-300]).std.unwrap(), 1.5275252316519465e-300, "tiny");
+        let huge = summary(&[-1e308, 0.5e308, 1e308]);
+        close(huge.std.unwrap(), 1.0408329997330665e308, "huge");
+        close(huge.mean, 1e308 / 6.0, "mean of huge");
+        assert_eq!(huge.quantiles[3], (0.5, 0.5e308));
+        assert_eq!(huge.histogram.counts.iter().sum::<u64>(), 3);
+        assert!(huge.histogram.edges.iter().all(|edge| edge.is_finite()));
+        let ends = summary(&[f64::MIN, f64::MAX]);
+        assert!(ends.mean.abs() < 1e300 && ends.histogram.edges.is_sorted());
+        assert_eq!(summary(&[0.1; 10]).mean, 0.1);
+        assert_eq!(summary(&[0.1; 3000]).std, Some(0.0));
+    }
+
+    #[test]
+    fn one_value_nothing_and_infinities() {
+        let one = summary(&[7.0]);
+        assert_eq!((one.min, one.max, one.mean, one.std), (7.0, 7.0, 7.0, None));
+        assert!(one.quantiles.iter().all(|(_, value)| *value == 7.0));
+        assert_eq!(one.histogram, Histogram { edges: vec![6.5, 7.5], counts: vec![1] });
+        let mut numbers = Numbers::new(SAMPLE_MAX);
+        numbers.add(&[f64::NAN, f64::INFINITY, f64::NEG_INFINITY]);
+        numbers.add(&[]);
+        assert_eq!(numbers.infinite, 2);
+        assert!(numbers.finish().is_none());
+        assert_eq!(summary(&[1.0, f64::INFINITY, 3.0]).mean, 2.0);
+        let next = summary(&[1.0, 1.0 + f64::EPSILON]);
+        assert_eq!(next.histogram.counts, [2], "no room for twenty bins");
+    }
+
+    #[test]
+    fn a_sample_stands_for_a_million_rows() {
+        let values: Vec<f64> = (0..1_000_000).map(f64::from).collect();
+        let mut numbers = Numbers::new(SAMPLE_MAX);
+        numbers.add(&values);
+        assert_eq!(numbers.sample.values.len(), SAMPLE_MAX, "memory has a bound");
+        let found = numbers.finish().unwrap();
+        close(found.mean, 499_999.5, "mean is exact");
+        for (share, value) in &found.quantiles {
+            // Four standard errors of a quantile of 20,000 uniform values: 4 * sqrt(q (1 - q) / 20000).
+            let error = 4.0 * (share * (1.0 - share) / SAMPLE_MAX as f64).sqrt() * 1e6;
+            assert!((value - share * 1e6).abs() < error, "{share}: {value}");
+        }
+        assert_eq!(found.histogram.counts.iter().sum::<u64>(), 1_000_000);
+        assert!(found.histogram.counts.iter().all(|count| (46_000..54_000).contains(count)), "{:?}", found.histogram);
+        assert_eq!((found.min, found.max), (0.0, 999_999.0));
+    }
+
+    #[test]
+    fn every_type_of_number_and_date_is_read() {
+        let check = |array: ArrayRef, expected: [f64; 2]| {
+            let found = as_numbers(&array).unwrap();
+            assert_eq!(found[..2], expected, "{:?}", array.data_type());
+            assert!(found[2].is_nan());
+        };
+        check(Arc::new(Int64Array::from(vec![Some(-1), Some(2), None])), [-1.0, 2.0]);
+        check(Arc::new(UInt8Array::from(vec![Some(0), Some(255), None])), [0.0, 255.0]);
+        check(Arc::new(Float32Array::from(vec![Some(0.5), Some(-2.0), None])), [0.5, -2.0]);
+        let decimals = Decimal128Array::from(vec![Some(125), Some(-5), None]).with_precision_and_scale(30, 2).unwrap();
+        check(Arc::new(decimals), [1.25, -0.05]);
+        check(Arc::new(Date32Array::from(vec![Some(1), Some(-1), None])), [86_400.0, -86_400.0]);
+        check(Arc::new(Date64Array::from(vec![Some(1), Some(86_400_000), None])), [0.001, 86_400.0]);
+        check(Arc::new(TimestampMillisecondArray::from(vec![Some(1_500), Some(0), None])), [1.5, 0.0]);
+        check(Arc::new(TimestampNanosecondArray::from(vec![Some(3), Some(2_000_000_000), None])), [3e-9, 2.0]);
+        let keys = arrow::array::Int8Array::from(vec![Some(1), Some(0), None]);
+        let values = Arc::new(Int64Array::from(vec![10, 20]));
+        check(Arc::new(DictionaryArray::<Int8Type>::new(keys, values)), [20.0, 10.0]);
+        assert!(as_numbers(&StringArray::from(vec!["1"])).is_none());
+    }
+}

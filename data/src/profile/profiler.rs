@@ -178,3 +178,126 @@ pub(crate) fn is_bytes(data_type: &DataType) -> bool {
     use DataType::{Binary, BinaryView, FixedSizeBinary, LargeBinary};
     matches!(data_type, Binary | LargeBinary | BinaryView | FixedSizeBinary(_))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::Arc;
+
+    use arrow::array::{
+        ArrayRef, BinaryArray, BooleanArray, Date32Array, DictionaryArray, FixedSizeBinaryArray, Float64Array,
+        Int64Array, NullArray, StringArray, StringViewArray,
+    };
+    use arrow::datatypes::Int32Type;
+
+    use super::*;
+
+    fn profile(batches: &[RecordBatch]) -> TableProfile {
+        let mut profiler = Profiler::new(&batches[0].schema());
+        batches.iter().for_each(|batch| profiler.update(batch).unwrap());
+        profiler.finish()
+    }
+
+    fn column(array: ArrayRef) -> ColumnProfile {
+        profile(&[RecordBatch::try_from_iter([("x", array)]).unwrap()]).columns.remove(0)
+    }
+
+    fn top(column: &ColumnProfile) -> Vec<(&str, u64)> {
+        column.top.iter().map(|(value, rows)| (value.as_str(), *rows)).collect()
+    }
+
+    #[test]
+    fn each_kind_of_column() {
+        let texts = StringArray::from(vec![Some("b"), Some("a"), Some("b"), None]);
+        for array in [
+            Arc::new(texts.clone()) as ArrayRef,
+            Arc::new(StringViewArray::from_iter(texts.iter())),
+            Arc::new(texts.iter().collect::<DictionaryArray<Int32Type>>()),
+        ] {
+            let found = column(array);
+            assert_eq!(
+                (found.kind, found.missing, found.distinct),
+                (ColumnKind::Category, 1, 2),
+                "{}",
+                found.data_type
+            );
+            assert_eq!(top(&found), [("b", 2), ("a", 1)]);
+            assert_eq!((found.min, found.histogram, found.quantiles.len()), (None, None, 0));
+        }
+        let found = column(Arc::new(BooleanArray::from(vec![Some(true), Some(true), Some(false), None])));
+        assert_eq!((found.kind, top(&found), found.mean), (ColumnKind::Boolean, vec![("true", 2), ("false", 1)], None));
+        let found = column(Arc::new(Date32Array::from(vec![Some(0), Some(2), None])));
+        assert_eq!((found.kind, found.max, found.missing), (ColumnKind::Date, Some(172_800.0), 1));
+        assert_eq!(top(&found), [("1970-01-01", 1), ("1970-01-03", 1)]);
+        let found = column(Arc::new(Int64Array::from(vec![3, 3, 5])));
+        assert_eq!(
+            (found.kind, found.data_type.as_str(), top(&found)),
+            (ColumnKind::Number, "Int64", vec![("3", 2), ("5", 1)])
+        );
+        assert_eq!((found.min, found.max, found.mean), (Some(3.0), Some(5.0), Some(11.0 / 3.0)));
+    }
+
+    #[test]
+    fn text_is_free_where_values_hardly_repeat_or_are_long() {
+        let kind = |n: usize, different: usize, prefix: &str| {
+            column(Arc::new(StringArray::from_iter_values((0..n).map(|i| format!("{prefix}{}", i % different))))).kind
+        };
+        assert_eq!(kind(3, 3, ""), ColumnKind::Category);
+        assert_eq!(kind(100, 100, ""), ColumnKind::Text);
+        assert_eq!(kind(100, 50, ""), ColumnKind::Category);
+        assert_eq!(kind(100, 2, &"long ".repeat(50)), ColumnKind::Text);
+    }
+
+    #[test]
+    fn pictures_are_counted_by_their_bytes() {
+        let pixels = FixedSizeBinaryArray::try_from_iter([[0_u8; 4], [1; 4], [0; 4]].iter()).unwrap();
+        let files = BinaryArray::from_iter_values([&b"png"[..], b"jpg", b"png"]);
+        for (array, shape) in [(Arc::new(pixels) as ArrayRef, "2x2x1"), (Arc::new(files), "encoded")] {
+            let metadata = HashMap::from([(IMAGE_METADATA.to_owned(), shape.to_owned())]);
+            let field = Field::new("x", array.data_type().clone(), false).with_metadata(metadata);
+            let batch = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![array.clone()]).unwrap();
+            let found = profile(&[batch]).columns.remove(0);
+            assert_eq!((found.kind, found.image.as_deref(), found.distinct), (ColumnKind::Image, Some(shape), 2));
+            assert!(found.top.is_empty());
+            assert_eq!(column(array).kind, ColumnKind::Text, "bytes that nobody called a picture");
+        }
+    }
+
+    #[test]
+    fn nothing_at_all_is_no_error() {
+        let found = column(Arc::new(NullArray::new(3)));
+        assert_eq!((found.missing, found.distinct, found.kind), (3, 0, ColumnKind::Category));
+        let found = column(Arc::new(Float64Array::from(vec![None, Some(f64::NAN)])));
+        assert_eq!((found.missing, found.distinct, found.mean, found.histogram), (2, 0, None, None));
+        let found = column(Arc::new(Float64Array::from(vec![f64::INFINITY, f64::NEG_INFINITY, f64::INFINITY])));
+        assert_eq!((found.missing, found.infinite, found.distinct, found.min), (0, 3, 2, None));
+        let batch = RecordBatch::try_from_iter([("x", Arc::new(Int64Array::from(vec![1])) as ArrayRef)]).unwrap();
+        let found = profile(&[batch.slice(0, 0), batch.clone(), batch.slice(1, 0)]);
+        assert_eq!((found.rows, found.columns[0].distinct, found.columns[0].std), (1, 1, None));
+        assert_eq!(profile(&[batch.slice(0, 0)]).columns[0].distinct, 0);
+        assert_eq!(Profiler::new(&Schema::empty()).finish(), TableProfile::default());
+    }
+
+    #[test]
+    fn a_million_different_values_are_estimated() {
+        let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..1_000_000));
+        let texts: ArrayRef = Arc::new(StringArray::from_iter_values((0..1_000_000).map(|i| format!("id-{i}"))));
+        for array in [numbers, texts] {
+            let found = column(array);
+            assert!(found.distinct_approximate && found.distinct.abs_diff(1_000_000) < 50_000, "{}", found.distinct);
+            assert!(found.top.is_empty());
+        }
+    }
+
+    #[test]
+    fn other_columns_are_refused_and_a_profile_survives_json() {
+        let batch =
+            |name: &str| RecordBatch::try_from_iter([(name, Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef)]);
+        let mut profiler = Profiler::new(&batch("a").unwrap().schema());
+        let error = profiler.update(&batch("b").unwrap()).unwrap_err().to_string();
+        assert!(error.starts_with("rows with the columns b among rows with the columns a"), "{error}");
+        let found = profile(&[batch("a").unwrap()]);
+        let json = serde_json::to_string(&found).unwrap();
+        assert_eq!(serde_json::from_str::<TableProfile>(&json).unwrap(), found);
+    }
+}

@@ -37,9 +37,9 @@ impl IdxReader {
         let (images, labels) = (file(base, &spec.images)?, file(base, &spec.labels)?);
         let (_, shape) = header(&images)?;
         let (_, label_shape) = header(&labels)?;
-        let (rows, height, width, channels) = match shape.as_slice() {
-            &[rows, height, width] => (rows, height, width, 1),
-            &[rows, height, width, channels] => (rows, height, width, channels),
+        let (rows, height, width, channels) = match *shape.as_slice() {
+            [rows, height, width] => (rows, height, width, 1),
+            [rows, height, width, channels] => (rows, height, width, channels),
             _ => {
                 return Err(Error::invalid(format!(
                     "{} holds {} dimensions where pictures have 3 or 4; is it the file of the labels?",

@@ -189,7 +189,7 @@ mod tests {
     fn long_curves_are_thinned_and_keep_their_shape() {
         // The positive rows' scores are the root of a uniform number: the curve is y = 1 - (1 - x)^2, its area 2/3.
         let n = 20_000;
-        let scores: Vec<f32> = (0..n).map(|i| (i / 2) as f32 / (n / 2) as f32).map(|u| u).collect();
+        let scores: Vec<f32> = (0..n).map(|i| (i / 2) as f32 / (n / 2) as f32).collect();
         let truth: Vec<f32> = (0..n).map(|i| (i % 2) as f32).collect();
         let scores: Vec<f32> = scores.iter().zip(&truth).map(|(u, t)| if *t == 1.0 { u.sqrt() } else { *u }).collect();
         let found = curves(&scores, &truth).unwrap().roc;

@@ -245,7 +245,7 @@ mod tests {
             &[
                 ("accuracy", 0.5),
                 ("f1_macro", 1.0 / 3.0),
-                ("log_loss", 0.693147180560),
+                ("log_loss", std::f64::consts::LN_2),
                 ("brier", 0.25),
                 ("auc", 0.5),
                 ("average_precision", 0.5),

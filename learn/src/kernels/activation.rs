@@ -33,6 +33,7 @@ pub(super) fn sigmoid(x: f32) -> f32 {
 }
 
 /// Hyperbolic tangent; near 0 the polynomial of Cephes' `tanhf`, which does not cancel.
+#[allow(clippy::excessive_precision, reason = "the coefficients as they were published")]
 #[inline(always)]
 fn tanh(x: f32) -> f32 {
     let z = x * x;

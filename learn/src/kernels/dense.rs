@@ -170,6 +170,11 @@ impl<S: Step> Finish for Move<'_, S> {
             self.step.step(&self.places, panel.wrapping_mul(self.inputs).wrapping_add(m).wrapping_mul(LANES), sums)
         }
     }
+
+    #[inline(always)]
+    fn expect(&self, m: usize, panel: usize) {
+        self.places.fetch(panel.wrapping_mul(self.inputs).wrapping_add(m).wrapping_mul(LANES));
+    }
 }
 
 /// Moves weights and biases by their gradients `x^T delta` and the column sums of `delta`, for `rows` rows of `x`

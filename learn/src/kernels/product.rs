@@ -1,5 +1,6 @@
 //! The product of a strided matrix with panels, tile by tile in registers.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 #[cfg(target_arch = "x86_64")]
@@ -37,6 +38,10 @@ unsafe impl Sync for Product {}
 /// for each of them by one thread only.
 pub(super) trait Finish: Sync {
     unsafe fn finish<V: Lanes>(&self, sums: V, m: usize, panel: usize);
+
+    /// Told before the sums are begun: a chance to fetch what `finish` will read.
+    #[inline(always)]
+    fn expect(&self, _m: usize, _panel: usize) {}
 }
 
 /// Works on the rows and panels given.
@@ -135,6 +140,9 @@ unsafe fn tile<V: Lanes, F: Finish, const ROWS: usize, const PANELS: usize>(
     // Offsets are taken with wrapping arithmetic: a check per multiplication would stand in the innermost loop.
     // SAFETY: as `product`: all offsets lie inside A and B.
     unsafe {
+        for r in 0..ROWS {
+            (0..PANELS).for_each(|n| finish.expect(m.wrapping_add(r), panel.wrapping_add(n)));
+        }
         let mut sums = [[V::splat(0.0); PANELS]; ROWS];
         let mut b = p.b.add(panel.wrapping_mul(p.b_panel));
         let mut chunk = p.a.add(m.wrapping_mul(p.a_row));
@@ -159,9 +167,18 @@ unsafe fn tile<V: Lanes, F: Finish, const ROWS: usize, const PANELS: usize>(
             chunk = chunk.wrapping_add(p.a_chunk);
             left = left.wrapping_sub(steps);
         }
-        for (r, row) in sums.iter().enumerate() {
+        // The sums are finished from a copy in memory: an array that is read at places known only at run time cannot
+        // stay in registers, and was stored anew in every step of the loop above.
+        let mut copy = [[MaybeUninit::<V>::uninit(); PANELS]; ROWS];
+        for (slots, row) in copy.iter_mut().zip(sums) {
+            for (slot, sum) in slots.iter_mut().zip(row) {
+                slot.write(sum);
+            }
+        }
+        let copy = std::hint::black_box(&copy);
+        for (r, row) in copy.iter().enumerate() {
             for (n, sum) in row.iter().enumerate() {
-                finish.finish(*sum, m.wrapping_add(r), panel.wrapping_add(n));
+                finish.finish(sum.assume_init(), m.wrapping_add(r), panel.wrapping_add(n));
             }
         }
     }

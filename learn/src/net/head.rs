@@ -67,6 +67,7 @@ impl Head {
     }
 
     /// Answers per row: one per class, or one value.
+    #[cfg(test)]
     pub(crate) fn answers(self) -> usize {
         match self.activation {
             HeadActivation::Linear => 1,

@@ -191,7 +191,7 @@ fn upload(tensor: &Tensor, device: &Device) -> BurnTensor<2> {
 }
 
 fn download(tensor: BurnTensor<2>) -> Result<Vec<f32>> {
-    tensor.into_data().to_vec::<f32>().map_err(|e| Error::Internal(format!("a tensor as numbers: {e:?}")))
+    tensor.into_data().try_to_vec::<f32>().map_err(|e| Error::Internal(format!("a tensor as numbers: {e:?}")))
 }
 
 /// The mean loss of a batch, as in `kernels::loss`.

@@ -105,7 +105,8 @@ impl<'a> Run<'a> {
             flow = self.end_epoch(on)?;
             let ended = self.position.ended.is_some();
             if ended || self.saved.is_none_or(|saved| saved.elapsed() >= SAVE_EVERY) {
-                self.save(on)?;
+                let after = self.save(on)?;
+                flow = if after == Flow::Stop { after } else { flow };
             }
         }
         let reason = self.position.ended.clone().unwrap_or_default();
@@ -225,14 +226,13 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn save(&mut self, on: Listener) -> Result<()> {
-        let Some(folder) = self.job.checkpoint else { return Ok(()) };
+    fn save(&mut self, on: Listener) -> Result<Flow> {
+        let Some(folder) = self.job.checkpoint else { return Ok(Flow::Continue) };
         let (position, best) = (self.position.clone(), self.best.clone());
         let checkpoint = Checkpoint { position, best, weights: self.net.weights()?, moments: self.net.moments()? };
         let path = checkpoint.save(folder)?;
         self.saved = Some(Instant::now());
-        on(&TrainEvent::Saved { path });
-        Ok(())
+        Ok(on(&TrainEvent::Saved { path }))
     }
 
     fn stop(mut self, on: Listener) -> Result<Trained> {

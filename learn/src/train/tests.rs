@@ -95,7 +95,9 @@ impl Setup {
 }
 
 /// What must be the same in two runs: all but the time they took.
-fn essence(trained: &Trained) -> (crate::Weights, usize, Vec<(usize, u64, u64, bool)>) {
+type Essence = (crate::Weights, usize, Vec<(usize, u64, u64, bool)>);
+
+fn essence(trained: &Trained) -> Essence {
     let figures = |r: &EpochRecord| (r.epoch, r.train_loss.to_bits(), r.validation_metric.to_bits(), r.best);
     (trained.weights.clone(), trained.best_epoch, trained.history.iter().map(figures).collect())
 }

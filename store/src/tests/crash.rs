@@ -56,7 +56,7 @@ fn write_round(store: &Store) {
     eprintln!("want {}", version.number);
     store.promote(MODEL, version.number).unwrap();
     eprintln!("champion {}", version.number);
-    if version.number % 3 == 0 {
+    if version.number.is_multiple_of(3) {
         eprintln!("want {before}");
         eprintln!("champion {}", store.rollback(MODEL).unwrap().number);
     }

@@ -108,7 +108,7 @@ pub(super) fn as_list<'a>(form: &Form<'a>) -> Option<&'a Value> {
 }
 
 /// The key that a spelling stands for.
-pub(super) fn canonical<'a>(key: &'a str, is_known: impl Fn(&str) -> bool) -> &'a str {
+pub(super) fn canonical(key: &str, is_known: impl Fn(&str) -> bool) -> &str {
     let meant = ALIASES.iter().find(|(alias, name)| *alias == key && is_known(name));
     meant.map_or(key, |(_, name)| name)
 }

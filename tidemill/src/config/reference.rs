@@ -48,7 +48,7 @@ impl Page<'_> {
         let head = ["key", "type", "default", "meaning"].map(|word| self.say(word));
         let _ = writeln!(self.out, "\n| {} |\n|---|---|---|---|", head.join(" | "));
         for (key, schema) in keys {
-            let kind = self.kind(schema, &join(path, key));
+            let kind = self.kind(schema);
             let default = match schema.get("default") {
                 _ if required.contains(&key.as_str()) => self.say("required"),
                 Some(default) if is_section(default) => self.say("see there"),
@@ -73,7 +73,7 @@ impl Page<'_> {
         let is_choice = all.iter().any(|form| matches!(form, Form::Variant(..)));
         if is_choice {
             self.heading(schema, path);
-            self.choices(schema, path);
+            self.choices(schema);
         }
         for form in &all {
             match form {
@@ -111,7 +111,7 @@ impl Page<'_> {
     }
 
     /// The choices of an enum that has any with something inside.
-    fn choices(&mut self, schema: &Value, path: &str) {
+    fn choices(&mut self, schema: &Value) {
         let inner = resolve(schema, self.definitions);
         let head = ["choice", "meaning"].map(|word| self.say(word));
         let _ = writeln!(self.out, "\n| {} |\n|---|---|", head.join(" | "));
@@ -126,7 +126,7 @@ impl Page<'_> {
                     } else if let Some(short) = short_key(content, self.definitions) {
                         format!("`{{{key}: {}}}`, `{{{key}: {{...}}}}`", short.to_uppercase())
                     } else if content.get("type").is_some_and(|kind| kind == "number") {
-                        let kind = self.kind(content, path);
+                        let kind = self.kind(content);
                         format!("`{{{key}: ...}}`: {kind}")
                     } else {
                         format!("`{{{key}: {{...}}}}`")
@@ -139,7 +139,7 @@ impl Page<'_> {
     }
 
     /// A type in words; the words of a choice are explained in the same place.
-    fn kind(&mut self, schema: &Value, path: &str) -> String {
+    fn kind(&mut self, schema: &Value) -> String {
         let mut parts = Vec::new();
         let inner = resolve(schema, self.definitions);
         let words: Vec<(String, String)> = inner["oneOf"]
@@ -171,12 +171,12 @@ impl Page<'_> {
                     None => format!("`{word}`"),
                 },
                 Form::List(schema) => {
-                    let inner = self.kind(&schema["items"], path);
+                    let inner = self.kind(&schema["items"]);
                     let between = if inner.contains("<br>") { "<br>" } else { " " };
                     format!("{}{between}{inner}", self.say("a list of"))
                 }
                 Form::Names(values) if is_words(&forms(self.definitions, values)) => {
-                    let inner = self.kind(values, path);
+                    let inner = self.kind(values);
                     format!("{}<br>{inner}", self.say("a mapping of columns to"))
                 }
                 Form::Names(_) => self.say("a mapping of names, see below"),

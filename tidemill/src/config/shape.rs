@@ -114,10 +114,10 @@ impl<'a> Shape<'a> {
                 Form::Text(schema) if !scalar.is_null() || !scalar.text.is_empty() => {
                     return self.text(scalar, node, schema, path);
                 }
-                Form::Variant(key, content) if *key == scalar.text => {
-                    if is_optional_struct(resolve(content, self.definitions)) {
-                        return json!({ *key: {} });
-                    }
+                Form::Variant(key, content)
+                    if *key == scalar.text && is_optional_struct(resolve(content, self.definitions)) =>
+                {
+                    return json!({ *key: {} });
                 }
                 Form::Struct(schema) if !scalar.is_null() => {
                     if let Some(key) = short_key(schema, self.definitions) {

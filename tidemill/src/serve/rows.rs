@@ -64,8 +64,7 @@ fn rows_of<'a>(columns: &[Column], input: &'a Value) -> Result<Vec<Row<'a>>> {
         }
         _ => None,
     };
-    if let Some(shape) = picture.filter(|shape| is_picture(input, *shape)) {
-        let _ = shape;
+    if picture.is_some_and(|shape| is_picture(input, shape)) {
         return Ok(vec![Row::Picture(input)]);
     }
     match input {
@@ -234,7 +233,7 @@ fn pictures(
     let mut pixels = Vec::with_capacity(size * values.len());
     for (row, value) in values.iter().enumerate() {
         let before = pixels.len();
-        flatten(value, &mut pixels, size + 1).ok_or_else(|| wrong(row, value, &expected))?;
+        flatten(value, &mut pixels, before + size).ok_or_else(|| wrong(row, value, &expected))?;
         if pixels.len() - before != size {
             return Err(wrong(row, value, &expected));
         }
@@ -244,11 +243,11 @@ fn pictures(
     Ok((field(DataType::FixedSizeBinary(size), &shape), Arc::new(array)))
 }
 
-/// The numbers of nested lists in order; `None` where one is no pixel value or there are more than `most` of them.
+/// The numbers of nested lists in order; `None` where one is no pixel value or `into` would hold more than `most`.
 fn flatten(value: &Value, into: &mut Vec<u8>, most: usize) -> Option<()> {
     match value {
         Value::Array(items) => items.iter().try_for_each(|item| flatten(item, into, most)),
-        Value::Number(number) => {
+        Value::Number(number) if into.len() < most => {
             let pixel = number.as_f64().filter(|x| (0.0..=255.0).contains(x))?;
             into.push(pixel.round() as u8);
             Some(())

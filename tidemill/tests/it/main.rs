@@ -1,6 +1,12 @@
 //! Everything from outside: the command as a person or a program would use it. One executable, so that it links once.
 
 #![allow(unreachable_pub, reason = "one executable, nothing to publish")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by a panic, and says what it left out"
+)]
 
 mod agree;
 mod browser;

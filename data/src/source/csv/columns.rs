@@ -1,6 +1,5 @@
 //! How do fields become Arrow columns? Each column in one typed loop, without a text of its own for each value.
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -80,6 +79,6 @@ pub(super) fn decode(
 }
 
 #[cold]
-fn misfit(row: usize, value: &Cow<str>) -> Misfit {
+fn misfit(row: usize, value: &str) -> Misfit {
     Misfit { row, value: value.chars().take(40).collect() }
 }

@@ -174,7 +174,7 @@ fn what_cannot_be_fitted_is_refused_with_its_place() {
         batch.schema_ref(),
         "y",
         &["age".into()],
-        &[batch.clone()],
+        std::slice::from_ref(&batch),
     );
     assert!(ignored.unwrap_err().to_string().contains("column \"age\" divides the rows"));
     for train in [vec![], vec![batch.slice(0, 0)]] {
