@@ -82,6 +82,8 @@ pub(crate) struct Records {
     filled: usize,
     start: usize,
     ended: bool,
+    /// What ends a line: a line feed, or in files of old Macs a carriage return.
+    line_feed: u8,
     /// Line of the next record, counted from 1.
     line: u64,
     spans: Vec<Span>,
@@ -100,6 +102,7 @@ impl Records {
             filled: 0,
             start: 0,
             ended: false,
+            line_feed: b'\n',
             line: 1,
             spans: Vec::new(),
             ends: Vec::new(),
@@ -113,6 +116,10 @@ impl Records {
                 return Err(Error::invalid(format!("{} is UTF-16; save it as UTF-8", path.display())));
             }
             Some(_) => {}
+        }
+        let text = &records.buffer[..records.filled];
+        if text.contains(&b'\r') && !text.contains(&b'\n') {
+            records.line_feed = b'\r';
         }
         Ok(records)
     }
@@ -152,6 +159,7 @@ impl Records {
             let mut scan = Scan {
                 bytes: &self.buffer[..self.filled],
                 ended: self.ended,
+                line_feed: self.line_feed,
                 dialect: self.dialect,
                 offset: self.start,
                 width: self.width.unwrap_or(COLUMNS_MAX),
@@ -232,7 +240,7 @@ impl Records {
 
     fn not_utf8(&self, at: usize, begin: usize) -> Error {
         let first = self.lines.first().copied().unwrap_or(1);
-        let line = first + self.buffer[begin..at].iter().filter(|&&byte| byte == b'\n').count() as u64;
+        let line = first + self.buffer[begin..at].iter().filter(|&&byte| byte == self.line_feed).count() as u64;
         let byte = self.buffer.get(at).copied().unwrap_or_default();
         Error::invalid(format!("{}: byte 0x{byte:02x} is not UTF-8; save the file as UTF-8", Place(&self.path, line)))
     }
@@ -258,6 +266,7 @@ enum Fault {
 struct Scan<'a> {
     bytes: &'a [u8],
     ended: bool,
+    line_feed: u8,
     dialect: Dialect,
     /// What positions in spans are counted from.
     offset: usize,
@@ -317,7 +326,7 @@ impl Scan<'_> {
     }
 
     fn comment(&mut self, at: usize) -> Option<Found> {
-        match self.bytes[at..].iter().position(|&byte| byte == b'\n') {
+        match self.bytes[at..].iter().position(|&byte| byte == self.line_feed) {
             Some(length) => Some(Found::Nothing { next: self.end_line(at + length + 1) }),
             None if self.ended => Some(Found::Nothing { next: self.bytes.len() }),
             None => None,
@@ -345,7 +354,7 @@ impl Scan<'_> {
     fn line_end(&self, at: usize) -> Option<Option<usize>> {
         match (self.bytes.get(at), self.bytes.get(at + 1)) {
             (None, _) => self.ended.then_some(Some(at)),
-            (Some(b'\n'), _) => Some(Some(at + 1)),
+            (Some(&byte), _) if byte == self.line_feed => Some(Some(at + 1)),
             (Some(b'\r'), Some(b'\n')) => Some(Some(at + 2)),
             (Some(b'\r'), None) => self.ended.then_some(Some(at + 1)),
             _ => Some(None),
@@ -384,7 +393,7 @@ impl Scan<'_> {
             let Some(length) = rest.iter().position(|&byte| byte == quote) else {
                 return if self.ended { Err(Fault::OpenQuote(opened)) } else { Ok(None) };
             };
-            breaks += rest[..length].iter().filter(|&&byte| byte == b'\n').count() as u64;
+            breaks += rest[..length].iter().filter(|&&byte| byte == self.line_feed).count() as u64;
             at += length;
             match self.bytes.get(at + 1) {
                 Some(&next) if next == quote => {
@@ -452,6 +461,7 @@ mod tests {
         check("a,b,", PLAIN, &[(1, &["a", "b", ""])]);
         check("\n\na\n\nb\n\n", PLAIN, &[(3, &["a"]), (5, &["b"])]);
         check("\u{feff}a,b\n", PLAIN, &[(1, &["a", "b"])]);
+        check("a,b\r1,2\r\r3,4", PLAIN, &[(1, &["a", "b"]), (2, &["1", "2"]), (4, &["3", "4"])]);
         check("a\rb,c\n", PLAIN, &[(1, &["a\rb", "c"])]);
         check("中文,数据\n", PLAIN, &[(1, &["中文", "数据"])]);
         check(" a ,b\n", Dialect { trim: false, ..PLAIN }, &[(1, &[" a ", "b"])]);
