@@ -44,13 +44,14 @@ def with_torch() -> dict:
     x, y = x[training], y[training]
     layers, width = [], 784
     for units in asked["hidden"]:
-        layers += [torch.nn.Linear(width, units), torch.nn.ReLU()]
+        layers += [torch.nn.Linear(width, units), torch.nn.ReLU(), torch.nn.Dropout(asked["dropout"])]
         width = units
     net = torch.nn.Sequential(*layers, torch.nn.Linear(width, 10))
     optimizer = torch.optim.Adam(net.parameters(), lr=asked["learning_rate"], fused=True)
     loss_of = torch.nn.CrossEntropyLoss()
     begin = time.perf_counter()
     for _ in range(asked["epochs"]):
+        net.train()
         order = torch.randperm(len(x))
         total = 0.0
         for rows in order.split(asked["batch_size"]):
@@ -59,6 +60,7 @@ def with_torch() -> dict:
             loss.backward()
             optimizer.step()
             total += loss.item() * len(rows)
+        net.eval()
         with torch.no_grad():
             (net(x_validation).argmax(1) == y_validation).float().mean().item()
     seconds = time.perf_counter() - begin
@@ -75,7 +77,9 @@ def with_keras() -> dict:
     keras.utils.set_random_seed(asked["seed"])
     x, y = pictures("train"), labels("train")
     training, validation = split()
-    hidden = [keras.layers.Dense(units, activation="relu") for units in asked["hidden"]]
+    hidden = []
+    for units in asked["hidden"]:
+        hidden += [keras.layers.Dense(units, activation="relu"), keras.layers.Dropout(asked["dropout"])]
     net = keras.Sequential([keras.Input((784,)), *hidden, keras.layers.Dense(10, activation="softmax")])
     optimizer = keras.optimizers.Adam(asked["learning_rate"])
     net.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])

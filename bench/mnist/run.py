@@ -29,6 +29,7 @@ def spec() -> dict:
     return {
         "folder": str(data / "mnist"),
         "hidden": model["network"]["dense"]["hidden"],
+        "dropout": model["network"]["dense"]["dropout"],
         "epochs": int(os.environ.get("EPOCHS", train["epochs"])),
         "batch_size": train["batch_size"],
         "learning_rate": train["optimizer"]["adam"]["learning_rate"],
