@@ -13,13 +13,7 @@ use crate::terminal::{Terminal, count, table};
 /// Audits the named models, or all: prints the profile and the findings, writes them as JSON. Errors end in exit code 1.
 pub fn audit(common: &Common, args: &Audit, terminal: &Terminal) -> Result<()> {
     let project = super::load(common)?;
-    let mut models = Vec::new();
-    for name in &args.models {
-        models.push(project.model(name)?);
-    }
-    if models.is_empty() {
-        models = project.models.iter().collect();
-    }
+    let models = super::chosen(&project, &args.models)?;
     let runtime = pipeline::runtime()?;
     let mut reports: BTreeMap<&str, AuditReport> = BTreeMap::new();
     for spec in models {

@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use store::Store;
 
 use crate::cli::Common;
-use crate::config::Project;
-use crate::failure::{Failure, Result};
+use crate::config::{ModelSpec, Project};
+use crate::failure::{Failure, Fault, Result};
 
 /// The project of `-p`, with `--set` and the environment.
 pub(crate) fn load(common: &Common) -> Result<Project> {
@@ -30,8 +30,20 @@ pub(crate) fn load_from(project: &Path, set: &[String]) -> Result<Project> {
     let environment = |name: &str| std::env::var(name).ok();
     Project::load(project, set, &environment).map_err(|errors| {
         let coloured = std::io::IsTerminal::is_terminal(&std::io::stderr());
-        Failure::input(if coloured { errors.coloured() } else { errors.to_string() })
+        let fault = if errors.is_usage() { Fault::Usage } else { Fault::Input };
+        Failure::new(fault, if coloured { errors.coloured() } else { errors.to_string() })
     })
+}
+
+/// The models of these names, or all.
+pub(crate) fn chosen<'a>(project: &'a Project, names: &[String]) -> Result<Vec<&'a ModelSpec>> {
+    if project.models.is_empty() {
+        return Err(Failure::input("the project has no models; add one under \"models:\" in tidemill.yaml"));
+    }
+    if names.is_empty() {
+        return Ok(project.models.iter().collect());
+    }
+    names.iter().map(|name| Ok(project.model(name)?)).collect()
 }
 
 /// The project's data folder, for writing: one process at a time.

@@ -14,16 +14,7 @@ use crate::terminal::Terminal;
 /// Runs the named models, or all. One that fails does not keep the others from being trained.
 pub fn run(common: &Common, args: &Run, terminal: &Terminal) -> Result<()> {
     let project = super::load(common)?;
-    let mut models = Vec::new();
-    for name in &args.models {
-        models.push(project.model(name)?);
-    }
-    if models.is_empty() {
-        models = project.models.iter().collect();
-    }
-    if models.is_empty() {
-        return Err(Failure::input("the project has no models; add one under \"models:\" in tidemill.yaml"));
-    }
+    let models = super::chosen(&project, &args.models)?;
     let store = super::open(&project)?;
     let runtime = pipeline::runtime()?;
     let stop = super::stop_flag(&runtime);
