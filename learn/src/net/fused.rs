@@ -1,9 +1,11 @@
 //! The network on the CPU: forward, backward and the optimiser's step by our own kernels, in memory kept from step to
 //! step.
 //!
-//! There is no graph and no tensor here. A dense network's backward pass is known when it is built, and a step of
-//! 784-128-10 with 32 rows takes about 80 microseconds: what recording a graph costs would be a good part of it
-//! (measured in `examples/dense_step.rs`, beside Burn's own operations).
+//! There is no graph and no tensor here. A dense network's backward pass is known when it is built. Measured on two
+//! cores of an EPYC 9005 with 784-128-10 and 32 rows: a step takes 59 microseconds; recording and walking the graph of
+//! three operations behind Burn's extension API alone takes 12 (`examples/extension_step.rs`), a fifth of that, and
+//! could not join the optimiser's step to the gradient. Products by the `gemm` crate took 76 and 89 microseconds on one
+//! core where the kernels take about 20 and 50, the whole of Adam included.
 
 use std::collections::BTreeMap;
 
