@@ -34,7 +34,7 @@ pub(crate) fn from_json(features: &Features, input: &Value) -> Result<RecordBatc
         )));
     }
     let mut by_column: Vec<Vec<&Value>> = vec![Vec::with_capacity(rows.len()); columns.len()];
-    for (number, row) in rows.iter().enumerate() {
+    for (row, number) in rows.iter().zip(1..) {
         match row {
             Row::Named(object) => by_name(columns, object, number, &mut by_column)?,
             Row::Listed(list) => by_place(columns, list, number, &mut by_column)?,
@@ -72,7 +72,7 @@ fn rows_of<'a>(columns: &[Column], input: &'a Value) -> Result<Vec<Row<'a>>> {
         Value::Array(items) => match items.first() {
             None => Ok(Vec::new()),
             Some(Value::Object(_) | Value::Array(_)) => {
-                items.iter().enumerate().map(|(n, item)| row(picture, item, n)).collect()
+                items.iter().zip(1..).map(|(item, n)| row(picture, item, n)).collect()
             }
             Some(Value::String(text)) if picture.is_some() && text.starts_with("data:") => {
                 Ok(items.iter().map(Row::Picture).collect())
@@ -204,7 +204,7 @@ fn array(column: &Column, values: &[&Value]) -> Result<(Field, ArrayRef)> {
 }
 
 fn each<T>(values: &[&Value], read: impl Fn(usize, &Value) -> Result<T>) -> Result<Vec<T>> {
-    values.iter().enumerate().map(|(row, value)| read(row, value)).collect()
+    values.iter().zip(1..).map(|(value, row)| read(row, value)).collect()
 }
 
 fn pictures(
@@ -231,7 +231,7 @@ fn pictures(
     let expected =
         format!("{size} whole numbers 0 to 255 ({shape}, row by row), or a file as \"data:image/png;base64,...\"");
     let mut pixels = Vec::with_capacity(size * values.len());
-    for (row, value) in values.iter().enumerate() {
+    for (value, row) in values.iter().zip(1..) {
         let before = pixels.len();
         flatten(value, &mut pixels, before + size).ok_or_else(|| wrong(row, value, &expected))?;
         if pixels.len() - before != size {

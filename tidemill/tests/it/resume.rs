@@ -5,13 +5,18 @@ use std::process::Stdio;
 
 use crate::support::{Project, signal};
 
+/// Long enough that a signal sent in epoch 2 arrives well before the end.
 const LONG: &[&str] = &[
     "--set",
-    "models.kind.train.epochs=12",
+    "models.kind.train.epochs=250",
+    "--set",
+    "models.kind.train.batch_size=1",
     "--set",
     "models.kind.train.early_stopping.enabled=false",
     "--set",
     "models.kind.network.dense.dropout=0.2",
+    "--set",
+    "models.kind.evaluate.importance_rows_max=0",
 ];
 
 fn weights(project: &Project, version: u32) -> Vec<u8> {
@@ -45,6 +50,7 @@ fn disturbed(by: &str) -> Project {
     }
     assert!(!project.version("kind", 1).exists());
     let done = project.ok(&[&["run", "--resume"], LONG].concat());
+    assert!(!said.iter().any(|line| line.starts_with("epoch 250")), "it was disturbed before its end");
     assert!(done.stderr.contains("resumed in epoch"), "{}", done.stderr);
     project
 }
