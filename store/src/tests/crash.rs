@@ -121,7 +121,9 @@ fn killed_at_random_moments_nothing_acknowledged_is_lost() {
         child.kill().unwrap();
         child.wait().unwrap();
         let rest = output.lines().map(|line| line.unwrap()).collect::<Vec<_>>();
-        said.extend(rest.into_iter().filter(|line| !line.is_empty()));
+        // the last line may have been cut by the kill: what was not said in full was not acknowledged
+        let whole = rest.len().saturating_sub(1);
+        said.extend(rest.into_iter().take(whole).filter(|line| !line.is_empty()));
         let store = Store::open(folder.path()).unwrap_or_else(|error| panic!("trial {trial}: {error}"));
         assert!(store.repairs().rejected.is_empty(), "trial {trial}: {:?}", store.repairs());
         check_said(&store, &said);
