@@ -1,0 +1,32 @@
+//! What can a user ask of a model? Plain structs of the project file: features, network, training, split, evaluation.
+//!
+//! Every struct refuses unknown fields and has a default for all that can be left out, so that printing a spec prints
+//! the run as it will happen.
+
+mod evaluate;
+mod features;
+mod net;
+mod split;
+mod train;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use evaluate::*;
+pub use features::*;
+pub use net::*;
+pub use split::*;
+pub use train::*;
+
+/// What kind of answer a model gives.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskSpec {
+    /// Classification for text, boolean and few-valued integer targets, regression otherwise.
+    #[default]
+    Auto,
+    /// One of a fixed set of classes.
+    Classification,
+    /// A real number.
+    Regression,
+}
