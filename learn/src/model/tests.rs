@@ -7,7 +7,8 @@ use crate::features::{
     Affine, CategoryInput, Column, ColumnKind, DateInput, EmbeddedColumn, ImageInput, NumberInput, NumericPart,
     Vocabulary,
 };
-use crate::net::{Layers, layers, network_answers};
+use crate::net::tests::layers_of;
+use crate::net::{Layers, network_answers};
 use crate::random::uniform;
 use crate::spec::{Activation, DatePart, DenseSpec, Loss, NetSpec};
 use crate::{ErrorKind, ImageBlock, Tensor, Weights, export_onnx};
@@ -97,9 +98,9 @@ impl Case {
         activation: Activation,
         loss: Loss,
     ) -> Self {
-        let net = NetSpec::Dense(DenseSpec { hidden: hidden.to_vec(), activation, dropout: 0.3 });
+        let net = NetSpec::Dense(DenseSpec { hidden: hidden.to_vec(), activation, dropout: 0.3, ..DenseSpec::default() });
         let target = target(classes);
-        let layers = layers(&net, features.numeric(), &target, loss).unwrap();
+        let layers = layers_of(&net, features.numeric(), &target, loss);
         let weights = random_weights(&layers);
         Self { name: name.into(), features, target, net, loss, weights }
     }
@@ -135,7 +136,7 @@ impl Case {
     /// The network's answers, by the definitions and with sums in `f64`.
     fn reference(&self, rows: &Encoded) -> Vec<f32> {
         let part = self.features.numeric();
-        let layers = layers(&self.net, part, &self.target, self.loss).unwrap();
+        let layers = layers_of(&self.net, part, &self.target, self.loss);
         let all: Vec<u32> = (0..rows.rows as u32).collect();
         let width = part.dense_width();
         let mut dense = vec![0.0; rows.rows * width];

@@ -348,8 +348,8 @@ fn update_tables(tables: &mut [Table], codes: &[i32], rows: usize, turned: &Matr
 mod tests {
     use super::*;
     use crate::features::{Encoded, NumericPart};
-    use crate::net::tests::{numeric, target};
-    use crate::net::{initial_weights, layers};
+    use crate::net::initial_weights;
+    use crate::net::tests::{layers_of, numeric, target};
     use crate::spec::{Activation, DenseSpec, Loss, NetSpec};
 
     const CHANCE: Chance = Chance { seed: 5, step: 3 };
@@ -440,10 +440,10 @@ mod tests {
     /// The gradient of every weight: SGD with step size 1 moves it by just that. Against central differences in f64.
     fn check_gradient(activation: Activation, classes: usize, loss: Loss, dropout: f64) {
         let place = format!("{activation:?}, {classes} classes, {loss:?}, dropout {dropout}");
-        let spec = NetSpec::Dense(DenseSpec { hidden: vec![7, 18], activation, dropout });
+        let spec = NetSpec::Dense(DenseSpec { hidden: vec![7, 18], activation, dropout, ..DenseSpec::default() });
         let rows = 21;
         let (numeric, encoded, targets) = example(rows, classes);
-        let layers = layers(&spec, &numeric, &target(classes), loss).unwrap();
+        let layers = layers_of(&spec, &numeric, &target(classes), loss);
         let mut weights = initial_weights(&layers, 11);
         for table in &layers.embeddings {
             weights.tensors.get_mut(&table.weight).unwrap().data.iter_mut().for_each(|x| *x *= 10.0);
@@ -519,9 +519,9 @@ mod tests {
     }
 
     fn follow(activation: Activation, classes: usize, loss: Loss, update: &dyn Fn(i32) -> Update, expected: [f64; 6]) {
-        let spec = NetSpec::Dense(DenseSpec { hidden: vec![7], activation, dropout: 0.0 });
+        let spec = NetSpec::Dense(DenseSpec { hidden: vec![7], activation, dropout: 0.0, ..DenseSpec::default() });
         let numeric = numeric(5, &[]);
-        let layers = layers(&spec, &numeric, &target(classes), loss).unwrap();
+        let layers = layers_of(&spec, &numeric, &target(classes), loss);
         let mut weights = initial_weights(&layers, 0);
         for (name, k) in [("dense.0.weight", 1), ("dense.1.weight", 4)] {
             let tensor = weights.tensors.get_mut(name).unwrap();

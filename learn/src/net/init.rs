@@ -41,15 +41,14 @@ pub(crate) fn initial_weights(layers: &Layers, seed: u64) -> Weights {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::layers;
-    use crate::net::tests::{numeric, target};
+    use crate::net::tests::{layers_of, numeric, target};
     use crate::spec::{DenseSpec, Loss, NetSpec};
 
     #[test]
     fn the_first_weights_have_the_published_variance_and_follow_the_seed() {
         let check = |activation: Activation, expected: f64| {
-            let spec = DenseSpec { hidden: vec![200], activation, dropout: 0.0 };
-            let layers = layers(&NetSpec::Dense(spec), &numeric(300, &[]), &target(2), Loss::Auto).unwrap();
+            let spec = DenseSpec { hidden: vec![200], activation, dropout: 0.0, ..DenseSpec::default() };
+            let layers = layers_of(&NetSpec::Dense(spec), &numeric(300, &[]), &target(2), Loss::Auto);
             let weights = initial_weights(&layers, 7);
             let data = &weights.get("dense.0.weight").unwrap().data;
             let variance = data.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / data.len() as f64;

@@ -2,15 +2,18 @@
 
 use burn::tensor::Device;
 
-use super::{Batch, Chance, FusedNet, Layers, PlainNet};
+use super::plan::PlanNet;
+use super::{Batch, Chance, Design, FusedNet, PlainNet};
 use crate::kernels::Update;
-use crate::{Result, Weights};
+use crate::{Error, Result, Weights};
 
 /// A network that learns.
 #[derive(Debug)]
 pub(crate) enum Network {
-    /// By the fused kernels.
+    /// Fully connected layers by their own kernels.
     Fused(Box<FusedNet>),
+    /// Any network, operation by operation.
+    Plan(Box<PlanNet>),
     /// By Burn's plain operations.
     Plain(PlainNet),
 }
@@ -28,23 +31,31 @@ impl Network {
     /// A network with these weights and moments that learns up to `rows` rows at a time.
     pub(crate) fn new(
         place: Place,
-        layers: &Layers,
+        design: &Design,
         weights: &Weights,
         moments: &[Weights; 2],
         rows: usize,
         update: &Update,
     ) -> Result<Self> {
-        match place {
-            Place::Cpu => {
-                let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        match (place, design) {
+            (Place::Cpu, Design::Dense(layers)) => {
                 let mut net = FusedNet::new(layers, weights, rows, update, threads)?;
                 net.restore(moments)?;
                 Ok(Self::Fused(Box::new(net)))
             }
-            Place::Flex => {
+            (Place::Cpu, Design::Plan(plan)) => {
+                let mut net = PlanNet::new(plan.clone(), weights, rows, update, threads)?;
+                net.restore(moments)?;
+                Ok(Self::Plan(Box::new(net)))
+            }
+            (Place::Flex, Design::Dense(layers)) => {
                 let mut net = PlainNet::new(layers, weights, Device::flex())?;
                 net.restore(moments);
                 Ok(Self::Plain(net))
+            }
+            (Place::Flex, Design::Plan(_)) => {
+                Err(Error::Unsupported("Burn's own operations know dense networks only; take device \"cpu\"".into()))
             }
         }
     }
@@ -52,8 +63,8 @@ impl Network {
     /// Where, in words.
     pub(crate) fn device(&self) -> String {
         match self {
-            Self::Fused(net) if net.threads() == 1 => "cpu, 1 thread".to_owned(),
-            Self::Fused(net) => format!("cpu, {} threads", net.threads()),
+            Self::Fused(net) => on_threads(net.threads()),
+            Self::Plan(net) => on_threads(net.threads()),
             Self::Plain(_) => "cpu, Burn's own operations".to_owned(),
         }
     }
@@ -62,6 +73,7 @@ impl Network {
     pub(crate) fn step(&mut self, batch: Batch, targets: &[f32], update: &Update, chance: Chance) -> Result<f32> {
         match self {
             Self::Fused(net) => Ok(net.step(batch, targets, update, chance)),
+            Self::Plan(net) => Ok(net.step(batch, targets, update, chance)),
             Self::Plain(net) => net.step(batch, targets, update, chance),
         }
     }
@@ -70,6 +82,7 @@ impl Network {
     pub(crate) fn logits(&mut self, batch: Batch, out: &mut Vec<f32>) -> Result<()> {
         match self {
             Self::Fused(net) => net.logits(batch, out),
+            Self::Plan(net) => net.logits(batch, out),
             Self::Plain(net) => net.logits(batch, out)?,
         }
         Ok(())
@@ -79,6 +92,7 @@ impl Network {
     pub(crate) fn weights(&self) -> Result<Weights> {
         match self {
             Self::Fused(net) => Ok(net.weights()),
+            Self::Plan(net) => Ok(net.weights()),
             Self::Plain(net) => net.weights(),
         }
     }
@@ -87,25 +101,30 @@ impl Network {
     pub(crate) fn moments(&self) -> Result<[Weights; 2]> {
         match self {
             Self::Fused(net) => Ok(net.moments()),
+            Self::Plan(net) => Ok(net.moments()),
             Self::Plain(net) => net.moments(),
         }
     }
+}
+
+fn on_threads(threads: usize) -> String {
+    if threads == 1 { "cpu, 1 thread".to_owned() } else { format!("cpu, {threads} threads") }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::features::Encoded;
-    use crate::net::tests::{numeric, target};
-    use crate::net::{initial_weights, layers};
+    use crate::net::initial_weights;
+    use crate::net::tests::{layers_of, numeric, target};
     use crate::spec::{Activation, DenseSpec, Loss, NetSpec};
 
     /// Ten steps of both networks from the same weights on the same rows, dropout included.
     fn check(activation: Activation, classes: usize, loss: Loss, update: &dyn Fn(i32) -> Update, dropout: f64) {
         let place = format!("{activation:?}, {classes} classes, {loss:?}, {:?}, dropout {dropout}", update(1));
-        let spec = NetSpec::Dense(DenseSpec { hidden: vec![20, 7], activation, dropout });
+        let spec = NetSpec::Dense(DenseSpec { hidden: vec![20, 7], activation, dropout, ..DenseSpec::default() });
         let numeric = numeric(4, &[(6, 2), (3, 1)]);
-        let layers = layers(&spec, &numeric, &target(classes), loss).unwrap();
+        let design = Design::Dense(layers_of(&spec, &numeric, &target(classes), loss));
         let count = 30;
         let numbers = (0..count * 4).map(|n| ((n * 29) % 23) as f32 / 7.0 - 1.6).collect();
         let codes = (0..count * 2).map(|n| ((n * 5 + n / 7) % if n % 2 == 0 { 6 } else { 3 }) as i32).collect();

@@ -6,7 +6,7 @@ use super::checkpoint::{Checkpoint, Position};
 use super::watch::{Metric, validate};
 use super::{EpochRecord, Flow, TrainEvent, TrainJob, Trained, check, fingerprint};
 use crate::kernels::Update;
-use crate::net::{Batch, Chance, Layers, Network, initial_weights, layers};
+use crate::net::{Batch, Chance, Design, Head, Network, design};
 use crate::random;
 use crate::spec::Optimizer;
 use crate::{Error, Result, Task, Weights};
@@ -21,7 +21,7 @@ type Listener<'a> = &'a mut dyn FnMut(&TrainEvent) -> Flow;
 /// A training run between two batches.
 pub(super) struct Run<'a> {
     job: TrainJob<'a>,
-    layers: Layers,
+    design: Design,
     metric: Metric,
     net: Network,
     /// Class numbers or standardised values of all rows, for training and for validation.
@@ -44,7 +44,7 @@ impl<'a> Run<'a> {
         check::check_spec(job.train)?;
         let place = check::device(&job.train.device)?;
         check::check_parts(&job)?;
-        let layers = layers(job.net, job.numeric, job.target, job.train.loss)?;
+        let design = design(job.net, job.numeric, Head::of(job.target, job.train.loss)?)?;
         let metric = Metric::of(job.train.early_stopping.metric, job.target)?;
         let (spec, rows) = match job.checkpoint {
             Some(_) => (fingerprint::of_spec(&job)?, fingerprint::of_rows(&job)),
@@ -71,12 +71,12 @@ impl<'a> Run<'a> {
                 best: None,
                 ended: None,
             },
-            weights: initial_weights(&layers, job.train.seed),
+            weights: design.initial_weights(job.train.seed),
             best: Weights::default(),
             moments: Default::default(),
         });
         let batch = job.train.batch_size.min(job.training.rows.len());
-        let net = Network::new(place, &layers, &found.weights, &found.moments, batch, &update(&job, 0))?;
+        let net = Network::new(place, &design, &found.weights, &found.moments, batch, &update(&job, 0))?;
         let targets = [job.training.target, job.validation.target].map(|values| match job.target.task {
             Task::Regression => {
                 values.iter().map(|y| ((f64::from(*y) - job.target.mean) / job.target.scale) as f32).collect()
@@ -84,7 +84,7 @@ impl<'a> Run<'a> {
             Task::Binary | Task::Multiclass => values.to_vec(),
         });
         let Checkpoint { position, best, .. } = found;
-        Ok(Self { job, layers, metric, net, targets, position, best, resumed, saved: None })
+        Ok(Self { job, design, metric, net, targets, position, best, resumed, saved: None })
     }
 
     /// Trains to the end, or to where the listener stops it.
@@ -120,7 +120,7 @@ impl<'a> Run<'a> {
             rows: training.rows.len(),
             batches: self.batch_count(),
             epochs: train.epochs,
-            parameters: self.layers.parameters(),
+            parameters: self.design.parameters(),
             device: self.net.device(),
             stopping: self.metric.policy(&train.early_stopping, train.epochs),
             resumed_at: self.resumed.then_some((self.position.epoch + 1).min(train.epochs)),
@@ -173,12 +173,12 @@ impl<'a> Run<'a> {
     /// Validates, and decides whether this was the best epoch and the last one.
     fn end_epoch(&mut self, on: Listener) -> Result<Flow> {
         let begin = Instant::now();
-        let Self { job, net, targets, position, metric, layers, .. } = self;
+        let Self { job, net, targets, position, metric, design, .. } = self;
         let rows = &job.validation.rows;
-        let mut logits = Vec::with_capacity(rows.len() * layers.head.outputs);
+        let mut logits = Vec::with_capacity(rows.len() * design.head().outputs);
         net.logits(Batch { numeric: job.numeric, encoded: job.validation.encoded, rows }, &mut logits)?;
         let answers: Vec<f32> = rows.iter().map(|row| targets[1][*row as usize]).collect();
-        let found = validate(layers.head, *metric, job.target, &logits, &answers);
+        let found = validate(design.head(), *metric, job.target, &logits, &answers);
         let epoch = position.epoch + 1;
         if !found.loss.is_finite() || !found.metric.is_finite() {
             return Err(diverged(job, epoch, "its end, on the validation rows", found.loss));
@@ -246,7 +246,7 @@ impl<'a> Run<'a> {
         let device = self.net.device();
         let best_epoch = self.position.best.map_or(0, |(epoch, _)| epoch);
         let weights = if best_epoch == 0 { self.net.weights()? } else { self.best };
-        let parameters = self.layers.parameters();
+        let parameters = self.design.parameters();
         Ok(Trained { weights, history: self.position.history, best_epoch, finished, device, parameters })
     }
 }

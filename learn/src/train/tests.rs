@@ -55,7 +55,7 @@ impl Setup {
         let column = EmbeddedColumn { name: "kind".into(), cardinality: 5, dimension: 3 };
         setup.numeric.categories = vec![CategoryInput::Embedding(column)];
         setup.encoded.codes = (0..rows).map(|row| (row * row % 5) as i32).collect();
-        setup.net = NetSpec::Dense(DenseSpec { hidden: vec![20, 9], dropout: 0.3, activation: Activation::Relu });
+        setup.net = NetSpec::Dense(DenseSpec { hidden: vec![20, 9], dropout: 0.3, activation: Activation::Relu, ..DenseSpec::default() });
         setup.spec.weight_decay = 0.01;
         setup.spec.early_stopping.enabled = false;
         setup
@@ -114,7 +114,7 @@ fn exclusive_or_is_learned() {
         (Activation::Sigmoid, Loss::Auto),
     ] {
         let mut setup = Setup::new(2, Vec::clone(&numbers), Vec::clone(&answers), 2);
-        setup.net = NetSpec::Dense(DenseSpec { hidden: vec![16], activation, dropout: 0.0 });
+        setup.net = NetSpec::Dense(DenseSpec { hidden: vec![16], activation, dropout: 0.0, ..DenseSpec::default() });
         let optimizer = Optimizer::Adam(AdamSpec { learning_rate: 0.03, ..AdamSpec::default() });
         setup.spec = TrainSpec { epochs: 60, optimizer, loss, ..setup.spec };
         setup.spec.early_stopping.enabled = false;

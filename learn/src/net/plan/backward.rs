@@ -1,0 +1,229 @@
+//! Every operation's way back: from the gradient of its value to those of its inputs and parameters.
+
+use super::forward::Work;
+use super::net::{PlanNet, Tensors};
+use super::room::{Kept, Room};
+use super::shapes::take;
+use super::{Op, ParameterId, Pick};
+use crate::kernels::{self, Buffer, LinearGradients, RecurrentGradients, Team};
+use crate::net::Chance;
+
+impl PlanNet {
+    /// Adds the gradients of all parameters, from that of the logits.
+    pub(super) fn backward(&mut self, chance: Chance) {
+        let Self { plan, team, tensors, room, wanted, .. } = self;
+        let last = plan.nodes.len() - 1;
+        let outputs = plan.head.outputs;
+        let mut gradient = room.borrow(room.count * outputs);
+        for row in 0..room.count {
+            gradient[row * outputs..][..outputs].copy_from_slice(room.logits.row(row));
+        }
+        room.gradients[last] = Some(gradient);
+        for (id, node) in plan.nodes.iter().enumerate().rev() {
+            let Some(mut gradient) = room.gradients[id].take() else { continue };
+            let work = Work { plan, id, node, rows: room.count, length: room.length, chance: Some(chance) };
+            let wants: Vec<bool> = node.inputs.iter().map(|&input| wanted[input]).collect();
+            work.backward(team, tensors, room, &mut gradient, &wants);
+            room.give_back(gradient);
+        }
+    }
+}
+
+impl Work<'_> {
+    /// From `gradient`, that of this node's value, which is changed on the way.
+    fn backward(&self, team: &mut Team, tensors: &mut Tensors, room: &mut Room, gradient: &mut Buffer, wants: &[bool]) {
+        let used = self.used(self.node);
+        let Some(&first) = self.node.inputs.first() else { return };
+        let wanted = wants.first().is_some_and(|wanted| *wanted);
+        match &self.node.op {
+            Op::Embedding { table } => {
+                let codes = &room.codes[first][..self.used(self.source())];
+                let width = self.node.width();
+                if self.node.timed {
+                    super::forward::forget_padding(codes, width, &mut gradient[..used]);
+                }
+                kernels::scatter_add(team, &gradient[..used], codes, width, &mut tensors.gradients[*table]);
+            }
+            Op::Positions { table } => {
+                let numbers = self.node.size(self.length);
+                kernels::add_columns(team, &gradient[..used], &mut tensors.gradients[*table][..numbers]);
+                self.pass(room, gradient, wanted);
+            }
+            Op::Add(activation) => {
+                if let Some(activation) = activation {
+                    let out = &room.values[self.id][..used];
+                    team.split(team.threads(), &mut gradient[..used], 1, &|start, part| {
+                        kernels::gradient(*activation, &out[start..][..part.len()], part);
+                    });
+                }
+                for (&input, _) in self.node.inputs.iter().zip(wants).filter(|(_, wanted)| **wanted) {
+                    self.give(room, input, |to| to.copy_from_slice(&gradient[..used]));
+                }
+            }
+            Op::Concat => {
+                let mut at = 0;
+                for (&input, &wanted) in self.node.inputs.iter().zip(wants) {
+                    let (width, whole) = (self.plan.nodes[input].width(), self.node.width());
+                    if wanted {
+                        self.give(room, input, |to| take(&gradient[..used], at, whole, to, width));
+                    }
+                    at += width;
+                }
+            }
+            Op::Reshape => self.pass(room, gradient, wanted),
+            Op::LayerNorm { gain, bias, .. } => {
+                let Room { values, kept, .. } = room;
+                if let Kept::LayerNorm(norm) = &mut kept[self.id] {
+                    let input = &values[first][..used];
+                    let value = self.value(&tensors.values, *gain);
+                    let [gain, bias] = self.gradients(&mut tensors.gradients, [*gain, *bias]);
+                    norm.backward(team, input, value, &mut gradient[..used], gain, bias);
+                }
+                self.pass(room, gradient, wanted);
+            }
+            Op::Dropout(_) | Op::Activate(_) => {
+                let Room { values, kept, .. } = room;
+                match (&self.node.op, &kept[self.id]) {
+                    (_, Kept::Mask(mask) | Kept::Slopes(mask)) => {
+                        kernels::multiply(&mut gradient[..used], &mask[..used]);
+                    }
+                    (Op::Activate(activation), _) => {
+                        kernels::gradient(*activation, &values[self.id][..used], &mut gradient[..used]);
+                    }
+                    _ => {}
+                }
+                self.pass(room, gradient, wanted);
+            }
+            _ => self.layer_backward(team, tensors, room, gradient, wanted),
+        }
+    }
+
+    /// Operations that write the gradient of their one input anew.
+    fn layer_backward(
+        &self,
+        team: &mut Team,
+        tensors: &mut Tensors,
+        room: &mut Room,
+        gradient: &mut Buffer,
+        wanted: bool,
+    ) {
+        let first = self.node.inputs[0];
+        let (used, taken) = (self.used(self.node), self.used(self.source()));
+        let mut back = room.borrow(if wanted { taken } else { 0 });
+        let (gradient, to) = (&mut gradient[..used], wanted.then(|| &mut back[..taken]));
+        let Room { values, lengths, kept, .. } = room;
+        let (input, out) = (&values[first][..taken], &values[self.id][..used]);
+        match (&self.node.op, &mut kept[self.id]) {
+            (Op::Linear { weight, bias, activation }, kept) => {
+                let kept = match kept {
+                    Kept::Slopes(slopes) => &slopes[..used],
+                    _ => out,
+                };
+                let value = self.value(&tensors.values, *weight);
+                let [weight, bias] = self.gradients(&mut tensors.gradients, [*weight, *bias]);
+                let to = LinearGradients { weight, bias, x: to };
+                kernels::linear_backward(team, self.layer(*activation), input, value, kept, gradient, to);
+            }
+            (Op::Conv { window, weight, bias, groups, activation }, Kept::Conv(scratch)) => {
+                let shape = self.picture(window, *groups);
+                if let Some(activation) = activation {
+                    team.split(team.threads(), gradient, 1, &|start, part| {
+                        kernels::gradient(*activation, &out[start..][..part.len()], part);
+                    });
+                }
+                let value = self.value(&tensors.values, *weight);
+                let (weight, bias) = match bias {
+                    Some(bias) => {
+                        let [weight, bias] = self.gradients(&mut tensors.gradients, [*weight, *bias]);
+                        (weight, bias)
+                    }
+                    None => {
+                        let [weight] = self.gradients(&mut tensors.gradients, [*weight]);
+                        (weight, &mut [][..])
+                    }
+                };
+                kernels::conv_gradient(team, self.rows, &shape, input, gradient, weight, bias, scratch);
+                if let Some(to) = to {
+                    kernels::conv_backward(team, self.rows, &shape, gradient, value, to, scratch);
+                }
+            }
+            (Op::MaxPool(window), Kept::Places(places)) => {
+                if let Some(to) = to {
+                    kernels::max_pool_backward(team, self.rows, &self.picture(window, 1), gradient, places, to);
+                }
+            }
+            (Op::BatchNorm { .. }, Kept::BatchNorm(norm)) => {
+                self.batch_norm_back(team, tensors, (input, out), gradient, to, norm);
+            }
+            (&Op::Recurrent { input: weight, recurrent, bias, .. }, Kept::Recurrent(layer)) => {
+                let to = to.map(|to| {
+                    to.fill(0.0);
+                    to
+                });
+                let [input, hidden, bias] = self.gradients(&mut tensors.gradients, [weight, recurrent, bias]);
+                let gradients = RecurrentGradients { input, hidden, bias };
+                let sizes = (self.rows, self.node.steps(self.length));
+                layer.backward(team, sizes, (gradient, self.node.width()), to, gradients);
+            }
+            (Op::Attention { .. }, Kept::Attention(attention)) => {
+                let sizes = (self.rows, self.node.steps(self.length));
+                if let Some(to) = to {
+                    attention.backward(team, sizes, input, self.steps(lengths).lengths, gradient, to);
+                }
+            }
+            (op, kept) => {
+                let (steps, Some(to)) = (self.steps(lengths), to) else { return };
+                match (op, kept) {
+                    (Op::Mean, _) => steps.mean_back(gradient, to),
+                    (Op::Max, Kept::Places(places)) => steps.max_back(gradient, places, to),
+                    (Op::Pick(which), _) => steps.pick_back(*which == Pick::Last, gradient, to),
+                    (Op::Turn, _) => steps.turn(gradient, to),
+                    _ => {}
+                }
+            }
+        }
+        match wanted {
+            true => self.merge(room, first, back),
+            false => room.give_back(back),
+        }
+    }
+
+    /// The gradients of different parameters.
+    pub(super) fn gradients<'g, const N: usize>(&self, all: &'g mut [Buffer], ids: [usize; N]) -> [&'g mut [f32]; N] {
+        let mut left = ids.map(|id| self.plan.parameters[id].len()).into_iter();
+        let mut buffers = all.iter_mut().enumerate().collect::<Vec<_>>();
+        ids.map(|id| {
+            let length = left.next().unwrap_or_default();
+            let at = buffers.iter().position(|(place, _)| *place == id);
+            at.map_or(&mut [][..], |at| &mut buffers.swap_remove(at).1[..length])
+        })
+    }
+
+    /// Hands this node's gradient on as that of its first input.
+    fn pass(&self, room: &mut Room, gradient: &mut Buffer, wanted: bool) {
+        if wanted {
+            let back = std::mem::take(gradient);
+            self.merge(room, self.node.inputs[0], back);
+        }
+    }
+
+    /// Gives an input a gradient that `write` writes.
+    fn give(&self, room: &mut Room, input: usize, write: impl FnOnce(&mut [f32])) {
+        let used = self.used(&self.plan.nodes[input]);
+        let mut back = room.borrow(used);
+        write(&mut back[..used]);
+        self.merge(room, input, back);
+    }
+
+    /// Gives an input a gradient; one that is there already is added to.
+    fn merge(&self, room: &mut Room, input: usize, back: Buffer) {
+        match &mut room.gradients[input] {
+            Some(there) => {
+                let used = self.rows * self.plan.nodes[input].size(self.length);
+                there[..used].iter_mut().zip(&back[..used]).for_each(|(sum, x)| *sum += x);
+                room.give_back(back);
+            }
+            none => *none = Some(back),
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Every operation's forward pass.
+
+use super::net::{PlanNet, Tensors, tokens_of};
+use super::room::{Kept, Room};
+use super::shapes::{Steps, put};
+use super::{Node, NodeId, Op, Pick, Plan, Window};
+use crate::kernels::{self, Buffer, ConvShape, LinearShape, RecurrentWeights, Team};
+use crate::net::Chance;
+use crate::net::fused::DROPOUT_STREAM;
+use crate::random::Stream;
+
+/// A node at work.
+#[derive(Clone, Copy)]
+pub(super) struct Work<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) id: NodeId,
+    pub(super) node: &'a Node,
+    /// Rows of the batch.
+    pub(super) rows: usize,
+    /// Tokens of its longest text.
+    pub(super) length: usize,
+    /// None where nothing is learned.
+    pub(super) chance: Option<Chance>,
+}
+
+impl PlanNet {
+    /// All values from those of the inputs; `chance` where something is learned from them.
+    pub(super) fn forward(&mut self, chance: Option<Chance>) {
+        let Self { plan, team, tensors, room, .. } = self;
+        let (rows, length) = (room.count, room.length);
+        for (id, node) in plan.nodes.iter().enumerate() {
+            Work { plan, id, node, rows, length, chance }.forward(team, tensors, room);
+        }
+    }
+}
+
+impl Work<'_> {
+    /// The node that is read first.
+    pub(super) fn source(&self) -> &Node {
+        &self.plan.nodes[self.node.inputs[0]]
+    }
+
+    /// Numbers in use of a node's value.
+    pub(super) fn used(&self, node: &Node) -> usize {
+        self.rows * node.size(self.length)
+    }
+
+    /// The vectors of the first input as a sequence.
+    pub(super) fn steps<'l>(&self, lengths: &'l [Vec<u32>]) -> Steps<'l> {
+        let source = self.source();
+        let width = source.width();
+        let lengths = tokens_of(self.node).and_then(|tokens| lengths.get(tokens)).filter(|lengths| !lengths.is_empty());
+        Steps { steps: source.size(self.length) / width, width, lengths: lengths.map(Vec::as_slice) }
+    }
+
+    /// The sizes of a convolution or pool.
+    pub(super) fn picture(&self, window: &Window, groups: usize) -> ConvShape {
+        let source = self.source();
+        ConvShape {
+            height: source.steps(self.length),
+            width: source.shape[1],
+            channels: source.shape[2],
+            kernel: window.kernel,
+            stride: window.stride,
+            padding: window.padding,
+            outputs: self.node.width(),
+            groups,
+        }
+    }
+
+    /// The numbers of a parameter.
+    pub(super) fn value<'v>(&self, values: &'v [Buffer], id: usize) -> &'v [f32] {
+        &values[id][..self.plan.parameters[id].len()]
+    }
+
+    /// The sizes of a linear layer.
+    pub(super) fn layer(&self, activation: Option<crate::spec::Activation>) -> LinearShape {
+        let (inputs, outputs) = (self.source().width(), self.node.width());
+        LinearShape { rows: self.used(self.node) / outputs, inputs, outputs, activation }
+    }
+
+    /// Random bits of this node in this step.
+    pub(super) fn chance(&self, share: f32) -> Option<u64> {
+        let chance = self.chance.filter(|_| share > 0.0)?;
+        Some(Stream::new(chance.seed, DROPOUT_STREAM + self.id as u64).bits(chance.step))
+    }
+
+    fn forward(self, team: &mut Team, tensors: &mut Tensors, room: &mut Room) {
+        let Some(&first) = self.node.inputs.first() else { return };
+        let Room { values, codes, lengths, kept, .. } = room;
+        let (before, after) = values.split_at_mut(self.id);
+        let out = &mut after[0][..self.used(self.node)];
+        let (taken, width) = (self.used(self.source()), self.node.width());
+        let input = before[first].get(..taken).unwrap_or_default();
+        let value = |id: usize| self.value(&tensors.values, id);
+        match (&self.node.op, &mut kept[self.id]) {
+            (Op::Embedding { table }, _) => {
+                let codes = &codes[first][..taken];
+                kernels::gather(team, value(*table), codes, width, out);
+                if self.node.timed {
+                    forget_padding(codes, width, out);
+                }
+            }
+            (Op::Positions { table }, _) => {
+                out.copy_from_slice(input);
+                kernels::add_to_rows(team, out, &value(*table)[..self.node.size(self.length)]);
+            }
+            (Op::Linear { weight, bias, activation }, kept) => {
+                let slopes = match kept {
+                    Kept::Slopes(slopes) if self.chance.is_some() => Some(&mut slopes[..out.len()]),
+                    _ => None,
+                };
+                let weights = (value(*weight), value(*bias));
+                kernels::linear_forward(team, self.layer(*activation), input, weights, out, slopes);
+            }
+            (Op::Conv { window, weight, bias, groups, activation }, Kept::Conv(scratch)) => {
+                let shape = self.picture(window, *groups);
+                let bias = bias.map_or(&[][..], value);
+                kernels::conv_forward(team, self.rows, &shape, input, value(*weight), bias, *activation, out, scratch);
+            }
+            (Op::MaxPool(window), Kept::Places(places)) => {
+                let shape = self.picture(window, 1);
+                kernels::max_pool_forward(team, self.rows, &shape, input, out, &mut places[..]);
+            }
+            (Op::Mean, _) => self.steps(lengths).mean(input, out),
+            (Op::Max, Kept::Places(places)) => self.steps(lengths).max(input, out, places),
+            (Op::Pick(which), _) => self.steps(lengths).pick(*which == Pick::Last, input, out),
+            (Op::Turn, _) => self.steps(lengths).turn(input, out),
+            (Op::BatchNorm { .. }, Kept::BatchNorm(norm)) => self.batch_norm(team, &mut tensors.values, input, out, norm),
+            (Op::LayerNorm { gain, bias, .. }, Kept::LayerNorm(norm)) => {
+                norm.forward(team, input, value(*gain), value(*bias), out);
+            }
+            (Op::Activate(activation), kept) => match kept {
+                Kept::Slopes(slopes) if self.chance.is_some() => {
+                    out.copy_from_slice(input);
+                    kernels::activate_with_slope(*activation, out, &mut slopes[..input.len()]);
+                }
+                _ => {
+                    out.copy_from_slice(input);
+                    kernels::activate(*activation, out);
+                }
+            },
+            (Op::Add(activation), _) => {
+                out.copy_from_slice(input);
+                kernels::add(team, out, &before[self.node.inputs[1]][..taken]);
+                if let Some(activation) = activation {
+                    kernels::activate(*activation, out);
+                }
+            }
+            (Op::Dropout(share), Kept::Mask(mask)) => {
+                out.copy_from_slice(input);
+                if let Some(bits) = self.chance(*share) {
+                    kernels::dropout_mask(bits, f64::from(*share), &mut mask[..out.len()]);
+                    kernels::multiply(out, &mask[..out.len()]);
+                }
+            }
+            (Op::Attention { dropout, .. }, Kept::Attention(attention)) => {
+                let lengths = self.steps(lengths).lengths;
+                let dropout = self.chance(*dropout).map(|bits| (*dropout, bits));
+                attention.forward(team, self.rows, self.node.steps(self.length), input, lengths, dropout, out);
+            }
+            (&Op::Recurrent { input: weight, recurrent, bias, .. }, Kept::Recurrent(layer)) => {
+                let weights = RecurrentWeights { input: value(weight), hidden: value(recurrent), bias: value(bias) };
+                layer.forward(team, (self.rows, self.node.steps(self.length)), input, weights, out, width);
+            }
+            (Op::Concat, _) => self.concat(before, out),
+            (Op::Reshape, _) => out.copy_from_slice(input),
+            _ => {}
+        }
+    }
+
+    fn concat(&self, values: &[Buffer], out: &mut [f32]) {
+        let mut at = 0;
+        for &input in &self.node.inputs {
+            let source = &self.plan.nodes[input];
+            put(&values[input][..self.used(source)], source.width(), out, at, self.node.width());
+            at += source.width();
+        }
+    }
+}
+
+/// The vectors of padding are 0, whatever the table holds for it.
+pub(super) fn forget_padding(codes: &[i32], width: usize, vectors: &mut [f32]) {
+    for (vector, _) in vectors.chunks_exact_mut(width).zip(codes).filter(|(_, code)| **code == 0) {
+        vector.fill(0.0);
+    }
+}
