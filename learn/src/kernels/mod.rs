@@ -16,13 +16,17 @@ mod buffer;
 mod dense;
 mod dropout;
 mod loss;
+mod matmul;
 mod optimizer;
 mod pixels;
 mod product;
+mod recurrent;
+mod shared;
 mod simd;
 mod team;
+mod tile;
 
-pub(crate) use activation::gradient;
+pub(crate) use activation::{activate, gradient, gradient_from_input};
 pub(crate) use buffer::{Buffer, Matrix, Panels};
 pub(crate) use dense::{DenseState, dense_backward, dense_forward, dense_update};
 pub(crate) use dropout::{dropout_mask, multiply};
@@ -30,8 +34,10 @@ pub(crate) use loss::{
     sigmoid_cross_entropy, sigmoid_squared_error, softmax_cross_entropy, softmax_squared_error, squared_error,
 };
 pub(crate) use loss::{sigmoid_rows, softmax_rows};
+pub(crate) use matmul::{Strided, matmul, matmul_here};
 pub(crate) use optimizer::{Moments, Update, update};
 pub(crate) use pixels::scale_pixels;
+pub(crate) use recurrent::{Cell, Recurrent, RecurrentGradients, RecurrentShape, RecurrentWeights};
 #[cfg(test)]
 pub(crate) use simd::at_every_level;
 pub(crate) use team::Team;

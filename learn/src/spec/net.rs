@@ -48,4 +48,8 @@ pub enum Activation {
     LeakyRelu,
     /// Hyperbolic tangent.
     Tanh,
+    /// x times the share of a standard normal distribution below x.
+    Gelu,
+    /// x times its sigmoid.
+    Silu,
 }
