@@ -20,7 +20,9 @@ mod weights;
 
 pub use error::{Error, ErrorKind, Result};
 pub use evaluate::{Evaluation, evaluate};
-pub use features::{Choice, Column, ColumnKind, EmbeddedColumn, Encoded, Features, ImageBlock};
+pub use features::{
+    Choice, Column, ColumnKind, EmbeddedColumn, Encoded, Features, ImageBlock, SeriesBlock, TokenBlock,
+};
 pub use model::{Model, Predictions, on_answering_thread};
 pub use net::{network_answers, parameters};
 pub use onnx::export_onnx;

@@ -5,7 +5,7 @@ use arrow::datatypes::Field;
 use rayon::prelude::*;
 
 use super::column::{Column, ColumnKind, Vocabulary};
-use super::numeric::{Encoded, ImageBlock};
+use super::numeric::{Encoded, ImageBlock, SeriesBlock, TokenBlock};
 use super::values::{complaint, each_boolean, each_date, each_number, narrow};
 use super::{Features, category, date, image};
 use crate::error::did_you_mean;
@@ -39,6 +39,12 @@ pub(super) fn encode(features: &Features, batch: &RecordBatch) -> Result<Encoded
         for (all, block) in all.images.iter_mut().zip(&block.images) {
             all.pixels.extend_from_slice(&block.pixels);
         }
+        for (all, block) in all.texts.iter_mut().zip(&block.texts) {
+            all.tokens.extend_from_slice(&block.tokens);
+        }
+        for (all, block) in all.series.iter_mut().zip(&block.series) {
+            all.values.extend_from_slice(&block.values);
+        }
     }
     Ok(all)
 }
@@ -52,6 +58,12 @@ fn empty(features: &Features, room: usize) -> Encoded {
         numbers: Vec::with_capacity(room * numeric.numbers.len()),
         codes: Vec::with_capacity(room * numeric.categories.len()),
         images: numeric.images.iter().map(|image| block(image.values())).collect(),
+        texts: (numeric.texts.iter())
+            .map(|text| TokenBlock { length: text.length, tokens: Vec::with_capacity(room * text.length) })
+            .collect(),
+        series: (numeric.series.iter())
+            .map(|series| SeriesBlock { steps: series.steps, values: Vec::with_capacity(room * series.steps) })
+            .collect(),
     }
 }
 

@@ -25,7 +25,10 @@ use crate::Result;
 use crate::spec::FeaturesSpec;
 
 pub use column::{Choice, Column, ColumnKind, DateInput, Vocabulary};
-pub use numeric::{Affine, CategoryInput, EmbeddedColumn, Encoded, ImageBlock, ImageInput, NumberInput, NumericPart};
+pub use numeric::{
+    Affine, CategoryInput, EmbeddedColumn, Encoded, ImageBlock, ImageInput, NumberInput, NumericPart, SeriesBlock,
+    SeriesInput, TextInput, TokenBlock,
+};
 
 /// Fitted features: what a model reads and how it becomes the network's input.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

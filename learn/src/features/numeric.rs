@@ -17,6 +17,28 @@ pub struct Encoded {
     pub codes: Vec<i32>,
     /// One block per image column.
     pub images: Vec<ImageBlock>,
+    /// One block per text column.
+    pub texts: Vec<TokenBlock>,
+    /// One block per series column.
+    pub series: Vec<SeriesBlock>,
+}
+
+/// The texts of one column, as numbers of words.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct TokenBlock {
+    /// Tokens per text; shorter ones are filled up at their end.
+    pub length: usize,
+    /// Token numbers `[rows, length]`: [`TextInput::PADDING`] where a text has ended.
+    pub tokens: Vec<i32>,
+}
+
+/// The series of one column.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SeriesBlock {
+    /// Values per series, oldest first.
+    pub steps: usize,
+    /// Raw values `[rows, steps]`, NaN where missing.
+    pub values: Vec<f32>,
 }
 
 /// The pictures of one column, all of one size.
@@ -41,6 +63,12 @@ impl Encoded {
         for (mine, theirs) in self.images.iter_mut().zip(other.images) {
             mine.pixels.extend(theirs.pixels);
         }
+        for (mine, theirs) in self.texts.iter_mut().zip(other.texts) {
+            mine.tokens.extend(theirs.tokens);
+        }
+        for (mine, theirs) in self.series.iter_mut().zip(other.series) {
+            mine.values.extend(theirs.values);
+        }
     }
 
     /// A copy of these rows.
@@ -58,12 +86,25 @@ impl Encoded {
                 .iter()
                 .map(|block| ImageBlock { values: block.values, pixels: pick(&block.pixels, block.values, rows) })
                 .collect(),
+            texts: self
+                .texts
+                .iter()
+                .map(|block| TokenBlock { length: block.length, tokens: pick(&block.tokens, block.length, rows) })
+                .collect(),
+            series: self
+                .series
+                .iter()
+                .map(|block| SeriesBlock { steps: block.steps, values: pick(&block.values, block.steps, rows) })
+                .collect(),
         }
     }
 
     /// Bytes held.
     pub fn memory_bytes(&self) -> usize {
-        4 * (self.numbers.len() + self.codes.len()) + self.images.iter().map(|block| block.pixels.len()).sum::<usize>()
+        let tokens: usize = self.texts.iter().map(|block| block.tokens.len()).sum();
+        let values: usize = self.series.iter().map(|block| block.values.len()).sum();
+        let pixels: usize = self.images.iter().map(|block| block.pixels.len()).sum();
+        4 * (self.numbers.len() + self.codes.len() + tokens + values) + pixels
     }
 }
 
@@ -178,7 +219,43 @@ impl ImageInput {
     }
 }
 
-/// The numeric part. The dense input is `[numbers, missing indicators, ordinals, one-hots, images]`, each in this
+/// One text: a sequence of token numbers, for networks that read sequences.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TextInput {
+    /// The column.
+    pub name: String,
+    /// Tokens per text.
+    pub length: usize,
+    /// Number of token numbers, padding and unknown included.
+    pub vocabulary: usize,
+}
+
+impl TextInput {
+    /// The token number after a text's end; networks do not look at it.
+    pub const PADDING: i32 = 0;
+}
+
+/// One series of numbers over time: NaN becomes `impute`, then `affine`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SeriesInput {
+    /// The column.
+    pub name: String,
+    /// Values per series; all series of a model have the same.
+    pub steps: usize,
+    /// Stands in for NaN.
+    pub impute: f32,
+    /// Scaling.
+    pub affine: Affine,
+}
+
+impl SeriesInput {
+    /// The network's input for a raw value.
+    pub(crate) fn scaled(&self, x: f32) -> f32 {
+        self.affine.apply(if x.is_nan() { self.impute } else { x })
+    }
+}
+
+/// The numeric part. Texts and series go to networks that read sequences. The dense input is `[numbers, missing indicators, ordinals, one-hots, images]`, each in this
 /// order of columns; embedded categories go to the network as codes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct NumericPart {
@@ -188,11 +265,22 @@ pub struct NumericPart {
     pub categories: Vec<CategoryInput>,
     /// Blocks of `Encoded::images`.
     pub images: Vec<ImageInput>,
+    /// Blocks of `Encoded::texts`.
+    #[serde(default)]
+    pub texts: Vec<TextInput>,
+    /// Blocks of `Encoded::series`.
+    #[serde(default)]
+    pub series: Vec<SeriesInput>,
 }
 
 impl NumericPart {
     /// Width of the dense input.
     pub fn dense_width(&self) -> usize {
+        self.table_width() + self.images.iter().map(ImageInput::values).sum::<usize>()
+    }
+
+    /// Width of the dense input without the images.
+    pub fn table_width(&self) -> usize {
         let indicators = self.numbers.iter().filter(|number| number.indicator).count();
         let categories: usize = self
             .categories
@@ -203,8 +291,7 @@ impl NumericPart {
                 CategoryInput::Embedding(_) => 0,
             })
             .sum();
-        let pixels: usize = self.images.iter().map(ImageInput::values).sum();
-        self.numbers.len() + indicators + categories + pixels
+        self.numbers.len() + indicators + categories
     }
 
     /// The categories with a learned embedding, in order.
@@ -231,6 +318,35 @@ impl NumericPart {
     }
 
     fn write_row(&self, encoded: &Encoded, row: usize, out: &mut [f32]) {
+        let (table, mut out) = out.split_at_mut(self.table_width());
+        self.write_table(encoded, row, table);
+        for number in 0..self.images.len() {
+            let (picture, rest) = out.split_at_mut(encoded.images[number].values);
+            self.write_image(encoded, number, row, picture);
+            out = rest;
+        }
+    }
+
+    /// Writes the scaled pixels of an image column of a row: `[height, width, channels]`.
+    pub(crate) fn write_image(&self, encoded: &Encoded, number: usize, row: usize, out: &mut [f32]) {
+        let (block, affine) = (&encoded.images[number], self.images[number].affine);
+        let pixels = &block.pixels[row * block.values..][..block.values];
+        scale_pixels(pixels, affine.shift, affine.scale, out);
+    }
+
+    /// Writes the scaled series of a row: `[steps, series]`.
+    pub(crate) fn write_series(&self, encoded: &Encoded, row: usize, out: &mut [f32]) {
+        let channels = self.series.len();
+        for (channel, (input, block)) in self.series.iter().zip(&encoded.series).enumerate() {
+            let values = &block.values[row * block.steps..][..block.steps];
+            for (slot, &x) in out[channel..].iter_mut().step_by(channels).zip(values) {
+                *slot = input.scaled(x);
+            }
+        }
+    }
+
+    /// Writes the dense input of a row without the images: `[table_width]`.
+    pub(crate) fn write_table(&self, encoded: &Encoded, row: usize, out: &mut [f32]) {
         let numbers = &encoded.numbers[row * self.numbers.len()..][..self.numbers.len()];
         let codes = &encoded.codes[row * self.categories.len()..][..self.categories.len()];
         let (scaled, mut out) = out.split_at_mut(numbers.len());
@@ -256,12 +372,6 @@ impl NumericPart {
                 hot[code as usize] = 1.0;
                 out = rest;
             }
-        }
-        for (input, block) in self.images.iter().zip(&encoded.images) {
-            let (picture, rest) = out.split_at_mut(block.values);
-            let pixels = &block.pixels[row * block.values..][..block.values];
-            scale_pixels(pixels, input.affine.shift, input.affine.scale, picture);
-            out = rest;
         }
     }
 

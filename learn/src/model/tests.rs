@@ -65,6 +65,7 @@ pub(crate) fn encoded(features: &Features, rows: usize, seed: u64) -> Encoded {
         numbers: (0..rows * part.numbers.len()).map(number).collect(),
         codes: (0..rows * part.categories.len()).map(code).collect(),
         images: part.images.iter().enumerate().map(image).collect(),
+        ..Encoded::default()
     }
 }
 
@@ -236,6 +237,7 @@ fn parts() -> Vec<(&'static str, NumericPart)> {
         numbers: numbers.iter().map(|&input| input.clone()).collect(),
         categories: categories.iter().map(|&input| input.clone()).collect(),
         images: images.iter().map(|&input| input.clone()).collect(),
+        ..NumericPart::default()
     };
     let all = [&embedding("e", 7, 3), &one_hot("a", 4), &ordinal("o"), &one_hot("b", 3), &embedding("f", 5, 2)];
     vec![

@@ -433,7 +433,7 @@ mod tests {
         let numbers: Vec<f32> = (0..rows * 3).map(|n| ((n * 29) % 23) as f32 / 7.0 - 1.6).collect();
         let codes = (0..rows * 2).map(|n| ((n * 5 + n / 7) % if n % 2 == 0 { 6 } else { 4 }) as i32).collect();
         let answer = |row: usize| if classes == 0 { (row % 5) as f32 * 0.7 - 1.0 } else { (row * 3 % classes) as f32 };
-        let encoded = Encoded { rows, numbers, codes, images: vec![] };
+        let encoded = Encoded { rows, numbers, codes, ..Encoded::default() };
         (numeric(3, &[(6, 2), (4, 3)]), encoded, (0..rows).map(answer).collect())
     }
 

@@ -203,7 +203,7 @@ pub(crate) mod tests {
         NumericPart {
             numbers: (0..numbers).map(number).collect(),
             categories: embedded.iter().enumerate().map(category).collect(),
-            images: vec![],
+            ..NumericPart::default()
         }
     }
 

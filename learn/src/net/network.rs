@@ -109,7 +109,7 @@ mod tests {
         let count = 30;
         let numbers = (0..count * 4).map(|n| ((n * 29) % 23) as f32 / 7.0 - 1.6).collect();
         let codes = (0..count * 2).map(|n| ((n * 5 + n / 7) % if n % 2 == 0 { 6 } else { 3 }) as i32).collect();
-        let encoded = Encoded { rows: count, numbers, codes, images: vec![] };
+        let encoded = Encoded { rows: count, numbers, codes, ..Encoded::default() };
         let weights = initial_weights(&layers, 3);
         let make = |place| Network::new(place, &layers, &weights, &Default::default(), 10, &update(1)).unwrap();
         let mut networks = [make(Place::Cpu), make(Place::Flex)];
