@@ -55,11 +55,12 @@ fn threads(team: &Team, multiply_adds: usize) -> usize {
 }
 
 /// Stores sums plus the bias of their panel.
-struct Store {
-    out: *mut f32,
-    row: usize,
-    panel: usize,
-    bias: *const f32,
+pub(super) struct Store {
+    pub(super) out: *mut f32,
+    pub(super) row: usize,
+    pub(super) panel: usize,
+    /// Null for none.
+    pub(super) bias: *const f32,
 }
 
 // SAFETY: each thread writes to rows and panels of its own; the bias is only read.

@@ -20,11 +20,13 @@ mod matmul;
 mod optimizer;
 mod pixels;
 mod product;
+mod recurrent;
+mod shared;
 mod simd;
 mod team;
 mod tile;
 
-pub(crate) use activation::gradient;
+pub(crate) use activation::{activate, gradient, gradient_from_input};
 pub(crate) use buffer::{Buffer, Matrix, Panels};
 pub(crate) use dense::{DenseState, dense_backward, dense_forward, dense_update};
 pub(crate) use dropout::{dropout_mask, multiply};
@@ -35,6 +37,7 @@ pub(crate) use loss::{sigmoid_rows, softmax_rows};
 pub(crate) use matmul::{Strided, matmul, matmul_here};
 pub(crate) use optimizer::{Moments, Update, update};
 pub(crate) use pixels::scale_pixels;
+pub(crate) use recurrent::{Cell, Recurrent, RecurrentGradients, RecurrentShape, RecurrentWeights};
 #[cfg(test)]
 pub(crate) use simd::at_every_level;
 pub(crate) use team::Team;
