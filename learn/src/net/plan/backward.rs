@@ -165,10 +165,11 @@ impl Work<'_> {
                 let sizes = (self.rows, self.node.steps(self.length));
                 layer.backward(team, sizes, (gradient, self.node.width()), to, gradients);
             }
-            (Op::Attention { .. }, Kept::Attention(attention)) => {
-                let sizes = (self.rows, self.node.steps(self.length));
+            (Op::Attention { dropout, .. }, Kept::Attention(attention)) => {
+                let valid = self.steps(lengths).lengths;
+                let dropout = self.chance(*dropout).map(|key| AttentionDropout { key, share: f64::from(*dropout) });
                 if let Some(to) = to {
-                    attention.backward(team, sizes, input, self.steps(lengths).lengths, gradient, to);
+                    attention.backward(team, AttentionInput { qkv: input, valid, dropout }, gradient, to);
                 }
             }
             (op, kept) => {

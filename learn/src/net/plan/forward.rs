@@ -155,9 +155,14 @@ impl Work<'_> {
                 }
             }
             (Op::Attention { dropout, .. }, Kept::Attention(attention)) => {
-                let lengths = self.steps(lengths).lengths;
-                let dropout = self.chance(*dropout).map(|bits| (*dropout, bits));
-                attention.forward(team, self.rows, self.node.steps(self.length), input, lengths, dropout, out);
+                let valid = self.steps(lengths).lengths;
+                let dropout = self.chance(*dropout).map(|key| AttentionDropout { key, share: f64::from(*dropout) });
+                let input = AttentionInput { qkv: input, valid, dropout };
+                attention.set_length(self.node.steps(self.length));
+                match self.chance {
+                    Some(_) => attention.forward(team, input, out),
+                    None => attention.answer(team, input, out),
+                }
             }
             (&Op::Recurrent { input: weight, recurrent, bias, .. }, Kept::Recurrent(layer)) => {
                 let weights = RecurrentWeights { input: value(weight), hidden: value(recurrent), bias: value(bias) };
