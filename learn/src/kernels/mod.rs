@@ -14,6 +14,9 @@
 mod activation;
 mod attention;
 mod buffer;
+mod conv;
+mod conv_weight;
+mod correlate;
 mod dense;
 mod dropout;
 mod elementwise;
@@ -36,6 +39,7 @@ mod tile;
 pub(crate) use activation::{activate, activate_with_slope, gradient, gradient_from_input};
 pub(crate) use attention::{Attention, AttentionDropout, AttentionInput, AttentionShape};
 pub(crate) use buffer::{Buffer, Matrix, Panels};
+pub(crate) use conv::{ConvScratch, ConvShape, conv_backward, conv_forward, conv_gradient};
 pub(crate) use dense::{DenseState, dense_backward, dense_forward, dense_update};
 pub(crate) use dropout::{dropout_mask, multiply};
 pub(crate) use elementwise::{add, add_columns, add_to_rows, gather, scatter_add};
