@@ -12,32 +12,48 @@
 #![allow(unsafe_code)]
 
 mod activation;
+mod attention;
 mod buffer;
+mod conv;
+mod conv_weight;
+mod correlate;
 mod dense;
 mod dropout;
+mod elementwise;
+mod linear;
 mod loss;
 mod matmul;
+mod normalize;
+#[cfg(test)]
+mod numbers;
 mod optimizer;
 mod pixels;
 mod product;
 mod recurrent;
 mod shared;
 mod simd;
+mod softmax;
 mod team;
 mod tile;
 
-pub(crate) use activation::{activate, gradient, gradient_from_input};
+pub(crate) use activation::{activate, activate_with_slope, gradient, gradient_from_input};
+pub(crate) use attention::{Attention, AttentionDropout, AttentionInput, AttentionShape};
 pub(crate) use buffer::{Buffer, Matrix, Panels};
+pub(crate) use conv::{ConvScratch, ConvShape, conv_backward, conv_forward, conv_gradient};
 pub(crate) use dense::{DenseState, dense_backward, dense_forward, dense_update};
 pub(crate) use dropout::{dropout_mask, multiply};
+pub(crate) use elementwise::{add, add_columns, add_to_rows, gather, scatter_add};
+pub(crate) use linear::{LinearGradients, LinearShape, linear_backward, linear_forward};
 pub(crate) use loss::{
     sigmoid_cross_entropy, sigmoid_squared_error, softmax_cross_entropy, softmax_squared_error, squared_error,
 };
 pub(crate) use loss::{sigmoid_rows, softmax_rows};
 pub(crate) use matmul::{Strided, matmul, matmul_here};
+pub(crate) use normalize::LayerNorm;
 pub(crate) use optimizer::{Moments, Update, update};
 pub(crate) use pixels::scale_pixels;
 pub(crate) use recurrent::{Cell, Recurrent, RecurrentGradients, RecurrentShape, RecurrentWeights};
 #[cfg(test)]
 pub(crate) use simd::at_every_level;
+pub(crate) use softmax::{log_softmax, log_softmax_backward, softmax, softmax_backward};
 pub(crate) use team::Team;
