@@ -5,7 +5,7 @@ use super::net::{PlanNet, Tensors};
 use super::room::{Kept, Room};
 use super::shapes::take;
 use super::{Op, ParameterId, Pick};
-use crate::kernels::{self, Buffer, LinearGradients, RecurrentGradients, Team};
+use crate::kernels::{self, AttentionDropout, AttentionInput, Buffer, LinearGradients, RecurrentGradients, Team};
 use crate::net::Chance;
 
 impl PlanNet {

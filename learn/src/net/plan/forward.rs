@@ -4,7 +4,7 @@ use super::net::{PlanNet, Tensors, tokens_of};
 use super::room::{Kept, Room};
 use super::shapes::{Steps, put};
 use super::{Node, NodeId, Op, Pick, Plan, Window};
-use crate::kernels::{self, Buffer, ConvShape, LinearShape, RecurrentWeights, Team};
+use crate::kernels::{self, AttentionDropout, AttentionInput, Buffer, ConvShape, LinearShape, RecurrentWeights, Team};
 use crate::net::Chance;
 use crate::net::fused::DROPOUT_STREAM;
 use crate::random::Stream;

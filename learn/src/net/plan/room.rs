@@ -1,7 +1,9 @@
 //! The memory of a step: values, what is kept for the way back, gradients. Kept from step to step.
 
 use super::{Node, NodeId, Op, Plan};
-use crate::kernels::{BatchNorm, Buffer, ConvScratch, LayerNorm, Matrix, Recurrent, RecurrentShape};
+use crate::kernels::{
+    Attention, AttentionShape, Buffer, ConvScratch, LayerNorm, Matrix, Recurrent, RecurrentShape,
+};
 use crate::net::Batch;
 
 /// Memory of a step.
@@ -155,7 +157,7 @@ fn kept(node: &Node, nodes: &[Node], rows: usize) -> Kept {
         Op::Conv { .. } => Kept::Conv(ConvScratch::default()),
         Op::BatchNorm { epsilon, .. } => Kept::BatchNorm(BatchNorm::new(numbers / width, width, epsilon)),
         Op::LayerNorm { epsilon, .. } => Kept::LayerNorm(LayerNorm::new(numbers / width, width, epsilon)),
-        Op::Attention { heads, .. } => Kept::Attention(Attention::new(heads, width, node.shape[0], rows)),
+        Op::Attention { heads, .. } => Kept::Attention(Attention::new(AttentionShape { length: node.shape[0], width, heads })),
         Op::Recurrent { cell, reverse, .. } => {
             let (inputs, steps) = (nodes[node.inputs[0]].width(), node.shape[0]);
             Kept::Recurrent(Recurrent::new(RecurrentShape { cell, inputs, units: width, steps, reverse }, rows))
