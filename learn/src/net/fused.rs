@@ -10,8 +10,8 @@
 use std::collections::BTreeMap;
 
 use super::batch::Batch;
-use super::{Head, HeadActivation, HeadLoss, Layers};
-use crate::kernels::{self, Buffer, DenseState, Matrix, Moments, Team, Update};
+use super::{Layers, loss_and_gradient};
+use crate::kernels::{self, Buffer, DenseState, Matrix, Moments, Targets, Team, Update};
 use crate::random::Stream;
 use crate::{Result, Tensor, Weights};
 
@@ -133,9 +133,8 @@ impl FusedNet {
         self.team.threads()
     }
 
-    /// Learns from one batch: `targets` are class numbers or standardised values, one per row. Gives the batch's loss
-    /// before the step. Where the loss is not finite nothing is learned.
-    pub(crate) fn step(&mut self, batch: Batch, targets: &[f32], update: &Update, chance: Chance) -> f32 {
+    /// Learns from one batch. Gives its loss before the step. Where the loss is not finite nothing is learned.
+    pub(crate) fn step(&mut self, batch: Batch, targets: Targets, update: &Update, chance: Chance) -> f32 {
         let rows = batch.rows.len();
         self.fill(batch);
         self.forward(rows, Some(chance));
@@ -316,16 +315,6 @@ fn panels(state: &DenseState, moments: &Buffer) -> Vec<f32> {
     kernels::Panels { inputs, outputs, data: moments.clone() }.to_rows()
 }
 
-fn loss_and_gradient(head: Head, logits: &mut Matrix, targets: &[f32]) -> f32 {
-    match (head.activation, head.loss) {
-        (HeadActivation::Linear, _) => kernels::squared_error(logits, targets),
-        (HeadActivation::Sigmoid, HeadLoss::CrossEntropy) => kernels::sigmoid_cross_entropy(logits, targets),
-        (HeadActivation::Sigmoid, HeadLoss::SquaredError) => kernels::sigmoid_squared_error(logits, targets),
-        (HeadActivation::Softmax, HeadLoss::CrossEntropy) => kernels::softmax_cross_entropy(logits, targets),
-        (HeadActivation::Softmax, HeadLoss::SquaredError) => kernels::softmax_squared_error(logits, targets),
-    }
-}
-
 /// Adds up the gradient of each vector in the order of the rows, and moves all vectors (a vector without gradient
 /// moves too where the optimiser remembers one, as in PyTorch). `turned` is `[sum of dimensions, rows]`.
 fn update_tables(tables: &mut [Table], codes: &[i32], rows: usize, turned: &Matrix, update: &Update) {
@@ -349,7 +338,7 @@ mod tests {
     use super::*;
     use crate::features::{Encoded, NumericPart};
     use crate::net::tests::{numeric, target};
-    use crate::net::{initial_weights, layers};
+    use crate::net::{Head, HeadActivation, HeadLoss, initial_weights, layers};
     use crate::spec::{Activation, DenseSpec, Loss, NetSpec};
 
     const CHANCE: Chance = Chance { seed: 5, step: 3 };
@@ -423,9 +412,7 @@ mod tests {
         match (head.loss, head.activation) {
             (HeadLoss::CrossEntropy, _) => -p[target as usize].ln(),
             (HeadLoss::SquaredError, HeadActivation::Sigmoid) => (p[1] - target).powi(2),
-            (HeadLoss::SquaredError, _) => {
-                p.iter().enumerate().map(|(c, p)| (p - right(c)).powi(2)).sum::<f64>() / p.len() as f64
-            }
+            (_, _) => p.iter().enumerate().map(|(c, p)| (p - right(c)).powi(2)).sum::<f64>() / p.len() as f64,
         }
     }
 
@@ -451,7 +438,12 @@ mod tests {
         let update = Update::Sgd { learning_rate: 1.0, momentum: 0.0, decay: 0.0 };
         let mut net = FusedNet::new(&layers, &weights, rows, &update, 2).unwrap();
         let all: Vec<u32> = (0..rows as u32).collect();
-        let found = net.step(Batch { numeric: &numeric, encoded: &encoded, rows: &all }, &targets, &update, CHANCE);
+        let found = net.step(
+            Batch { numeric: &numeric, encoded: &encoded, rows: &all },
+            Targets::from(&targets[..]),
+            &update,
+            CHANCE,
+        );
         let after = net.weights();
         let wide = |data: &[f32]| data.iter().map(|x| f64::from(*x)).collect::<Vec<_>>();
         let mask = |mask: &Matrix| (0..rows).map(|row| wide(mask.row(row))).collect();
@@ -540,7 +532,7 @@ mod tests {
         for step in 0..20 {
             let rows: Vec<u32> = (0..6).map(|row| row + 6 * (step as u32 % 2)).collect();
             let batch = Batch { numeric: &numeric, encoded: &encoded, rows: &rows };
-            let answers = &targets[rows[0] as usize..][..6];
+            let answers = Targets::from(&targets[rows[0] as usize..][..6]);
             losses.push(f64::from(net.step(batch, answers, &update(step + 1), CHANCE)));
         }
         for (at, expected) in [0, 1, 4, 9, 14, 19].into_iter().zip(expected) {

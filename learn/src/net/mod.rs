@@ -6,6 +6,7 @@ mod fused;
 mod head;
 mod init;
 mod network;
+mod objective;
 mod plain;
 
 pub use answers::network_answers;
@@ -15,6 +16,7 @@ use fused::FusedNet;
 pub(crate) use head::{Head, HeadActivation, HeadLoss};
 pub(crate) use init::initial_weights;
 pub(crate) use network::{Network, Place};
+pub(crate) use objective::{loss_and_gradient, row_loss};
 use plain::PlainNet;
 
 use crate::features::NumericPart;

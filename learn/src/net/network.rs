@@ -3,7 +3,7 @@
 use burn::tensor::Device;
 
 use super::{Batch, Chance, FusedNet, Layers, PlainNet};
-use crate::kernels::Update;
+use crate::kernels::{Targets, Update};
 use crate::{Result, Weights};
 
 /// A network that learns.
@@ -59,7 +59,7 @@ impl Network {
     }
 
     /// As `FusedNet::step`.
-    pub(crate) fn step(&mut self, batch: Batch, targets: &[f32], update: &Update, chance: Chance) -> Result<f32> {
+    pub(crate) fn step(&mut self, batch: Batch, targets: Targets, update: &Update, chance: Chance) -> Result<f32> {
         match self {
             Self::Fused(net) => Ok(net.step(batch, targets, update, chance)),
             Self::Plain(net) => net.step(batch, targets, update, chance),
@@ -98,7 +98,7 @@ mod tests {
     use crate::features::Encoded;
     use crate::net::tests::{numeric, target};
     use crate::net::{initial_weights, layers};
-    use crate::spec::{Activation, DenseSpec, Loss, NetSpec};
+    use crate::spec::{Activation, DenseSpec, FocalSpec, HuberSpec, Loss, NetSpec, QuantileSpec};
 
     /// Ten steps of both networks from the same weights on the same rows, dropout included.
     fn check(activation: Activation, classes: usize, loss: Loss, update: &dyn Fn(i32) -> Update, dropout: f64) {
@@ -117,11 +117,13 @@ mod tests {
             let rows: Vec<u32> = (0..10).map(|row| (row * 7 + step * 3) % count as u32).collect();
             let answer =
                 |row: &u32| if classes == 0 { *row as f32 / 15.0 - 1.0 } else { (row % classes as u32) as f32 };
-            let targets: Vec<f32> = rows.iter().map(answer).collect();
+            let values: Vec<f32> = rows.iter().map(answer).collect();
+            let weights: Vec<f32> = rows.iter().map(|row| (row % 3) as f32 * 0.7).collect();
+            let targets = Targets { values: &values, weights: if step % 2 == 0 { &weights } else { &[] } };
             let batch = Batch { numeric: &numeric, encoded: &encoded, rows: &rows };
             let chance = Chance { seed: 9, step: u64::from(step) };
             let update = update(step as i32 + 1);
-            let [fused, plain] = networks.each_mut().map(|net| net.step(batch, &targets, &update, chance).unwrap());
+            let [fused, plain] = networks.each_mut().map(|net| net.step(batch, targets, &update, chance).unwrap());
             assert!((fused / plain - 1.0).abs() < 1e-4, "{place}, step {step}: {fused} for {plain}");
         }
         let rows: Vec<u32> = (0..count as u32).collect();
@@ -163,5 +165,15 @@ mod tests {
         check(Activation::Relu, 2, Loss::MeanSquaredError, &adam, 0.2);
         check(Activation::Relu, 4, Loss::MeanSquaredError, &adam, 0.0);
         check(Activation::Tanh, 2, Loss::CategoricalCrossEntropy, &momentum, 0.0);
+        for loss in [
+            Loss::MeanAbsoluteError,
+            Loss::Huber(HuberSpec { delta: 0.4 }),
+            Loss::Quantile(QuantileSpec { quantile: 0.8 }),
+        ] {
+            check(Activation::Tanh, 0, loss, &sgd, 0.0);
+        }
+        for classes in [2, 4] {
+            check(Activation::Tanh, classes, Loss::Focal(FocalSpec { gamma: 1.5 }), &adam, 0.0);
+        }
     }
 }

@@ -7,7 +7,7 @@ use burn::tensor::{Device, Int, Tensor as BurnTensor, TensorData, activation};
 use super::batch::Batch;
 use super::fused::{Chance, DROPOUT_STREAM};
 use super::{Head, HeadActivation, HeadLoss, Layers};
-use crate::kernels::{Update, dropout_mask};
+use crate::kernels::{Targets, Update, dropout_mask};
 use crate::random::Stream;
 use crate::spec::Activation;
 use crate::{Error, Result, Tensor, Weights};
@@ -44,7 +44,7 @@ impl PlainNet {
     }
 
     /// As `FusedNet::step`.
-    pub(crate) fn step(&mut self, batch: Batch, targets: &[f32], update: &Update, chance: Chance) -> Result<f32> {
+    pub(crate) fn step(&mut self, batch: Batch, targets: Targets, update: &Update, chance: Chance) -> Result<f32> {
         let tracked: BTreeMap<String, BurnTensor<2>> = self
             .parameters
             .iter()
@@ -195,33 +195,57 @@ fn download(tensor: BurnTensor<2>) -> Result<Vec<f32>> {
 }
 
 /// The mean loss of a batch, as in `kernels::loss`.
-fn loss(head: Head, logits: BurnTensor<2>, targets: &[f32], device: &Device) -> BurnTensor<1> {
-    let rows = targets.len();
-    let expected = match head.activation {
-        HeadActivation::Softmax => {
-            let mut one_hot = vec![0.0f32; rows * head.outputs];
-            targets.iter().enumerate().for_each(|(row, class)| one_hot[row * head.outputs + *class as usize] = 1.0);
-            one_hot
-        }
-        _ => targets.to_vec(),
+fn loss(head: Head, outputs: BurnTensor<2>, targets: Targets, device: &Device) -> BurnTensor<1> {
+    use {HeadActivation as A, HeadLoss as L};
+    let rows = outputs.dims()[0];
+    let tensor = |data: Vec<f32>| {
+        let columns = data.len() / rows;
+        BurnTensor::<2>::from_data(TensorData::new(data, [rows, columns]), device)
     };
-    let expected = BurnTensor::<2>::from_data(TensorData::new(expected, [rows, head.outputs]), device);
-    let squared = |answers: BurnTensor<2>| {
-        let error = answers - expected.clone();
-        (error.clone() * error).mean()
-    };
-    match (head.activation, head.loss) {
-        (HeadActivation::Linear, _) => squared(logits),
-        (HeadActivation::Sigmoid, HeadLoss::SquaredError) => squared(activation::sigmoid(logits)),
-        (HeadActivation::Softmax, HeadLoss::SquaredError) => squared(activation::softmax(logits, 1)),
-        (HeadActivation::Sigmoid, HeadLoss::CrossEntropy) => {
-            // -(t ln s(x) + (1 - t) ln s(-x))
-            let positive = activation::log_sigmoid(logits.clone()) * expected.clone();
-            let negative = activation::log_sigmoid(logits.neg()) * (expected.neg() + 1.0);
-            (positive + negative).mean().neg()
-        }
-        (HeadActivation::Softmax, HeadLoss::CrossEntropy) => {
-            (activation::log_softmax(logits, 1) * expected).sum() / -(rows as f32)
-        }
+    let mut expected = targets.values.to_vec();
+    if head.activation == A::Softmax {
+        expected = vec![0.0; rows * head.outputs];
+        targets.values.iter().enumerate().for_each(|(row, class)| expected[row * head.outputs + *class as usize] = 1.0);
     }
+    let expected = tensor(expected);
+    let smoothed = {
+        let among = if head.activation == A::Softmax { head.outputs } else { 2 };
+        expected.clone() * (1.0 - head.smoothing) + head.smoothing / among as f32
+    };
+    let squared = |error: BurnTensor<2>| (error.clone() * error).mean_dim(1);
+    // ln of the right class' probability, and of the classes' by their share.
+    let ln_p = |share: BurnTensor<2>| match head.activation {
+        A::Softmax => (activation::log_softmax(outputs.clone(), 1) * share).sum_dim(1),
+        // t ln s(x) + (1 - t) ln s(-x)
+        _ => {
+            let positive = activation::log_sigmoid(outputs.clone()) * share.clone();
+            positive + activation::log_sigmoid(outputs.clone().neg()) * (share.neg() + 1.0)
+        }
+    };
+    let losses = match (head.activation, head.loss) {
+        (A::Linear, L::AbsoluteError) => (outputs - expected).abs().mean_dim(1),
+        (A::Linear, L::Huber { delta }) => {
+            let error = (outputs - expected).abs();
+            let near = error.clone().clamp_max(delta);
+            (near.clone() * (error - near * 0.5)).mean_dim(1)
+        }
+        (A::Linear, L::Quantile { quantile }) => {
+            let error = expected - outputs;
+            (error.clone().clamp_min(0.0) * quantile - error.clamp_max(0.0) * (1.0 - quantile)).mean_dim(1)
+        }
+        (A::Linear, _) => squared(outputs - expected),
+        (A::Sigmoid, L::SquaredError) => squared(activation::sigmoid(outputs) - expected),
+        (A::Softmax, L::SquaredError) => squared(activation::softmax(outputs, 1) - expected),
+        (_, L::Focal { gamma }) => {
+            let ln_p = ln_p(expected);
+            let rest = ln_p.clone().exp().neg() + 1.0;
+            rest.powf_scalar(gamma) * ln_p.neg()
+        }
+        (_, _) => ln_p(smoothed).neg(),
+    };
+    let weighted = match targets.weights {
+        [] => losses,
+        weights => losses * tensor(weights.to_vec()),
+    };
+    weighted.mean()
 }

@@ -5,7 +5,9 @@
 
 mod evaluate;
 mod features;
+mod loss;
 mod net;
+mod schedule;
 mod split;
 mod train;
 
@@ -14,7 +16,9 @@ use serde::{Deserialize, Serialize};
 
 pub use evaluate::*;
 pub use features::*;
+pub use loss::*;
 pub use net::*;
+pub use schedule::*;
 pub use split::*;
 pub use train::*;
 

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{Loss, Schedule};
+
 /// Training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -14,6 +16,8 @@ pub struct TrainSpec {
     /// How weights follow their gradients.
     #[serde(alias = "optimiser")]
     pub optimizer: Optimizer,
+    /// How the step size changes while training.
+    pub schedule: Schedule,
     /// What is made small.
     pub loss: Loss,
     /// L2 decay of the weights (not of the biases), added to the gradient as PyTorch's `weight_decay`.
@@ -32,6 +36,7 @@ impl Default for TrainSpec {
             epochs: 30,
             batch_size: 128,
             optimizer: Optimizer::default(),
+            schedule: Schedule::default(),
             loss: Loss::Auto,
             weight_decay: 0.0,
             early_stopping: EarlyStopping::default(),
@@ -57,11 +62,29 @@ impl Default for Optimizer {
     }
 }
 
+impl Optimizer {
+    /// As it is written in the project file.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Sgd(_) => "sgd",
+            Self::Adam(_) => "adam",
+        }
+    }
+
+    /// The step size; the largest one where a schedule changes it.
+    pub fn learning_rate(&self) -> f64 {
+        match self {
+            Self::Sgd(of) => of.learning_rate,
+            Self::Adam(of) => of.learning_rate,
+        }
+    }
+}
+
 /// Stochastic gradient descent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SgdSpec {
-    /// Step size, above 0.
+    /// Step size, above 0; the largest one where a schedule changes it.
     pub learning_rate: f64,
     /// Share of the last step kept, 0 to below 1.
     pub momentum: f64,
@@ -77,7 +100,7 @@ impl Default for SgdSpec {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AdamSpec {
-    /// Step size, above 0.
+    /// Step size, above 0; the largest one where a schedule changes it.
     pub learning_rate: f64,
     /// Decay of the mean of gradients, 0 to below 1.
     pub beta1: f64,
@@ -91,23 +114,6 @@ impl Default for AdamSpec {
     fn default() -> Self {
         Self { learning_rate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }
     }
-}
-
-/// What training makes small.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Loss {
-    /// Cross-entropy for classes, mean squared error for numbers.
-    #[default]
-    Auto,
-    /// Mean squared error; for classes against the one-hot target.
-    #[serde(alias = "mse")]
-    MeanSquaredError,
-    /// Binary cross-entropy on a sigmoid head; two classes.
-    BinaryCrossEntropy,
-    /// Cross-entropy on a softmax head.
-    #[serde(alias = "cross_entropy")]
-    CategoricalCrossEntropy,
 }
 
 /// Ends training when validation no longer gains; the best epoch's weights are kept.
@@ -134,7 +140,7 @@ impl Default for EarlyStopping {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WatchedMetric {
-    /// Accuracy for classes, root mean squared error for numbers.
+    /// Accuracy for classes; root mean squared error for numbers, or the loss where it is an absolute or a quantile's.
     #[default]
     Auto,
     /// The loss itself.

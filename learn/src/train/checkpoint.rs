@@ -10,12 +10,13 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::EpochRecord;
+use super::rate::Plateau;
 use crate::weights::{from_bytes, to_bytes, write_atomically};
 use crate::{Error, Result, Weights};
 
 const FILE: &str = "checkpoint.safetensors";
 const KEY: &str = "tidemill.checkpoint";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Where a run is, beside its tensors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,6 +39,8 @@ pub(super) struct Position {
     pub(super) history: Vec<EpochRecord>,
     /// The best epoch, from 1, and the bits of its figure.
     pub(super) best: Option<(usize, u64)>,
+    /// What the schedule remembers.
+    pub(super) plateau: Plateau,
     /// Why the run ended, where it did.
     pub(super) ended: Option<String>,
 }
@@ -117,7 +120,9 @@ impl Position {
     pub(super) fn check(&self, folder: &Path, spec: &str, rows: &str) -> Result<()> {
         let what = match (self.spec == spec, self.rows == rows) {
             (true, true) => return Ok(()),
-            (false, _) => "settings (network, training, features or target)",
+            (false, _) => {
+                "settings (network, training, features or target; of some schedules the number of epochs too)"
+            }
             (true, false) => "rows",
         };
         Err(Error::invalid(format!(

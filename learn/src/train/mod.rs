@@ -6,8 +6,12 @@
 
 mod check;
 mod checkpoint;
+mod diverged;
 mod events;
 mod fingerprint;
+mod ranges;
+mod rate;
+mod rule;
 mod run;
 mod watch;
 

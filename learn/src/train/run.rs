@@ -3,13 +3,14 @@
 use std::time::{Duration, Instant};
 
 use super::checkpoint::{Checkpoint, Position};
+use super::rate::Plateau;
+use super::rule::Rule;
 use super::watch::{Metric, validate};
-use super::{EpochRecord, Flow, TrainEvent, TrainJob, Trained, check, fingerprint};
-use crate::kernels::Update;
+use super::{EpochRecord, Flow, TrainEvent, TrainJob, Trained, check, diverged, fingerprint, ranges};
+use crate::kernels::Targets;
 use crate::net::{Batch, Chance, Layers, Network, initial_weights, layers};
 use crate::random;
-use crate::spec::Optimizer;
-use crate::{Error, Result, Task, Weights};
+use crate::{Result, Task, Weights};
 
 /// Streams of random numbers from here on belong to the order of rows, one per epoch.
 const ORDER_STREAM: u64 = 0x6f72_6465_7200;
@@ -23,6 +24,7 @@ pub(super) struct Run<'a> {
     job: TrainJob<'a>,
     layers: Layers,
     metric: Metric,
+    rule: Rule<'a>,
     net: Network,
     /// Class numbers or standardised values of all rows, for training and for validation.
     targets: [Vec<f32>; 2],
@@ -41,11 +43,11 @@ enum Batches {
 impl<'a> Run<'a> {
     /// Checks the job and makes the network, or takes both up from the checkpoint.
     pub(super) fn new(job: TrainJob<'a>) -> Result<Self> {
-        check::check_spec(job.train)?;
+        ranges::check(job.train)?;
         let place = check::device(&job.train.device)?;
         check::check_parts(&job)?;
         let layers = layers(job.net, job.numeric, job.target, job.train.loss)?;
-        let metric = Metric::of(job.train.early_stopping.metric, job.target)?;
+        let metric = Metric::of(job.train.early_stopping.metric, job.target, layers.head.loss)?;
         let (spec, rows) = match job.checkpoint {
             Some(_) => (fingerprint::of_spec(&job)?, fingerprint::of_rows(&job)),
             None => Default::default(),
@@ -69,6 +71,7 @@ impl<'a> Run<'a> {
                 seconds: 0.0,
                 history: vec![],
                 best: None,
+                plateau: Plateau::default(),
                 ended: None,
             },
             weights: initial_weights(&layers, job.train.seed),
@@ -76,7 +79,9 @@ impl<'a> Run<'a> {
             moments: Default::default(),
         });
         let batch = job.train.batch_size.min(job.training.rows.len());
-        let net = Network::new(place, &layers, &found.weights, &found.moments, batch, &update(&job, 0))?;
+        let rule = Rule::new(job.train, job.training.rows.len());
+        let first = rule.update(0, &found.position.plateau);
+        let net = Network::new(place, &layers, &found.weights, &found.moments, batch, &first)?;
         let targets = [job.training.target, job.validation.target].map(|values| match job.target.task {
             Task::Regression => {
                 values.iter().map(|y| ((f64::from(*y) - job.target.mean) / job.target.scale) as f32).collect()
@@ -84,7 +89,7 @@ impl<'a> Run<'a> {
             Task::Binary | Task::Multiclass => values.to_vec(),
         });
         let Checkpoint { position, best, .. } = found;
-        Ok(Self { job, layers, metric, net, targets, position, best, resumed, saved: None })
+        Ok(Self { job, layers, metric, rule, net, targets, position, best, resumed, saved: None })
     }
 
     /// Trains to the end, or to where the listener stops it.
@@ -133,7 +138,7 @@ impl<'a> Run<'a> {
 
     /// The rest of the epoch's batches.
     fn batches(&mut self, on: Listener) -> Result<Batches> {
-        let Self { job, net, targets, position, .. } = self;
+        let Self { job, layers, rule, net, targets, position, .. } = self;
         let (size, count) = (job.train.batch_size, job.training.rows.len());
         let batches = count.div_ceil(size);
         let order = random::permutation(job.train.seed, ORDER_STREAM + position.epoch as u64, count as u32);
@@ -147,9 +152,13 @@ impl<'a> Run<'a> {
             let step = (position.epoch * batches + number) as u64;
             let batch = Batch { numeric: job.numeric, encoded: job.training.encoded, rows };
             let chance = Chance { seed: job.train.seed, step };
-            let loss = f64::from(net.step(batch, &answers, &update(job, step), chance)?);
+            let update = rule.update(step, &position.plateau);
+            let loss = f64::from(net.step(batch, Targets::from(&answers[..]), &update, chance)?);
             if !loss.is_finite() {
-                return Err(diverged(job, position.epoch + 1, &format!("step {}", number + 1), loss));
+                let rows = diverged::rows(net, layers.head, batch, &answers)?;
+                let rate = rule.learning_rate(step, &position.plateau);
+                let place = format!("epoch {} at step {}", position.epoch + 1, number + 1);
+                return Err(diverged::error(job.train, rate, &place, loss, &rows));
             }
             loss_sum += loss * rows.len() as f64;
             let rows_done = (number * size + rows.len()) as f64;
@@ -173,15 +182,18 @@ impl<'a> Run<'a> {
     /// Validates, and decides whether this was the best epoch and the last one.
     fn end_epoch(&mut self, on: Listener) -> Result<Flow> {
         let begin = Instant::now();
-        let Self { job, net, targets, position, metric, layers, .. } = self;
+        let Self { job, rule, net, targets, position, metric, layers, .. } = self;
         let rows = &job.validation.rows;
         let mut logits = Vec::with_capacity(rows.len() * layers.head.outputs);
         net.logits(Batch { numeric: job.numeric, encoded: job.validation.encoded, rows }, &mut logits)?;
         let answers: Vec<f32> = rows.iter().map(|row| targets[1][*row as usize]).collect();
         let found = validate(layers.head, *metric, job.target, &logits, &answers);
         let epoch = position.epoch + 1;
+        let last = epoch as u64 * rule.steps().per_epoch - 1;
+        let learning_rate = rule.learning_rate(last, &position.plateau);
         if !found.loss.is_finite() || !found.metric.is_finite() {
-            return Err(diverged(job, epoch, "its end, on the validation rows", found.loss));
+            let place = format!("epoch {epoch} at its end, on the validation rows");
+            return Err(diverged::error(job.train, learning_rate, &place, found.loss, ""));
         }
         let improved_by = position.best.map(|(_, value)| metric.gain(f64::from_bits(value), found.metric));
         let best = improved_by.is_none_or(|gain| gain > job.train.early_stopping.min_delta);
@@ -198,8 +210,9 @@ impl<'a> Run<'a> {
             best,
             improved_by,
             seconds: position.seconds + begin.elapsed().as_secs_f64(),
-            learning_rate: learning_rate(&job.train.optimizer),
+            learning_rate,
         };
+        position.plateau.watch(&job.train.schedule, *metric, found.metric);
         position.history.push(record.clone());
         (position.epoch, position.batch, position.loss_sum, position.seconds) = (epoch, 0, 0, 0.0);
         self.position.ended = self.ended();
@@ -249,46 +262,4 @@ impl<'a> Run<'a> {
         let parameters = self.layers.parameters();
         Ok(Trained { weights, history: self.position.history, best_epoch, finished, device, parameters })
     }
-}
-
-/// The optimiser's step number `step`, from 0.
-fn update(job: &TrainJob, step: u64) -> Update {
-    let decay = job.train.weight_decay as f32;
-    match &job.train.optimizer {
-        Optimizer::Sgd(sgd) => {
-            Update::Sgd { learning_rate: sgd.learning_rate as f32, momentum: sgd.momentum as f32, decay }
-        }
-        Optimizer::Adam(adam) => {
-            let count = (step + 1) as f64;
-            Update::Adam {
-                step_size: (adam.learning_rate / (1.0 - adam.beta1.powf(count))) as f32,
-                root: (1.0 / (1.0 - adam.beta2.powf(count)).sqrt()) as f32,
-                // The rests are taken in f64: 1 - 0.999 in f32 is wrong in the fifth digit.
-                first: [adam.beta1 as f32, (1.0 - adam.beta1) as f32],
-                second: [adam.beta2 as f32, (1.0 - adam.beta2) as f32],
-                epsilon: adam.epsilon as f32,
-                decay,
-            }
-        }
-    }
-}
-
-fn learning_rate(optimizer: &Optimizer) -> f64 {
-    match optimizer {
-        Optimizer::Sgd(sgd) => sgd.learning_rate,
-        Optimizer::Adam(adam) => adam.learning_rate,
-    }
-}
-
-fn diverged(job: &TrainJob, epoch: usize, place: &str, loss: f64) -> Error {
-    let rate = learning_rate(&job.train.optimizer);
-    let name = match job.train.optimizer {
-        Optimizer::Sgd(_) => "sgd",
-        Optimizer::Adam(_) => "adam",
-    };
-    Error::invalid(format!(
-        "training diverged in epoch {epoch} at {place}: the loss is {loss}; lower train.optimizer.{name}.learning_rate \
-         (now {rate}, try {}), or see that the features are scaled",
-        rate / 10.0
-    ))
 }

@@ -5,9 +5,7 @@ use std::path::Path;
 use super::*;
 use crate::features::{Affine, CategoryInput, EmbeddedColumn, Encoded, NumberInput, NumericPart};
 use crate::net::network_answers;
-use crate::spec::{
-    Activation, AdamSpec, DenseSpec, EarlyStopping, Loss, NetSpec, Optimizer, SgdSpec, TrainSpec, WatchedMetric,
-};
+use crate::spec::*;
 use crate::{Error, ErrorKind, Target};
 
 /// All that a job borrows.
@@ -173,8 +171,17 @@ fn a_run_stopped_anywhere_and_resumed_ends_with_the_same_bits() {
         Optimizer::Sgd(SgdSpec { learning_rate: 0.1, momentum: 0.9 }),
         Optimizer::Sgd(SgdSpec { learning_rate: 0.1, momentum: 0.0 }),
     ];
-    for optimizer in optimizers {
-        setup.spec.optimizer = optimizer;
+    let plain = Schedule::default();
+    let schedules = [
+        Schedule::Step(StepSchedule { every_epochs: 1, warm_up_steps: 7, ..StepSchedule::default() }),
+        Schedule::Linear(LinearSchedule::default()),
+        Schedule::Cosine(CosineSchedule { warm_up_epochs: 0.5, ..CosineSchedule::default() }),
+        Schedule::OneCycle(OneCycleSchedule::default()),
+        Schedule::OnPlateau(PlateauSchedule { patience: 1, factor: 0.5, ..PlateauSchedule::default() }),
+    ];
+    let all = optimizers.iter().map(|optimizer| (optimizer, &plain));
+    for (optimizer, schedule) in all.chain(schedules.iter().map(|schedule| (&optimizers[0], schedule))) {
+        (setup.spec.optimizer, setup.spec.schedule) = (optimizer.clone(), schedule.clone());
         let whole = setup.train().unwrap();
         // 11 batches and one epoch per 12 events after the first: within, at the end of and between epochs.
         for stop in [1, 2, 7, 12, 13, 14, 24, 30, 48] {
@@ -185,7 +192,7 @@ fn a_run_stopped_anywhere_and_resumed_ends_with_the_same_bits() {
             assert!(!setup.until(folder.path(), true, 3).is_ok_and(|trained| trained.finished) || stop >= 46);
             let resumed = setup.until(folder.path(), true, usize::MAX).unwrap();
             assert!(resumed.finished);
-            assert!(essence(&resumed) == essence(&whole), "{:?} stopped at {stop}", setup.spec.optimizer);
+            assert!(essence(&resumed) == essence(&whole), "{optimizer:?}, {schedule:?} stopped at {stop}");
             // A finished run gives its result again.
             assert!(essence(&setup.until(folder.path(), true, usize::MAX).unwrap()) == essence(&whole));
         }
@@ -219,6 +226,37 @@ fn more_epochs_go_on_where_fewer_ended() {
     assert!(setup.until(folder.path(), false, usize::MAX).unwrap().finished);
     setup.spec.epochs = 4;
     assert!(essence(&setup.until(folder.path(), true, usize::MAX).unwrap()) == essence(&whole));
+}
+
+#[test]
+fn the_step_size_follows_the_schedule_and_is_told() {
+    let mut setup = Setup::busy();
+    let rates = |setup: &Setup| setup.train().unwrap().history.iter().map(|r| r.learning_rate).collect::<Vec<_>>();
+    assert_eq!(rates(&setup), [0.001; 4]);
+    let constant = setup.train().unwrap();
+    // 11 steps an epoch: the last one of the run is step 43 of 44.
+    setup.spec.schedule = Schedule::Linear(LinearSchedule::default());
+    let found = rates(&setup);
+    for (epoch, rate) in found.iter().enumerate() {
+        let expected = 0.001 * (1.0 - (11.0 * (epoch as f64 + 1.0) - 1.0) / 44.0);
+        assert!((rate / expected - 1.0).abs() < 1e-12, "epoch {}: {rate} for {expected}", epoch + 1);
+    }
+    assert_ne!(setup.train().unwrap().weights, constant.weights);
+    // No gain is ever enough: the rate falls after every epoch but the first.
+    let plateau = PlateauSchedule { patience: 1, factor: 0.5, min_delta: 10.0, ..PlateauSchedule::default() };
+    setup.spec.schedule = Schedule::OnPlateau(plateau);
+    assert_eq!(rates(&setup), [0.001, 0.001, 0.0005, 0.000_25]);
+}
+
+#[test]
+fn more_epochs_are_refused_where_the_step_sizes_depend_on_them() {
+    let mut setup = Setup::busy();
+    setup.spec.schedule = Schedule::Cosine(CosineSchedule::default());
+    let folder = tempfile::tempdir().unwrap();
+    assert!(setup.until(folder.path(), false, usize::MAX).unwrap().finished);
+    setup.spec.epochs = 9;
+    let message = setup.until(folder.path(), true, usize::MAX).unwrap_err().to_string();
+    assert!(message.contains("made with other settings (network, training, features or target;"), "{message}");
 }
 
 #[test]
@@ -297,6 +335,21 @@ fn a_step_too_large_is_stopped_with_what_to_try() {
     for part in ["diverged in epoch 1 at step ", "the loss is ", "train.optimizer.sgd.learning_rate (now 10, try 1)"] {
         assert!(message.contains(part), "{message}");
     }
+    setup.spec.schedule = Schedule::Constant(ConstantSchedule { warm_up_steps: 100, ..ConstantSchedule::default() });
+    let message = setup.train().unwrap_err().to_string();
+    assert!(message.contains("(now 10, try 1; schedule constant has come to "), "{message}");
+}
+
+#[test]
+fn rows_that_give_no_finite_loss_are_named() {
+    // Square of the one value beyond f32's range; the others are harmless.
+    let mut x: Vec<f32> = (0..100).map(|n| n as f32 / 100.0).collect();
+    let mut setup = Setup::new(1, x.clone(), x.clone(), 0);
+    setup.net = NetSpec::Dense(DenseSpec { hidden: vec![], ..DenseSpec::default() });
+    x[17] = 3e38;
+    setup.answers = x;
+    let message = setup.train().unwrap_err().to_string();
+    assert!(message.contains("the loss is inf, by training row 17; lower"), "{message}");
 }
 
 #[test]

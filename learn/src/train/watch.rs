@@ -1,6 +1,6 @@
 //! Is the network getting better, and when is it enough?
 
-use crate::net::{Head, HeadActivation, HeadLoss};
+use crate::net::{Head, HeadActivation, HeadLoss, row_loss};
 use crate::spec::{EarlyStopping, WatchedMetric};
 use crate::{Error, Result, Target, Task};
 
@@ -14,8 +14,8 @@ pub(super) enum Metric {
 }
 
 impl Metric {
-    /// The figure to watch for this target; refuses one that it does not have.
-    pub(super) fn of(watched: WatchedMetric, target: &Target) -> Result<Self> {
+    /// The figure to watch for this target and loss; refuses one that the target does not have.
+    pub(super) fn of(watched: WatchedMetric, target: &Target, loss: HeadLoss) -> Result<Self> {
         let refuse = |name: &str, why: &str| {
             let column = &target.column;
             Err(Error::invalid(format!(
@@ -23,6 +23,12 @@ impl Metric {
             )))
         };
         match (watched, target.task) {
+            // What makes these losses small is no mean: their best epoch is another than that of squares.
+            (WatchedMetric::Auto, Task::Regression)
+                if matches!(loss, HeadLoss::AbsoluteError | HeadLoss::Quantile { .. }) =>
+            {
+                Ok(Self::Loss)
+            }
             (WatchedMetric::Auto, Task::Regression) => Ok(Self::Rmse),
             (WatchedMetric::Auto, _) => Ok(Self::Accuracy),
             (WatchedMetric::Loss, _) => Ok(Self::Loss),
@@ -79,7 +85,7 @@ pub(super) struct Validation {
 pub(super) fn validate(head: Head, metric: Metric, target: &Target, logits: &[f32], targets: &[f32]) -> Validation {
     let rows = || logits.chunks_exact(head.outputs).zip(targets);
     let mean = |of: &dyn Fn(&[f32], f32) -> f64| rows().map(|(row, t)| of(row, *t)).sum::<f64>() / targets.len() as f64;
-    let loss = mean(&|row, target| loss(head, row, target));
+    let loss = mean(&|row, target| row_loss(head, row, &[target]));
     let metric = match metric {
         Metric::Loss => loss,
         Metric::Accuracy => mean(&|row, target| f64::from(answer(head, row) == target as usize)),
@@ -97,36 +103,6 @@ fn answer(head: Head, row: &[f32]) -> usize {
     match head.activation {
         HeadActivation::Sigmoid => usize::from(row[0] >= 0.0),
         _ => (1..row.len()).fold(0, |best, class| if row[class] > row[best] { class } else { best }),
-    }
-}
-
-/// The loss of one row in f64; formulas as in `kernels::loss`.
-fn loss(head: Head, row: &[f32], target: f32) -> f64 {
-    let first = f64::from(row[0]);
-    let t = f64::from(target);
-    match (head.activation, head.loss) {
-        (HeadActivation::Linear, _) => (first - t).powi(2),
-        (HeadActivation::Sigmoid, HeadLoss::CrossEntropy) => {
-            if first.is_nan() {
-                first
-            } else {
-                first.max(0.0) - first * t + (-first.abs()).exp().ln_1p()
-            }
-        }
-        (HeadActivation::Sigmoid, HeadLoss::SquaredError) => (1.0 / (1.0 + (-first).exp()) - t).powi(2),
-        (HeadActivation::Softmax, kind) => {
-            let largest = row.iter().fold(f64::NEG_INFINITY, |a, b| if f64::from(*b) < a { a } else { f64::from(*b) });
-            let sum: f64 = row.iter().map(|x| (f64::from(*x) - largest).exp()).sum();
-            let right = target as usize;
-            if kind == HeadLoss::CrossEntropy {
-                return sum.ln() + largest - f64::from(row[right]);
-            }
-            let errors = row
-                .iter()
-                .enumerate()
-                .map(|(class, x)| (f64::from(*x) - largest).exp() / sum - f64::from(u8::from(class == right)));
-            errors.map(|error| error * error).sum::<f64>() / row.len() as f64
-        }
     }
 }
 
@@ -191,9 +167,14 @@ mod tests {
 
     #[test]
     fn figures_that_a_target_does_not_have_are_refused() {
+        let of = |watched, classes, loss| Metric::of(watched, &target(classes), loss).ok();
         let check = |watched, classes, expected: Option<Metric>| {
-            assert_eq!(Metric::of(watched, &target(classes)).ok(), expected, "{watched:?} of {classes} classes");
+            let found = of(watched, classes, HeadLoss::SquaredError);
+            assert_eq!(found, expected, "{watched:?} of {classes} classes");
         };
+        assert_eq!(of(WatchedMetric::Auto, 0, HeadLoss::AbsoluteError), Some(Metric::Loss));
+        assert_eq!(of(WatchedMetric::Auto, 0, HeadLoss::Quantile { quantile: 0.9 }), Some(Metric::Loss));
+        assert_eq!(of(WatchedMetric::Auto, 0, HeadLoss::Huber { delta: 1.0 }), Some(Metric::Rmse));
         check(WatchedMetric::Auto, 0, Some(Metric::Rmse));
         check(WatchedMetric::Auto, 2, Some(Metric::Accuracy));
         check(WatchedMetric::Auc, 2, Some(Metric::Auc));
