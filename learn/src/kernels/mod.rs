@@ -13,6 +13,7 @@
 
 mod activation;
 mod buffer;
+mod clip;
 mod dense;
 mod dropout;
 mod loss;
@@ -27,6 +28,7 @@ mod tile;
 
 pub(crate) use activation::gradient;
 pub(crate) use buffer::{Buffer, Matrix, Panels};
+pub(crate) use clip::{cut, length_squared, scale};
 pub(crate) use dense::{DenseState, dense_backward, dense_forward, dense_update};
 pub(crate) use dropout::{dropout_mask, multiply};
 pub(crate) use loss::{
@@ -36,6 +38,8 @@ pub(crate) use loss::{
 pub(crate) use matmul::{Strided, matmul, matmul_here};
 pub(crate) use optimizer::{Decay, Moments, Update, update};
 pub(crate) use pixels::scale_pixels;
+#[cfg(test)]
+pub(crate) use optimizer::tests as optimizer_examples;
 #[cfg(test)]
 pub(crate) use simd::at_every_level;
 pub(crate) use team::Team;

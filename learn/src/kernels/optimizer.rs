@@ -262,14 +262,14 @@ unsafe fn all<V: Lanes, S: Step>(step: &S, places: &Places, gradient: &mut [f32]
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// How many examples there are; the first three divide by nothing.
-    pub(in crate::kernels) const KINDS: usize = 9;
+    pub(crate) const KINDS: usize = 9;
 
     /// Figures of step `step`, from 1, of every optimiser.
-    pub(in crate::kernels) fn example(kind: usize, step: i32) -> Update {
+    pub(crate) fn example(kind: usize, step: i32) -> Update {
         let decay = Decay { l2: 0.02, l1: if kind % 2 == 0 { 0.005 } else { 0.0 } };
         let mean = [0.9, 0.1];
         let adam = |kept| Update::Adam {

@@ -18,8 +18,7 @@ pub fn network_answers(
     encoded: &Encoded,
 ) -> Result<Vec<f32>> {
     let layers = layers(net, numeric, target, loss)?;
-    let nothing_learned = Update::Sgd { learning_rate: 0.0, momentum: 0.0, decay: 0.0 };
-    let mut network = FusedNet::new(&layers, weights, 1, &nothing_learned, 1)?;
+    let mut network = FusedNet::new(&layers, weights, 1, &Update::NONE, 1)?;
     let rows: Vec<u32> = (0..encoded.rows as u32).collect();
     let mut logits = Vec::with_capacity(encoded.rows * layers.head.outputs);
     network.logits(Batch { numeric, encoded, rows: &rows }, &mut logits);

@@ -2,9 +2,9 @@
 
 use burn::tensor::Device;
 
-use super::{Batch, Chance, FusedNet, Layers, PlainNet};
-use crate::kernels::{Targets, Update};
-use crate::{Result, Weights};
+use super::{Batch, Chance, FusedNet, Layers, Memory, PlainNet, StepRule};
+use crate::kernels::Targets;
+use crate::{Error, Result, Weights};
 
 /// A network that learns.
 #[derive(Debug)]
@@ -25,25 +25,26 @@ pub(crate) enum Place {
 }
 
 impl Network {
-    /// A network with these weights and moments that learns up to `rows` rows at a time.
+    /// A network with these weights and this memory that learns up to `rows` rows at a time by rules of this kind.
+    /// Where the whole gradient is wanted, Burn's operations have it; the fused kernels move weights layer by layer.
     pub(crate) fn new(
         place: Place,
         layers: &Layers,
         weights: &Weights,
-        moments: &[Weights; 2],
+        memory: &Memory,
         rows: usize,
-        update: &Update,
+        rule: &StepRule,
     ) -> Result<Self> {
         match place {
-            Place::Cpu => {
+            Place::Cpu if !rule.needs_gradient() => {
                 let threads = std::thread::available_parallelism().map_or(1, usize::from);
-                let mut net = FusedNet::new(layers, weights, rows, update, threads)?;
-                net.restore(moments)?;
+                let mut net = FusedNet::new(layers, weights, rows, &rule.update, threads)?;
+                net.restore(memory)?;
                 Ok(Self::Fused(Box::new(net)))
             }
-            Place::Flex => {
+            Place::Cpu | Place::Flex => {
                 let mut net = PlainNet::new(layers, weights, Device::flex())?;
-                net.restore(moments);
+                net.restore(memory);
                 Ok(Self::Plain(net))
             }
         }
@@ -58,11 +59,14 @@ impl Network {
         }
     }
 
-    /// As `FusedNet::step`.
-    pub(crate) fn step(&mut self, batch: Batch, targets: Targets, update: &Update, chance: Chance) -> Result<f32> {
+    /// As `FusedNet::step`, by the whole rule.
+    pub(crate) fn step(&mut self, batch: Batch, targets: Targets, rule: &StepRule, chance: Chance) -> Result<f32> {
         match self {
-            Self::Fused(net) => Ok(net.step(batch, targets, update, chance)),
-            Self::Plain(net) => net.step(batch, targets, update, chance),
+            Self::Fused(_) if rule.needs_gradient() => {
+                Err(Error::Internal("the fused network was made for steps layer by layer".into()))
+            }
+            Self::Fused(net) => Ok(net.step(batch, targets, &rule.update, chance)),
+            Self::Plain(net) => net.step(batch, targets, rule, chance),
         }
     }
 
@@ -83,11 +87,11 @@ impl Network {
         }
     }
 
-    /// What the optimiser remembers.
-    pub(crate) fn moments(&self) -> Result<[Weights; 2]> {
+    /// What is kept beside the weights.
+    pub(crate) fn memory(&self) -> Result<Memory> {
         match self {
-            Self::Fused(net) => Ok(net.moments()),
-            Self::Plain(net) => net.moments(),
+            Self::Fused(net) => Ok(net.memory()),
+            Self::Plain(net) => net.memory(),
         }
     }
 }
@@ -96,12 +100,13 @@ impl Network {
 mod tests {
     use super::*;
     use crate::features::Encoded;
+    use crate::kernels::optimizer_examples::{KINDS, example};
     use crate::net::tests::{numeric, target};
     use crate::net::{initial_weights, layers};
     use crate::spec::{Activation, DenseSpec, FocalSpec, HuberSpec, Loss, NetSpec, QuantileSpec};
 
     /// Ten steps of both networks from the same weights on the same rows, dropout included.
-    fn check(activation: Activation, classes: usize, loss: Loss, update: &dyn Fn(i32) -> Update, dropout: f64) {
+    fn check(activation: Activation, classes: usize, loss: Loss, update: &dyn Fn(i32) -> StepRule, dropout: f64) {
         let place = format!("{activation:?}, {classes} classes, {loss:?}, {:?}, dropout {dropout}", update(1));
         let spec = NetSpec::Dense(DenseSpec { hidden: vec![20, 7], activation, dropout });
         let numeric = numeric(4, &[(6, 2), (3, 1)]);
@@ -122,8 +127,8 @@ mod tests {
             let targets = Targets { values: &values, weights: if step % 2 == 0 { &weights } else { &[] } };
             let batch = Batch { numeric: &numeric, encoded: &encoded, rows: &rows };
             let chance = Chance { seed: 9, step: u64::from(step) };
-            let update = update(step as i32 + 1);
-            let [fused, plain] = networks.each_mut().map(|net| net.step(batch, targets, &update, chance).unwrap());
+            let rule = update(step as i32 + 1);
+            let [fused, plain] = networks.each_mut().map(|net| net.step(batch, targets, &rule, chance).unwrap());
             assert!((fused / plain - 1.0).abs() < 1e-4, "{place}, step {step}: {fused} for {plain}");
         }
         let rows: Vec<u32> = (0..count as u32).collect();
@@ -139,24 +144,15 @@ mod tests {
         let shapes =
             |weights: Weights| weights.tensors.into_iter().map(|(name, t)| (name, t.shape)).collect::<Vec<_>>();
         let [fused, plain] = networks.each_ref().map(|net| {
-            let [first, second] = net.moments().unwrap();
-            [shapes(net.weights().unwrap()), shapes(first), shapes(second)]
+            (shapes(net.weights().unwrap()), net.memory().unwrap().map(shapes))
         });
         assert_eq!(fused, plain, "{place}");
     }
 
     #[test]
     fn the_fused_kernels_do_what_the_plain_operations_do() {
-        let adam = |step: i32| Update::Adam {
-            step_size: (0.01 / (1.0 - 0.9f64.powi(step))) as f32,
-            root: (1.0 / (1.0 - 0.999f64.powi(step)).sqrt()) as f32,
-            first: [0.9, 0.1],
-            second: [0.999, 0.001],
-            epsilon: 1e-5,
-            decay: 0.01,
-        };
-        let sgd = |_: i32| Update::Sgd { learning_rate: 0.05, momentum: 0.0, decay: 0.01 };
-        let momentum = |_: i32| Update::Sgd { learning_rate: 0.05, momentum: 0.9, decay: 0.0 };
+        let rule = |kind: usize| move |step: i32| StepRule::from(example(kind, step));
+        let (sgd, momentum, adam) = (rule(0), rule(1), rule(3));
         for activation in [Activation::Sigmoid, Activation::Relu, Activation::LeakyRelu, Activation::Tanh] {
             check(activation, 0, Loss::Auto, &adam, 0.0);
             check(activation, 2, Loss::Auto, &sgd, 0.0);
@@ -165,6 +161,9 @@ mod tests {
         check(Activation::Relu, 2, Loss::MeanSquaredError, &adam, 0.2);
         check(Activation::Relu, 4, Loss::MeanSquaredError, &adam, 0.0);
         check(Activation::Tanh, 2, Loss::CategoricalCrossEntropy, &momentum, 0.0);
+        for kind in 0..KINDS {
+            check(Activation::Tanh, 3, Loss::Auto, &rule(kind), 0.1);
+        }
         for loss in [
             Loss::MeanAbsoluteError,
             Loss::Huber(HuberSpec { delta: 0.4 }),

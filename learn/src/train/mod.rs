@@ -9,6 +9,7 @@ mod checkpoint;
 mod diverged;
 mod events;
 mod fingerprint;
+mod order;
 mod ranges;
 mod rate;
 mod rule;
@@ -27,5 +28,7 @@ pub fn train(job: TrainJob, on: &mut dyn FnMut(&TrainEvent) -> Flow) -> Result<T
     run::Run::new(job)?.run(on)
 }
 
+#[cfg(test)]
+mod pytorch;
 #[cfg(test)]
 mod tests;

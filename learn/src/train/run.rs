@@ -3,17 +3,15 @@
 use std::time::{Duration, Instant};
 
 use super::checkpoint::{Checkpoint, Position};
+use super::order::{Order, class_weights};
 use super::rate::Plateau;
 use super::rule::Rule;
 use super::watch::{Metric, validate};
 use super::{EpochRecord, Flow, TrainEvent, TrainJob, Trained, check, diverged, fingerprint, ranges};
 use crate::kernels::Targets;
 use crate::net::{Batch, Chance, Layers, Network, initial_weights, layers};
-use crate::random;
 use crate::{Result, Task, Weights};
 
-/// Streams of random numbers from here on belong to the order of rows, one per epoch.
-const ORDER_STREAM: u64 = 0x6f72_6465_7200;
 /// Time between the checkpoints of short epochs: a save costs milliseconds, such an epoch little more.
 const SAVE_EVERY: Duration = Duration::from_secs(2);
 
@@ -26,6 +24,9 @@ pub(super) struct Run<'a> {
     metric: Metric,
     rule: Rule<'a>,
     net: Network,
+    order: Order,
+    /// What a row counts by its class; empty where all count 1.
+    class_weights: Vec<f32>,
     /// Class numbers or standardised values of all rows, for training and for validation.
     targets: [Vec<f32>; 2],
     position: Position,
@@ -46,7 +47,10 @@ impl<'a> Run<'a> {
         ranges::check(job.train)?;
         let place = check::device(&job.train.device)?;
         check::check_parts(&job)?;
-        let layers = layers(job.net, job.numeric, job.target, job.train.loss)?;
+        let mut layers = layers(job.net, job.numeric, job.target, job.train.loss)?;
+        layers.head = layers.head.smoothed(job.train.label_smoothing)?;
+        let class_weights = class_weights(job.train, job.target, &job.training)?;
+        let order = Order::new(job.train, job.target, &job.training)?;
         let metric = Metric::of(job.train.early_stopping.metric, job.target, layers.head.loss)?;
         let (spec, rows) = match job.checkpoint {
             Some(_) => (fingerprint::of_spec(&job)?, fingerprint::of_rows(&job)),
@@ -76,12 +80,11 @@ impl<'a> Run<'a> {
             },
             weights: initial_weights(&layers, job.train.seed),
             best: Weights::default(),
-            moments: Default::default(),
+            memory: Default::default(),
         });
-        let batch = job.train.batch_size.min(job.training.rows.len());
-        let rule = Rule::new(job.train, job.training.rows.len());
-        let first = rule.update(0, &found.position.plateau);
-        let net = Network::new(place, &layers, &found.weights, &found.moments, batch, &first)?;
+        let rule = Rule::new(job.train, order.count());
+        let first = rule.step(0, 0, &found.position.plateau);
+        let net = Network::new(place, &layers, &found.weights, &found.memory, rule.batch(), &first)?;
         let targets = [job.training.target, job.validation.target].map(|values| match job.target.task {
             Task::Regression => {
                 values.iter().map(|y| ((f64::from(*y) - job.target.mean) / job.target.scale) as f32).collect()
@@ -89,7 +92,7 @@ impl<'a> Run<'a> {
             Task::Binary | Task::Multiclass => values.to_vec(),
         });
         let Checkpoint { position, best, .. } = found;
-        Ok(Self { job, layers, metric, rule, net, targets, position, best, resumed, saved: None })
+        Ok(Self { job, layers, metric, rule, net, order, class_weights, targets, position, best, resumed, saved: None })
     }
 
     /// Trains to the end, or to where the listener stops it.
@@ -120,10 +123,10 @@ impl<'a> Run<'a> {
     }
 
     fn started(&self) -> TrainEvent {
-        let TrainJob { train, training, .. } = &self.job;
+        let train = self.job.train;
         TrainEvent::Started {
-            rows: training.rows.len(),
-            batches: self.batch_count(),
+            rows: self.order.count(),
+            batches: self.rule.batches(),
             epochs: train.epochs,
             parameters: self.layers.parameters(),
             device: self.net.device(),
@@ -132,31 +135,28 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn batch_count(&self) -> usize {
-        self.job.training.rows.len().div_ceil(self.job.train.batch_size)
-    }
-
     /// The rest of the epoch's batches.
     fn batches(&mut self, on: Listener) -> Result<Batches> {
-        let Self { job, layers, rule, net, targets, position, .. } = self;
-        let (size, count) = (job.train.batch_size, job.training.rows.len());
-        let batches = count.div_ceil(size);
-        let order = random::permutation(job.train.seed, ORDER_STREAM + position.epoch as u64, count as u32);
-        let order: Vec<u32> = order.into_iter().map(|at| job.training.rows[at as usize]).collect();
-        let mut answers = Vec::with_capacity(size.min(count));
+        let Self { job, layers, rule, net, order, class_weights, targets, position, .. } = self;
+        let (size, batches, order) = (rule.batch(), rule.batches(), order.of(position.epoch));
+        let (mut answers, mut weights) = (Vec::with_capacity(size), Vec::new());
         let mut loss_sum = f64::from_bits(position.loss_sum);
         let (begin, before) = (Instant::now(), position.seconds);
         for (number, rows) in order.chunks(size).enumerate().skip(position.batch) {
             answers.clear();
             answers.extend(rows.iter().map(|row| targets[0][*row as usize]));
-            let step = (position.epoch * batches + number) as u64;
+            if !class_weights.is_empty() {
+                weights.clear();
+                weights.extend(answers.iter().map(|class| class_weights[*class as usize]));
+            }
             let batch = Batch { numeric: job.numeric, encoded: job.training.encoded, rows };
-            let chance = Chance { seed: job.train.seed, step };
-            let update = rule.update(step, &position.plateau);
-            let loss = f64::from(net.step(batch, Targets::from(&answers[..]), &update, chance)?);
+            let chance = Chance { seed: job.train.seed, step: (position.epoch * batches + number) as u64 };
+            let step = rule.step(position.epoch, number, &position.plateau);
+            let targets = Targets { values: &answers, weights: &weights };
+            let loss = f64::from(net.step(batch, targets, &step, chance)?);
             if !loss.is_finite() {
                 let rows = diverged::rows(net, layers.head, batch, &answers)?;
-                let rate = rule.learning_rate(step, &position.plateau);
+                let rate = rule.learning_rate(position.epoch, number, &position.plateau);
                 let place = format!("epoch {} at step {}", position.epoch + 1, number + 1);
                 return Err(diverged::error(job.train, rate, &place, loss, &rows));
             }
@@ -182,15 +182,14 @@ impl<'a> Run<'a> {
     /// Validates, and decides whether this was the best epoch and the last one.
     fn end_epoch(&mut self, on: Listener) -> Result<Flow> {
         let begin = Instant::now();
-        let Self { job, rule, net, targets, position, metric, layers, .. } = self;
+        let Self { job, rule, net, order, class_weights, targets, position, metric, layers, .. } = self;
         let rows = &job.validation.rows;
         let mut logits = Vec::with_capacity(rows.len() * layers.head.outputs);
         net.logits(Batch { numeric: job.numeric, encoded: job.validation.encoded, rows }, &mut logits)?;
         let answers: Vec<f32> = rows.iter().map(|row| targets[1][*row as usize]).collect();
-        let found = validate(layers.head, *metric, job.target, &logits, &answers);
+        let found = validate(layers.head, *metric, job.target, class_weights, &logits, &answers);
         let epoch = position.epoch + 1;
-        let last = epoch as u64 * rule.steps().per_epoch - 1;
-        let learning_rate = rule.learning_rate(last, &position.plateau);
+        let learning_rate = rule.learning_rate(position.epoch, rule.batches() - 1, &position.plateau);
         if !found.loss.is_finite() || !found.metric.is_finite() {
             let place = format!("epoch {epoch} at its end, on the validation rows");
             return Err(diverged::error(job.train, learning_rate, &place, found.loss, ""));
@@ -203,7 +202,7 @@ impl<'a> Run<'a> {
         }
         let record = EpochRecord {
             epoch,
-            train_loss: f64::from_bits(position.loss_sum) / job.training.rows.len() as f64,
+            train_loss: f64::from_bits(position.loss_sum) / order.count() as f64,
             validation_loss: found.loss,
             metric: metric.name().to_owned(),
             validation_metric: found.metric,
@@ -242,7 +241,7 @@ impl<'a> Run<'a> {
     fn save(&mut self, on: Listener) -> Result<Flow> {
         let Some(folder) = self.job.checkpoint else { return Ok(Flow::Continue) };
         let (position, best) = (self.position.clone(), self.best.clone());
-        let checkpoint = Checkpoint { position, best, weights: self.net.weights()?, moments: self.net.moments()? };
+        let checkpoint = Checkpoint { position, best, weights: self.net.weights()?, memory: self.net.memory()? };
         let path = checkpoint.save(folder)?;
         self.saved = Some(Instant::now());
         Ok(on(&TrainEvent::Saved { path }))

@@ -37,7 +37,7 @@ impl Setup {
             answers,
             target: crate::net::tests::target(classes),
             net: NetSpec::Dense(DenseSpec { hidden: vec![8], ..DenseSpec::default() }),
-            spec: TrainSpec { batch_size: 16, epochs: 4, ..TrainSpec::default() },
+            spec: TrainSpec { batch_size: 16.into(), epochs: 4, ..TrainSpec::default() },
             training: (0..rows * 4 / 5).collect(),
             validation: (rows * 4 / 5..rows).collect(),
         }
@@ -141,8 +141,8 @@ fn a_noisy_line_gives_its_coefficients() {
     let mut setup = Setup::new(1, x, y, 0);
     (setup.target.mean, setup.target.scale) = (sy / 400.0, 1.2);
     setup.net = NetSpec::Dense(DenseSpec { hidden: vec![], ..DenseSpec::default() });
-    let optimizer = Optimizer::Sgd(SgdSpec { learning_rate: 0.1, momentum: 0.0 });
-    setup.spec = TrainSpec { epochs: 100, batch_size: 400, optimizer, ..setup.spec };
+    let optimizer = Optimizer::Sgd(SgdSpec { learning_rate: 0.1, momentum: 0.0, nesterov: false });
+    setup.spec = TrainSpec { epochs: 100, batch_size: 400.into(), optimizer, ..setup.spec };
     setup.spec.early_stopping.enabled = false;
     setup.spec.early_stopping.metric = WatchedMetric::Loss;
     let trained = setup.train().unwrap();
@@ -168,8 +168,8 @@ fn a_run_stopped_anywhere_and_resumed_ends_with_the_same_bits() {
     let mut setup = Setup::busy();
     let optimizers = [
         Optimizer::default(),
-        Optimizer::Sgd(SgdSpec { learning_rate: 0.1, momentum: 0.9 }),
-        Optimizer::Sgd(SgdSpec { learning_rate: 0.1, momentum: 0.0 }),
+        Optimizer::Sgd(SgdSpec { learning_rate: 0.1, momentum: 0.9, nesterov: false }),
+        Optimizer::Sgd(SgdSpec { learning_rate: 0.1, momentum: 0.0, nesterov: false }),
     ];
     let plain = Schedule::default();
     let schedules = [
@@ -246,6 +246,32 @@ fn the_step_size_follows_the_schedule_and_is_told() {
     let plateau = PlateauSchedule { patience: 1, factor: 0.5, min_delta: 10.0, ..PlateauSchedule::default() };
     setup.spec.schedule = Schedule::OnPlateau(plateau);
     assert_eq!(rates(&setup), [0.001, 0.001, 0.0005, 0.000_25]);
+}
+
+#[test]
+fn a_rare_class_is_found_where_it_counts_as_much_as_the_others() {
+    // 12 of 400 rows are of the second class, in the middle of others that are not: by rows it is never the answer.
+    let numbers: Vec<f32> = (0..400).map(|n| (n * 37 % 400) as f32 / 200.0 - 1.0).collect();
+    let answers = numbers.iter().enumerate().map(|(n, x)| f32::from(*x > 0.6 && n % 7 == 0)).collect();
+    let mut setup = Setup::new(1, numbers.clone(), answers, 2);
+    setup.spec.optimizer = Optimizer::Adam(AdamSpec { learning_rate: 0.02, ..AdamSpec::default() });
+    setup.spec.epochs = 20;
+    setup.spec.early_stopping.enabled = false;
+    setup.spec.early_stopping.metric = WatchedMetric::Loss;
+    let found = |setup: &Setup| {
+        let trained = setup.train().unwrap();
+        let answers = setup.learned(&trained);
+        (0..400).filter(|row| setup.answers[*row] == 1.0 && answers[row * 2 + 1] > 0.5).count()
+    };
+    let rare = setup.answers.iter().filter(|class| **class == 1.0).count();
+    assert_eq!((rare, found(&setup)), (12, 0));
+    for balance in [Balance::Weights, Balance::Oversample] {
+        setup.spec.balance = balance;
+        assert!(found(&setup) >= 10, "{balance:?}: {} of {rare}", found(&setup));
+    }
+    setup.spec.balance = Balance::None;
+    setup.spec.class_weights = [("class 1".to_owned(), 20.0)].into();
+    assert!(found(&setup) >= 10, "weights: {} of {rare}", found(&setup));
 }
 
 #[test]
@@ -328,7 +354,7 @@ fn a_step_too_large_is_stopped_with_what_to_try() {
     let x: Vec<f32> = (0..100).map(|n| n as f32).collect();
     let mut setup = Setup::new(1, x.clone(), x, 0);
     setup.net = NetSpec::Dense(DenseSpec { hidden: vec![], ..DenseSpec::default() });
-    setup.spec.optimizer = Optimizer::Sgd(SgdSpec { learning_rate: 10.0, momentum: 0.0 });
+    setup.spec.optimizer = Optimizer::Sgd(SgdSpec { learning_rate: 10.0, momentum: 0.0, nesterov: false });
     let error = setup.train().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     let message = error.to_string();

@@ -81,11 +81,20 @@ pub(super) struct Validation {
     pub(super) metric: f64,
 }
 
-/// Judges the last layer's outputs `[rows, outputs]`; `targets` are class numbers or standardised values.
-pub(super) fn validate(head: Head, metric: Metric, target: &Target, logits: &[f32], targets: &[f32]) -> Validation {
+/// Judges the last layer's outputs `[rows, outputs]`; `targets` are class numbers or standardised values. The loss counts
+/// a row by its class, as training does; no weights count every row 1.
+pub(super) fn validate(
+    head: Head,
+    metric: Metric,
+    target: &Target,
+    class_weights: &[f32],
+    logits: &[f32],
+    targets: &[f32],
+) -> Validation {
     let rows = || logits.chunks_exact(head.outputs).zip(targets);
     let mean = |of: &dyn Fn(&[f32], f32) -> f64| rows().map(|(row, t)| of(row, *t)).sum::<f64>() / targets.len() as f64;
-    let loss = mean(&|row, target| row_loss(head, row, &[target]));
+    let weight = |target: f32| class_weights.get(target as usize).map_or(1.0, |weight| f64::from(*weight));
+    let loss = mean(&|row, target| weight(target) * row_loss(head, row, &[target]));
     let metric = match metric {
         Metric::Loss => loss,
         Metric::Accuracy => mean(&|row, target| f64::from(answer(head, row) == target as usize)),
@@ -147,7 +156,7 @@ mod tests {
     fn figures_are_in_the_units_people_read() {
         let judge = |classes: usize, loss: Loss, metric: Metric, logits: &[f32], targets: &[f32]| {
             let target = target(classes);
-            validate(Head::of(&target, loss).unwrap(), metric, &target, logits, targets)
+            validate(Head::of(&target, loss).unwrap(), metric, &target, &[], logits, targets)
         };
         let ln2 = std::f64::consts::LN_2;
         let found = judge(2, Loss::Auto, Metric::Accuracy, &[0.0, -3.0, 4.0], &[1.0, 0.0, 0.0]);
@@ -161,6 +170,10 @@ mod tests {
         assert_eq!((found.loss, found.metric), (0.25, 1.0));
         let found = judge(2, Loss::CategoricalCrossEntropy, Metric::Auc, &[0.0, 1.0, 0.0, -1.0], &[1.0, 0.0]);
         assert_eq!(found.metric, 1.0);
+        let target = target(2);
+        let head = Head::of(&target, Loss::Auto).unwrap();
+        let found = validate(head, Metric::Loss, &target, &[0.5, 3.0], &[0.0, 0.0], &[0.0, 1.0]);
+        assert!((found.metric - ln2 * 3.5 / 2.0).abs() < 1e-12, "{}", found.metric);
         let found = judge(3, Loss::MeanSquaredError, Metric::Loss, &[0.0; 3], &[0.0]);
         assert!((found.metric - (4.0 / 9.0 + 1.0 / 9.0 + 1.0 / 9.0) / 3.0).abs() < 1e-12);
     }
