@@ -349,7 +349,8 @@ mod tests {
                     }
                 }
                 let found = state.weight.to_rows();
-                for ((found, expected), smallest) in found.iter().chain(state.bias.iter()).zip(&expected).zip(&smallest) {
+                for ((found, expected), smallest) in found.iter().chain(state.bias.iter()).zip(&expected).zip(&smallest)
+                {
                     if kind < 3 || *smallest > 1e-2 {
                         close(*found, *expected, 3 * rows, &place);
                     }

@@ -36,10 +36,10 @@ pub(crate) use loss::{
     sigmoid_squared_error, softmax_cross_entropy, softmax_focal, softmax_rows, softmax_squared_error, squared_error,
 };
 pub(crate) use matmul::{Strided, matmul, matmul_here};
-pub(crate) use optimizer::{Decay, Moments, Update, update};
-pub(crate) use pixels::scale_pixels;
 #[cfg(test)]
 pub(crate) use optimizer::tests as optimizer_examples;
+pub(crate) use optimizer::{Decay, Moments, Update, update};
+pub(crate) use pixels::scale_pixels;
 #[cfg(test)]
 pub(crate) use simd::at_every_level;
 pub(crate) use team::Team;

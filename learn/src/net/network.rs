@@ -143,9 +143,8 @@ mod tests {
         }
         let shapes =
             |weights: Weights| weights.tensors.into_iter().map(|(name, t)| (name, t.shape)).collect::<Vec<_>>();
-        let [fused, plain] = networks.each_ref().map(|net| {
-            (shapes(net.weights().unwrap()), net.memory().unwrap().map(shapes))
-        });
+        let [fused, plain] =
+            networks.each_ref().map(|net| (shapes(net.weights().unwrap()), net.memory().unwrap().map(shapes)));
         assert_eq!(fused, plain, "{place}");
     }
 

@@ -87,6 +87,9 @@ mod tests {
         }
         let message = serde_json::from_str::<BatchSize>("\"half\"").unwrap_err().to_string();
         assert!(message.contains("\"half\", expected a number of rows or full"), "{message}");
-        assert_eq!([BatchSize::Rows(32).rows(100), BatchSize::Rows(32).rows(7), BatchSize::Full.rows(100)], [32, 7, 100]);
+        assert_eq!(
+            [BatchSize::Rows(32).rows(100), BatchSize::Rows(32).rows(7), BatchSize::Full.rows(100)],
+            [32, 7, 100]
+        );
     }
 }

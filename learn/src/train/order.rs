@@ -162,7 +162,11 @@ mod tests {
                 assert!(message.contains(expected), "{message}");
             };
             let unknown = TrainSpec { class_weights: asked("class 9", 1.0), ..spec() };
-            check(unknown, 3, "\"class 9\", but target \"answer\" has the classes \"class 0\", \"class 1\", \"class 2\"");
+            check(
+                unknown,
+                3,
+                "\"class 9\", but target \"answer\" has the classes \"class 0\", \"class 1\", \"class 2\"",
+            );
             check(TrainSpec { balance: Balance::Weights, ..named.clone() }, 3, "take one of them");
             check(named, 0, "train.class_weights has some, but target \"answer\" is a number");
             check(balanced, 0, "train.balance is weights, but target \"answer\" is a number");

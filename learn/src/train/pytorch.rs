@@ -141,8 +141,7 @@ fn optimizers() {
 fn losses() {
     let case = |classes: usize, loss: Loss| Case::new(Activation::Tanh, classes, sgd(0.9)).loss(loss);
     case(0, Loss::MeanAbsoluteError).follows([0.849732, 0.748341, 0.738118, 0.638049, 0.639502, 0.572357]);
-    case(0, Loss::Huber(HuberSpec { delta: 0.5 }))
-        .follows([0.303732, 0.259605, 0.26228, 0.23554, 0.252075, 0.221344]);
+    case(0, Loss::Huber(HuberSpec { delta: 0.5 })).follows([0.303732, 0.259605, 0.26228, 0.23554, 0.252075, 0.221344]);
     case(0, Loss::Quantile(QuantileSpec { quantile: 0.8 }))
         .follows([0.501168, 0.399972, 0.318812, 0.244852, 0.293718, 0.196975]);
     let smoothed = |classes: usize, smoothing: f64| {

@@ -179,10 +179,7 @@ mod tests {
             "train.optimizer.sgd.nesterov needs momentum, which is 0; set it too",
         );
         let rmsprop = Optimizer::Rmsprop(RmspropSpec { alpha: 1.0, ..RmspropSpec::default() });
-        check(
-            TrainSpec { optimizer: rmsprop, ..spec() },
-            "train.optimizer.rmsprop.alpha is 1, expected 0 to below 1",
-        );
+        check(TrainSpec { optimizer: rmsprop, ..spec() }, "train.optimizer.rmsprop.alpha is 1, expected 0 to below 1");
         check(TrainSpec { label_smoothing: 1.0, ..spec() }, "train.label_smoothing is 1, expected 0 to below 1");
         let weights = [("rare".to_owned(), -2.0)].into();
         check(

@@ -114,8 +114,7 @@ mod tests {
         let plateau = Plateau::default();
         let found: Vec<_> = (0..5).map(|n| rule.step(0, n, &plateau)).map(|step| (step.share, step.steps)).collect();
         let third = 10.0 / 30.0;
-        let expected =
-            [(third, false), (third, false), (third, true), (10.0 / 14.0, false), (4.0 / 14.0, true)];
+        let expected = [(third, false), (third, false), (third, true), (10.0 / 14.0, false), (4.0 / 14.0, true)];
         assert_eq!(found, expected);
         assert_eq!((rule.batches(), rule.steps), (5, Steps { per_epoch: 2, total: 4 }));
     }
