@@ -101,6 +101,12 @@ pub(super) fn class_weights(spec: &TrainSpec, target: &Target, part: &Part) -> R
     Ok(weights)
 }
 
+/// What rows of these classes count; nothing where every row counts 1.
+pub(super) fn weigh(class_weights: &[f32], classes: &[f32], weights: &mut Vec<f32>) {
+    weights.clear();
+    weights.extend(classes.iter().filter_map(|class| class_weights.get(*class as usize)));
+}
+
 fn refuse_numbers(what: &str, target: &Target) -> Result<()> {
     match target.task {
         Task::Regression => {

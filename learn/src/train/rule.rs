@@ -43,11 +43,18 @@ impl<'a> Rule<'a> {
         let rows = |batches: usize| (batches * self.batch).min(self.rows);
         let step = epoch as u64 * self.steps.per_epoch + group as u64;
         StepRule {
-            update: self.update(step, plateau),
-            clip_norm: self.spec.clip_norm.map(|most| most as f32),
-            clip_value: self.spec.clip_value.map(|most| most as f32),
             share: (rows(number + 1) - rows(number)) as f32 / (rows(end) - rows(first)) as f32,
             steps: number + 1 == end,
+            ..self.alone(step, self.rate(step, plateau))
+        }
+    }
+
+    /// The optimiser's step number `step`, from 0, of one batch at step size `rate`.
+    pub(super) fn alone(&self, step: u64, rate: f64) -> StepRule {
+        StepRule {
+            clip_norm: self.spec.clip_norm.map(|most| most as f32),
+            clip_value: self.spec.clip_value.map(|most| most as f32),
+            ..StepRule::from(self.update(step, rate))
         }
     }
 
@@ -60,9 +67,7 @@ impl<'a> Rule<'a> {
         self.spec.optimizer.learning_rate() * fraction(&self.spec.schedule, plateau, step, self.steps)
     }
 
-    /// The optimiser's step number `step`, from 0.
-    fn update(&self, step: u64, plateau: &Plateau) -> Update {
-        let rate = self.rate(step, plateau);
+    fn update(&self, step: u64, rate: f64) -> Update {
         let decay = Decay { l2: self.spec.weight_decay as f32, l1: self.spec.l1 as f32 };
         // The rests to 1 are taken in f64: 1 - 0.999 in f32 is wrong in the fifth digit.
         let mean = |keep: f64| [keep as f32, (1.0 - keep) as f32];

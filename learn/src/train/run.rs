@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::checkpoint::{Checkpoint, Position};
-use super::order::{Order, class_weights};
+use super::order::{Order, class_weights, weigh};
 use super::rate::Plateau;
 use super::rule::Rule;
 use super::watch::{Metric, validate};
@@ -19,20 +19,20 @@ type Listener<'a> = &'a mut dyn FnMut(&TrainEvent) -> Flow;
 
 /// A training run between two batches.
 pub(super) struct Run<'a> {
-    job: TrainJob<'a>,
-    layers: Layers,
-    metric: Metric,
-    rule: Rule<'a>,
-    net: Network,
-    order: Order,
+    pub(super) job: TrainJob<'a>,
+    pub(super) layers: Layers,
+    pub(super) metric: Metric,
+    pub(super) rule: Rule<'a>,
+    pub(super) net: Network,
+    pub(super) order: Order,
     /// What a row counts by its class; empty where all count 1.
-    class_weights: Vec<f32>,
+    pub(super) class_weights: Vec<f32>,
     /// Class numbers or standardised values of all rows, for training and for validation.
-    targets: [Vec<f32>; 2],
-    position: Position,
-    best: Weights,
-    resumed: bool,
-    saved: Option<Instant>,
+    pub(super) targets: [Vec<f32>; 2],
+    pub(super) position: Position,
+    pub(super) best: Weights,
+    pub(super) resumed: bool,
+    pub(super) saved: Option<Instant>,
 }
 
 /// How the batches of an epoch ended.
@@ -145,10 +145,7 @@ impl<'a> Run<'a> {
         for (number, rows) in order.chunks(size).enumerate().skip(position.batch) {
             answers.clear();
             answers.extend(rows.iter().map(|row| targets[0][*row as usize]));
-            if !class_weights.is_empty() {
-                weights.clear();
-                weights.extend(answers.iter().map(|class| class_weights[*class as usize]));
-            }
+            weigh(class_weights, &answers, &mut weights);
             let batch = Batch { numeric: job.numeric, encoded: job.training.encoded, rows };
             let chance = Chance { seed: job.train.seed, step: (position.epoch * batches + number) as u64 };
             let step = rule.step(position.epoch, number, &position.plateau);

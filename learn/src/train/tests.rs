@@ -402,3 +402,29 @@ fn rows_that_are_no_numbers_are_named() {
     check(&|s| s.spec.early_stopping.metric = WatchedMetric::Auc, "has more than two classes");
     check(&|s| s.spec.device = "cuda:1".into(), "feature \"cuda\"");
 }
+
+#[test]
+fn a_sweep_suggests_a_step_size_that_learns_and_stops_where_the_loss_breaks_away() {
+    let setup = {
+        let x: Vec<f32> = (0..500).map(|n| (n * 37 % 500) as f32 / 250.0 - 1.0).collect();
+        let y = x.iter().map(|x| 2.0 * x + 1.0).collect();
+        let mut setup = Setup::new(1, x, y, 0);
+        setup.net = NetSpec::Dense(DenseSpec { hidden: vec![], ..DenseSpec::default() });
+        setup.spec.optimizer = Optimizer::Sgd(SgdSpec::default());
+        setup
+    };
+    let curve = |sweep| find_learning_rate(setup.job(None, false), &sweep, &mut |_| Flow::Continue).unwrap();
+    let found = curve(RateSweep { to: 100.0, ..RateSweep::default() });
+    assert!(found.broke_away && found.points.len() < 300);
+    assert!(found.points.windows(2).all(|pair| pair[0].learning_rate < pair[1].learning_rate));
+    // The loss is (w x - y)^2 with x^2 about 1/3: SGD breaks away from 2 / (2 (1 + 1/3)) on at the latest.
+    let last = found.points.last().unwrap().learning_rate;
+    assert!(last > 0.5 && last < 10.0, "{last}");
+    assert!(found.suggestion > 0.01 && found.suggestion < 0.3, "{}", found.suggestion);
+    assert_eq!(found, curve(RateSweep { to: 100.0, ..RateSweep::default() }));
+    let refused = RateSweep { from: 1.0, to: 0.1, steps: 300 };
+    let message = find_learning_rate(setup.job(None, false), &refused, &mut |_| Flow::Continue).unwrap_err();
+    assert!(message.to_string().contains("from 1 to 0.1 in 300 steps"), "{message}");
+    let stopped = find_learning_rate(setup.job(None, false), &RateSweep::default(), &mut |_| Flow::Stop);
+    assert!(stopped.unwrap_err().to_string().contains("was stopped"));
+}
