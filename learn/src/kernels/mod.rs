@@ -17,6 +17,7 @@ mod buffer;
 mod conv;
 mod conv_weight;
 mod correlate;
+mod clip;
 mod dense;
 mod dropout;
 mod elementwise;
@@ -33,6 +34,7 @@ mod recurrent;
 mod shared;
 mod simd;
 mod softmax;
+mod step;
 mod team;
 mod tile;
 
@@ -40,17 +42,20 @@ pub(crate) use activation::{activate, activate_with_slope, gradient, gradient_fr
 pub(crate) use attention::{Attention, AttentionDropout, AttentionInput, AttentionShape};
 pub(crate) use buffer::{Buffer, Matrix, Panels};
 pub(crate) use conv::{ConvScratch, ConvShape, conv_backward, conv_forward, conv_gradient};
+pub(crate) use clip::{cut, length_squared, scale};
 pub(crate) use dense::{DenseState, dense_backward, dense_forward, dense_update};
 pub(crate) use dropout::{dropout_mask, multiply};
 pub(crate) use elementwise::{add, add_columns, add_to_rows, gather, scatter_add};
 pub(crate) use linear::{LinearGradients, LinearShape, linear_backward, linear_forward};
 pub(crate) use loss::{
-    sigmoid_cross_entropy, sigmoid_squared_error, softmax_cross_entropy, softmax_squared_error, squared_error,
+    Targets, absolute_error, huber, quantile, sigmoid_cross_entropy, sigmoid_focal, sigmoid_rows,
+    sigmoid_squared_error, softmax_cross_entropy, softmax_focal, softmax_rows, softmax_squared_error, squared_error,
 };
-pub(crate) use loss::{sigmoid_rows, softmax_rows};
 pub(crate) use matmul::{Strided, matmul, matmul_here};
 pub(crate) use normalize::LayerNorm;
-pub(crate) use optimizer::{Moments, Update, update};
+#[cfg(test)]
+pub(crate) use optimizer::tests as optimizer_examples;
+pub(crate) use optimizer::{Decay, Moments, Update, update};
 pub(crate) use pixels::scale_pixels;
 pub(crate) use recurrent::{Cell, Recurrent, RecurrentGradients, RecurrentShape, RecurrentWeights};
 #[cfg(test)]

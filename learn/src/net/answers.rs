@@ -18,8 +18,8 @@ pub fn network_answers(
     encoded: &Encoded,
 ) -> Result<Vec<f32>> {
     let design = design(net, numeric, Head::of(target, loss)?)?;
-    let nothing_learned = Update::Sgd { learning_rate: 0.0, momentum: 0.0, decay: 0.0 };
-    let mut network = Network::new(Place::Cpu, &design, weights, &Default::default(), 1, &nothing_learned)?;
+    let still = Update::NONE.into();
+    let mut network = Network::new(Place::Cpu, (&design, numeric), weights, &Default::default(), 1, &still)?;
     let rows: Vec<u32> = (0..encoded.rows as u32).collect();
     let mut logits = Vec::with_capacity(encoded.rows * design.head().outputs);
     network.logits(Batch { numeric, encoded, rows: &rows }, &mut logits)?;

@@ -7,9 +7,11 @@ mod fused;
 mod head;
 mod init;
 mod network;
+mod objective;
 mod picture;
 mod plain;
 pub(crate) mod plan;
+mod rule;
 mod sequence;
 mod tabular;
 
@@ -21,7 +23,9 @@ use fused::FusedNet;
 pub(crate) use head::{Head, HeadActivation, HeadLoss};
 pub(crate) use init::initial_weights;
 pub(crate) use network::{Network, Place};
+pub(crate) use objective::{loss_and_gradient, row_loss};
 use plain::PlainNet;
+pub(crate) use rule::StepRule;
 
 use crate::features::NumericPart;
 use crate::spec::{Activation, DenseSpec, Loss, NetSpec};
@@ -33,6 +37,12 @@ const HIDDEN_LAYERS_MAX: usize = 64;
 const UNITS_MAX: usize = 65_536;
 /// Learned numbers a network may have: 1 GiB of `f32`, of which training keeps four.
 const PARAMETERS_MAX: usize = 1 << 28;
+
+/// What is kept beside the weights from step to step, by their names, in the order of [`MEMORY`]; empty where there is
+/// none.
+pub(crate) type Memory = [Weights; 4];
+/// The optimiser's three moments, and the gradient of a step that has more batches to come.
+pub(crate) const MEMORY: [&str; 4] = ["first", "second", "third", "gradient"];
 
 /// The layers of a network in the order of their work. The input is `[dense input, embeddings in order]`.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,7 +1,7 @@
 //! Networks on tables that are more than a row of plain layers: normalised, residual, wide and deep. Every column takes
 //! part: pictures and series as a row of numbers, texts as the mean of their words' vectors.
 
-use super::Head;
+use super::{Head, Layers};
 use super::plan::{Builder, NodeId, Plan};
 use crate::features::NumericPart;
 use crate::spec::{DenseSpec, Normalization, WideAndDeepSpec};
@@ -27,6 +27,19 @@ pub(super) fn dense(spec: &DenseSpec, numeric: &NumericPart, head: Head) -> Resu
         }
     }
     plan.finish(value, head)
+}
+
+/// A dense network that has kernels of its own, for steps that need the whole gradient; with the same weights.
+pub(super) fn plain(layers: &Layers, numeric: &NumericPart) -> Result<Plan> {
+    let mut plan = Builder::new(numeric);
+    let mut value = everything(&mut plan)?;
+    for (number, layer) in layers.dense.iter().enumerate() {
+        value = plan.linear(&format!("dense.{number}"), value, layer.outputs, layer.activation)?;
+        if layer.activation.is_some() {
+            value = plan.dropout(value, layers.dropout);
+        }
+    }
+    plan.end(layers.head)
 }
 
 /// A linear model beside fully connected layers. The sum of two linear layers on two inputs is one on both.

@@ -8,14 +8,20 @@ use serde_json::{Map, Value, json};
 use super::raw::RawProject;
 
 /// Words that stand for another one: type or property owner, what may be written, what it means.
-pub(super) const ALIASES: &[(&str, &str)] =
-    &[("optimiser", "optimizer"), ("mse", "mean_squared_error"), ("cross_entropy", "categorical_cross_entropy")];
+pub(super) const ALIASES: &[(&str, &str)] = &[
+    ("optimiser", "optimizer"),
+    ("mse", "mean_squared_error"),
+    ("mae", "mean_absolute_error"),
+    ("cross_entropy", "categorical_cross_entropy"),
+];
 
 /// Bounds of single keys: type, key, keywords of JSON Schema.
 fn bounds() -> Vec<(&'static str, &'static str, Value)> {
     let share = || json!({ "exclusiveMinimum": 0, "exclusiveMaximum": 1 });
     let below_one = || json!({ "minimum": 0, "exclusiveMaximum": 1 });
     let above_zero = || json!({ "exclusiveMinimum": 0 });
+    let part = || json!({ "exclusiveMinimum": 0, "maximum": 1 });
+    let rest = || json!({ "minimum": 0, "maximum": 1 });
     let count = |max: u64| json!({ "minimum": 1, "maximum": max });
     vec![
         ("CsvSpec", "sample_rows", count(100_000_000)),
@@ -32,8 +38,13 @@ fn bounds() -> Vec<(&'static str, &'static str, Value)> {
         ),
         ("DenseSpec", "dropout", below_one()),
         ("TrainSpec", "epochs", count(1_000_000)),
-        ("TrainSpec", "batch_size", count(1 << 20)),
+        ("TrainSpec", "label_smoothing", below_one()),
+        ("TrainSpec", "class_weights", json!({ "additionalProperties": { "type": "number", "minimum": 0 } })),
         ("TrainSpec", "weight_decay", json!({ "minimum": 0 })),
+        ("TrainSpec", "l1", json!({ "minimum": 0 })),
+        ("TrainSpec", "clip_norm", above_zero()),
+        ("TrainSpec", "clip_value", above_zero()),
+        ("TrainSpec", "accumulate", count(1_000_000)),
         ("TrainSpec", "device", json!({ "enum": ["auto", "cpu"] })),
         ("SgdSpec", "learning_rate", above_zero()),
         ("SgdSpec", "momentum", below_one()),
@@ -41,6 +52,39 @@ fn bounds() -> Vec<(&'static str, &'static str, Value)> {
         ("AdamSpec", "beta1", below_one()),
         ("AdamSpec", "beta2", below_one()),
         ("AdamSpec", "epsilon", above_zero()),
+        ("AdamwSpec", "learning_rate", above_zero()),
+        ("AdamwSpec", "beta1", below_one()),
+        ("AdamwSpec", "beta2", below_one()),
+        ("AdamwSpec", "epsilon", above_zero()),
+        ("AdamwSpec", "weight_decay", json!({ "minimum": 0 })),
+        ("AdagradSpec", "learning_rate", above_zero()),
+        ("AdagradSpec", "epsilon", above_zero()),
+        ("AdadeltaSpec", "learning_rate", above_zero()),
+        ("AdadeltaSpec", "rho", below_one()),
+        ("AdadeltaSpec", "epsilon", above_zero()),
+        ("RmspropSpec", "learning_rate", above_zero()),
+        ("RmspropSpec", "alpha", below_one()),
+        ("RmspropSpec", "momentum", below_one()),
+        ("RmspropSpec", "epsilon", above_zero()),
+        ("HuberSpec", "delta", above_zero()),
+        ("QuantileSpec", "quantile", share()),
+        ("FocalSpec", "gamma", json!({ "minimum": 0 })),
+        ("ConstantSchedule", "warm_up_epochs", json!({ "minimum": 0 })),
+        ("StepSchedule", "every_epochs", count(1_000_000)),
+        ("StepSchedule", "factor", part()),
+        ("StepSchedule", "warm_up_epochs", json!({ "minimum": 0 })),
+        ("LinearSchedule", "final_fraction", rest()),
+        ("LinearSchedule", "warm_up_epochs", json!({ "minimum": 0 })),
+        ("CosineSchedule", "final_fraction", rest()),
+        ("CosineSchedule", "warm_up_epochs", json!({ "minimum": 0 })),
+        ("OneCycleSchedule", "rise", share()),
+        ("OneCycleSchedule", "initial_fraction", part()),
+        ("OneCycleSchedule", "final_fraction", rest()),
+        ("PlateauSchedule", "patience", count(1_000_000)),
+        ("PlateauSchedule", "factor", share()),
+        ("PlateauSchedule", "min_delta", json!({ "minimum": 0 })),
+        ("PlateauSchedule", "min_fraction", rest()),
+        ("PlateauSchedule", "warm_up_epochs", json!({ "minimum": 0 })),
         ("EarlyStopping", "patience", count(1_000_000)),
         ("EarlyStopping", "min_delta", json!({ "minimum": 0 })),
         ("EvaluateSpec", "importance_rows_max", json!({ "maximum": 1_000_000 })),

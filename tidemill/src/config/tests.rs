@@ -71,7 +71,7 @@ error: unknown key "epohcs" in models.income.train; did you mean "epochs"?
   |
 8 |       epohcs: 20
   |       ^^^^^^
-  = known keys: epochs, batch_size, optimizer, loss, weight_decay, early_stopping, seed, device"#,
+  = known keys: epochs, batch_size, optimizer, schedule, loss, label_smoothing, class_weights, balance, weight_decay, l1, clip_norm, clip_value, accumulate, early_stopping, seed, device"#,
     );
 }
 
@@ -96,7 +96,7 @@ error: models.income.train.epochs: expected an integer from 1 to 1000000, found 
 8 |     train: {epochs: zero, batch_size: 0, seed: -1}
   |                     ^^^^
 
-error: models.income.train.batch_size: expected an integer from 1 to 1048576, found 0
+error: models.income.train.batch_size: expected one of full, or an integer from 1 to 1048576, found 0
  --> p/tidemill.yaml:8:39
   |
 8 |     train: {epochs: zero, batch_size: 0, seed: -1}
@@ -134,7 +134,7 @@ fn wrong_types_say_what_was_expected_and_found() {
     check_model(
         "train: [1]",
         &[
-            "models.income.train: expected a mapping with the keys epochs, batch_size, optimizer, loss, weight_decay, early_stopping, seed, device, found a list",
+            "models.income.train: expected a mapping with the keys epochs, batch_size, optimizer, schedule, loss, label_smoothing, class_weights, balance, weight_decay, l1, clip_norm, clip_value, accumulate, early_stopping, seed, device, found a list",
         ],
     );
     check_model(
@@ -362,7 +362,9 @@ fn columns_and_splits_have_to_fit_together() {
 fn loss_metric_and_threshold_have_to_fit_the_task() {
     check_model(
         "task: regression\ntrain: {loss: cross_entropy}",
-        &["models.income.train.loss: cross-entropy is for classes; regression takes mean_squared_error"],
+        &[
+            "models.income.train.loss: categorical_cross_entropy is for classes; regression takes mean_squared_error, mean_absolute_error, huber or quantile",
+        ],
     );
     check_model(
         "task: regression\ntrain: {early_stopping: {metric: auc}}",
@@ -385,6 +387,23 @@ fn loss_metric_and_threshold_have_to_fit_the_task() {
         &["models.income.evaluate.threshold: a threshold is for two classes; leave it out for regression"],
     );
     check_model("task: classification\ntrain: {loss: mse}", &[]);
+    check_model("task: regression\ntrain: {loss: mae}", &[]);
+    check_model(
+        "task: regression\ntrain: {loss: focal}",
+        &[
+            "models.income.train.loss: focal is for classes; regression takes mean_squared_error, mean_absolute_error, huber or quantile",
+        ],
+    );
+    check_model(
+        "task: classification\ntrain: {loss: {huber: {delta: 0.5}}}",
+        &[
+            "models.income.train.loss: huber is for regression; classification takes a cross-entropy, focal or mean_squared_error",
+        ],
+    );
+    check_model(
+        "train: {loss: quantile, early_stopping: {metric: auc}}",
+        &["models.income.train.early_stopping.metric: auc is for classes; regression takes loss or rmse"],
+    );
 }
 
 #[test]
@@ -458,7 +477,7 @@ fn overrides_are_laid_over_the_file() {
 fn wrong_overrides_name_the_argument() {
     let yaml = project("", "");
     let errors = load_with(&yaml, &["models.income.train.epohcs=2"]).err().unwrap();
-    let expected = "unknown key \"epohcs\" in models.income.train; did you mean \"epochs\"?\n --> --set models.income.train.epohcs=2\n  = known keys: epochs, batch_size, optimizer, loss, weight_decay, early_stopping, seed, device";
+    let expected = "unknown key \"epohcs\" in models.income.train; did you mean \"epochs\"?\n --> --set models.income.train.epohcs=2\n  = known keys: epochs, batch_size, optimizer, schedule, loss, label_smoothing, class_weights, balance, weight_decay, l1, clip_norm, clip_value, accumulate, early_stopping, seed, device";
     assert_eq!(errors.to_string(), expected);
     assert!(errors.is_usage());
     check_set("models.incmoe.train.epochs=2", &["no model \"incmoe\" in the project file; did you mean \"income\"?"]);

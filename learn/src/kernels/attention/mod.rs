@@ -66,6 +66,11 @@ impl Attention {
         Self { shape, probabilities: Buffer::default(), rooms: Buffer::default() }
     }
 
+    /// Rows have this many positions from now on.
+    pub(crate) fn set_length(&mut self, length: usize) {
+        self.shape.length = length;
+    }
+
     /// `softmax(q k^T / sqrt(width / heads)) v` per head, into `out` `[rows, length, width]`. Keeps what `backward`
     /// needs.
     pub(crate) fn forward(&mut self, team: &mut Team, input: AttentionInput, out: &mut [f32]) {

@@ -74,6 +74,7 @@ pub(crate) struct Recurrent {
     /// Units, filled up to whole vectors.
     width: usize,
     rows_max: usize,
+    steps_max: usize,
     /// `[steps + 1, rows, inputs + 1 + width]`: what each step reads.
     joined: Buffer,
     /// `[steps, rows, 4 * width]`: sums, then gates, then the gradient of the sums.
@@ -108,6 +109,7 @@ impl Recurrent {
             shape,
             width,
             rows_max,
+            steps_max: shape.steps,
             joined: Buffer::zeros((shape.steps + 1) * rows_max * joined),
             gates: Buffer::zeros(shape.steps * rows_max * COLUMNS * width),
             cells: Buffer::zeros((shape.steps + 1) * states),
@@ -120,6 +122,12 @@ impl Recurrent {
             input_back: Panels::zeros(input_columns.len() * width, shape.inputs),
             gradient: Buffer::zeros(joined * COLUMNS * width),
         }
+    }
+
+    /// Sequences have this many steps from now on, at most as many as there is room for.
+    pub(crate) fn set_steps(&mut self, steps: usize) {
+        assert!(steps <= self.steps_max, "{steps} steps, there is room for {}", self.steps_max);
+        self.shape.steps = steps;
     }
 
     /// Numbers that a step reads per row.

@@ -4,7 +4,7 @@ use super::forward::Work;
 use super::net::{PlanNet, Tensors};
 use super::room::{Kept, Room};
 use super::shapes::take;
-use super::{Op, ParameterId, Pick};
+use super::{Op, Pick};
 use crate::kernels::{self, AttentionDropout, AttentionInput, Buffer, LinearGradients, RecurrentGradients, Team};
 use crate::net::Chance;
 
@@ -147,11 +147,13 @@ impl Work<'_> {
                     kernels::conv_backward(team, self.rows, &shape, gradient, value, to, scratch);
                 }
             }
+            #[cfg(any())]
             (Op::MaxPool(window), Kept::Places(places)) => {
                 if let Some(to) = to {
                     kernels::max_pool_backward(team, self.rows, &self.picture(window, 1), gradient, places, to);
                 }
             }
+            #[cfg(any())]
             (Op::BatchNorm { .. }, Kept::BatchNorm(norm)) => {
                 self.batch_norm_back(team, tensors, (input, out), gradient, to, norm);
             }
@@ -162,8 +164,7 @@ impl Work<'_> {
                 });
                 let [input, hidden, bias] = self.gradients(&mut tensors.gradients, [weight, recurrent, bias]);
                 let gradients = RecurrentGradients { input, hidden, bias };
-                let sizes = (self.rows, self.node.steps(self.length));
-                layer.backward(team, sizes, (gradient, self.node.width()), to, gradients);
+                layer.backward(team, self.rows, (gradient, self.node.width()), to, gradients);
             }
             (Op::Attention { dropout, .. }, Kept::Attention(attention)) => {
                 let valid = self.steps(lengths).lengths;

@@ -31,6 +31,11 @@ impl<'a> Builder<'a> {
     /// Ends the plan: a linear layer `output` gives what the head needs.
     pub(crate) fn finish(mut self, input: NodeId, head: Head) -> Result<Plan> {
         self.linear("output", input, head.outputs, None)?;
+        self.end(head)
+    }
+
+    /// Ends the plan with the last node as it is.
+    pub(crate) fn end(self, head: Head) -> Result<Plan> {
         let plan = Plan { nodes: self.nodes, parameters: self.parameters, head };
         let numbers: usize = plan.parameters.iter().map(Parameter::len).sum();
         match numbers > PARAMETERS_MAX {

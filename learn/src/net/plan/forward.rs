@@ -118,6 +118,7 @@ impl Work<'_> {
                 let bias = bias.map_or(&[][..], value);
                 kernels::conv_forward(team, self.rows, &shape, input, value(*weight), bias, *activation, out, scratch);
             }
+            #[cfg(any())]
             (Op::MaxPool(window), Kept::Places(places)) => {
                 let shape = self.picture(window, 1);
                 kernels::max_pool_forward(team, self.rows, &shape, input, out, &mut places[..]);
@@ -126,6 +127,7 @@ impl Work<'_> {
             (Op::Max, Kept::Places(places)) => self.steps(lengths).max(input, out, places),
             (Op::Pick(which), _) => self.steps(lengths).pick(*which == Pick::Last, input, out),
             (Op::Turn, _) => self.steps(lengths).turn(input, out),
+            #[cfg(any())]
             (Op::BatchNorm { .. }, Kept::BatchNorm(norm)) => self.batch_norm(team, &mut tensors.values, input, out, norm),
             (Op::LayerNorm { gain, bias, .. }, Kept::LayerNorm(norm)) => {
                 norm.forward(team, input, value(*gain), value(*bias), out);
@@ -166,7 +168,8 @@ impl Work<'_> {
             }
             (&Op::Recurrent { input: weight, recurrent, bias, .. }, Kept::Recurrent(layer)) => {
                 let weights = RecurrentWeights { input: value(weight), hidden: value(recurrent), bias: value(bias) };
-                layer.forward(team, (self.rows, self.node.steps(self.length)), input, weights, out, width);
+                layer.set_steps(self.node.steps(self.length));
+                layer.forward(team, self.rows, input, weights, out, width);
             }
             (Op::Concat, _) => self.concat(before, out),
             (Op::Reshape, _) => out.copy_from_slice(input),

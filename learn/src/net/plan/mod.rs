@@ -19,11 +19,12 @@ pub(crate) mod reference;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub(crate) use build::Builder;
+pub(crate) use build::{Builder, ConvLayer, RecurrentLayer};
 pub(crate) use init::initial_weights;
 pub(crate) use net::PlanNet;
 
 use super::Head;
+pub(crate) use crate::kernels::Cell;
 use crate::spec::Activation;
 
 /// The place of a node in [`Plan::nodes`].
@@ -224,25 +225,6 @@ impl Window {
         let place = |length: usize, kernel: usize, stride: usize| Some(length.checked_sub(kernel)? / stride + 1);
         let down = place(height + top + bottom, self.kernel[0], self.stride[0])?;
         Some([down, place(width + left + right, self.kernel[1], self.stride[1])?])
-    }
-}
-
-/// A recurrent cell, with PyTorch's order of gates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cell {
-    /// Hochreiter and Schmidhuber 1997; gates input, forget, cell, output.
-    Lstm,
-    /// Cho et al. 2014; gates reset, update, new, the reset after the product.
-    Gru,
-}
-
-impl Cell {
-    /// Products per unit.
-    pub(crate) fn gates(self) -> usize {
-        match self {
-            Self::Lstm => 4,
-            Self::Gru => 3,
-        }
     }
 }
 

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::room::Room;
 use super::{Node, NodeId, Op, Parameter, Plan, Role};
-use crate::kernels::{self, Buffer, Moments, Team, Update};
-use crate::net::{Batch, Chance, loss_and_gradient};
+use crate::kernels::{self, Buffer, Moments, Targets, Team, Update};
+use crate::net::{Batch, Chance, Memory, StepRule, loss_and_gradient};
 use crate::{Result, Tensor, Weights};
 
 /// Rows worked on at once where nothing is learned.
@@ -22,6 +22,8 @@ pub(crate) struct PlanNet {
     pub(super) room: Room,
     /// Per node whether something before it is learned, so that its gradient is wanted.
     pub(super) wanted: Vec<bool>,
+    /// Whether the gradients are those of a step that has not all its batches yet.
+    pending: bool,
 }
 
 /// The parameters at work, each by its place in the plan.
@@ -55,7 +57,8 @@ impl PlanNet {
             }
         }
         let room = Room::new(&plan, rows.max(ANSWER_ROWS));
-        Ok(Self { team: Team::new(threads.clamp(1, THREADS_MAX)), tensors, room, wanted, plan })
+        let team = Team::new(threads.clamp(1, THREADS_MAX));
+        Ok(Self { team, tensors, room, wanted, plan, pending: false })
     }
 
     /// Threads that work on a step.
@@ -63,29 +66,36 @@ impl PlanNet {
         self.team.threads()
     }
 
-    /// Learns from one batch, as `FusedNet::step`.
-    pub(crate) fn step(&mut self, batch: Batch, targets: &[f32], update: &Update, chance: Chance) -> f32 {
-        let loss = self.gradients(batch, targets, chance);
-        if loss.is_finite() {
-            self.apply(update);
-        }
-        loss
-    }
-
-    /// Adds the batch's gradients to what is there, and gives its loss. Where the loss is not finite nothing is added.
-    pub(crate) fn gradients(&mut self, batch: Batch, targets: &[f32], chance: Chance) -> f32 {
+    /// Learns from one batch, as `FusedNet::step`, by the whole rule.
+    pub(crate) fn step(&mut self, batch: Batch, targets: Targets, rule: &StepRule, chance: Chance) -> f32 {
         self.room.fill(&self.plan, batch);
         self.forward(Some(chance));
         self.logits_to_matrix();
         let loss = loss_and_gradient(self.plan.head, &mut self.room.logits, targets);
-        if loss.is_finite() {
-            self.backward(chance);
+        if !loss.is_finite() {
+            return loss;
+        }
+        if rule.share != 1.0 {
+            kernels::scale(&mut self.room.logits.data, rule.share);
+        }
+        self.backward(chance);
+        self.pending = !rule.steps;
+        if rule.steps {
+            self.clip(rule);
+            self.apply(&rule.update);
         }
         loss
     }
 
+    fn clip(&mut self, rule: &StepRule) {
+        let learned = self.plan.parameters.iter().zip(&mut self.tensors.gradients);
+        let mut gradients: Vec<&mut [f32]> =
+            learned.filter(|(parameter, _)| parameter.role.is_learned()).map(|(_, gradient)| &mut gradient[..]).collect();
+        rule.clip(&mut gradients);
+    }
+
     /// Moves every learned number by its gradient, which is 0 afterwards.
-    pub(crate) fn apply(&mut self, update: &Update) {
+    fn apply(&mut self, update: &Update) {
         let plain = update.without_decay();
         let Tensors { values, gradients, moments } = &mut self.tensors;
         for (id, parameter) in self.plan.parameters.iter().enumerate().filter(|(_, p)| p.role.is_learned()) {
@@ -119,13 +129,14 @@ impl PlanNet {
         self.export(&self.tensors.values)
     }
 
-    /// What the optimiser remembers: first and second moments by the names of the weights; empty where it needs none.
-    pub(crate) fn moments(&self) -> [Weights; 2] {
-        let moments = |pick: &dyn Fn(&Moments) -> &Buffer| {
-            let buffers: Vec<Buffer> = self.tensors.moments.iter().map(|moments| pick(moments).clone()).collect();
-            self.export(&buffers)
+    /// What is kept beside the weights.
+    pub(crate) fn memory(&self) -> Memory {
+        let moments = |which: usize| {
+            let kept = self.tensors.moments.iter().map(|moments| moments.all()[which].clone());
+            self.export(&kept.collect::<Vec<_>>())
         };
-        [moments(&|moments| &moments.first), moments(&|moments| &moments.second)]
+        let gradients = if self.pending { self.export(&self.tensors.gradients) } else { Weights::default() };
+        [moments(0), moments(1), moments(2), gradients]
     }
 
     fn export(&self, buffers: &[Buffer]) -> Weights {
@@ -137,18 +148,27 @@ impl PlanNet {
         Weights { tensors }
     }
 
-    /// Takes over what an optimiser remembered; `moments` as `moments()` gave them.
-    pub(crate) fn restore(&mut self, moments: &[Weights; 2]) -> Result<()> {
-        for (ours, parameter) in self.tensors.moments.iter_mut().zip(&self.plan.parameters) {
-            for (which, kept) in [&mut ours.first, &mut ours.second].into_iter().enumerate() {
-                if !kept.is_empty() && !moments[which].tensors.is_empty() {
-                    let data = &moments[which].get(&parameter.name)?.data;
-                    kept[..data.len()].copy_from_slice(data);
-                }
+    /// Takes over what was kept beside the weights, as `memory()` gave it.
+    pub(crate) fn restore(&mut self, memory: &Memory) -> Result<()> {
+        let [moments @ .., gradients] = memory;
+        let Tensors { moments: ours, gradients: sums, .. } = &mut self.tensors;
+        for ((ours, sum), parameter) in ours.iter_mut().zip(sums).zip(&self.plan.parameters) {
+            for (kept, from) in ours.all_mut().into_iter().zip(moments) {
+                take_over(kept, from, &parameter.name)?;
             }
+            take_over(sum, gradients, &parameter.name)?;
         }
+        self.pending = !gradients.tensors.is_empty();
         Ok(())
     }
+}
+
+fn take_over(ours: &mut Buffer, from: &Weights, name: &str) -> Result<()> {
+    if !ours.is_empty() && !from.tensors.is_empty() {
+        let data = &from.get(name)?.data;
+        ours[..data.len()].copy_from_slice(data);
+    }
+    Ok(())
 }
 
 /// Which nodes' gradients lead to something that is learned.

@@ -43,7 +43,6 @@ pub(super) enum Kept {
     /// The derivative of each activation, where it cannot be told from its output.
     Slopes(Buffer),
     Conv(ConvScratch),
-    BatchNorm(BatchNorm),
     LayerNorm(LayerNorm),
     Attention(Attention),
     Recurrent(Recurrent),
@@ -155,6 +154,7 @@ fn kept(node: &Node, nodes: &[Node], rows: usize) -> Kept {
             Kept::Slopes(Buffer::zeros(numbers))
         }
         Op::Conv { .. } => Kept::Conv(ConvScratch::default()),
+        #[cfg(any())]
         Op::BatchNorm { epsilon, .. } => Kept::BatchNorm(BatchNorm::new(numbers / width, width, epsilon)),
         Op::LayerNorm { epsilon, .. } => Kept::LayerNorm(LayerNorm::new(numbers / width, width, epsilon)),
         Op::Attention { heads, .. } => Kept::Attention(Attention::new(AttentionShape { length: node.shape[0], width, heads })),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::reference::Reference;
 use super::{PlanNet, Plan};
 use crate::features::{Affine, ImageInput, NumericPart, SeriesInput, TextInput};
-use crate::kernels::Update;
+use crate::kernels::{Decay, Update};
 use crate::net::tests::{numeric, target};
 use crate::net::{Batch, Chance, Design, Head, design};
 use crate::random::uniform;
@@ -129,7 +129,10 @@ fn wide(weights: &Weights) -> BTreeMap<String, Vec<f64>> {
     weights.tensors.iter().map(|(name, tensor)| (name.clone(), wide(&tensor.data))).collect()
 }
 
-const STILL: Update = Update::Sgd { learning_rate: 0.0, momentum: 0.0, decay: 0.0 };
+fn sgd(learning_rate: f32, momentum: f32, l2: f32) -> Update {
+    let decay = Decay { l2, ..Decay::NONE };
+    Update::Sgd { learning_rate, momentum, nesterov: false, decay }
+}
 
 #[test]
 fn answers_are_those_of_the_plain_loops() {
@@ -141,7 +144,7 @@ fn answers_are_those_of_the_plain_loops() {
             let rows: Vec<u32> = (0..ROWS as u32).rev().collect();
             let batch = Batch { numeric: &part, encoded: &encoded, rows: &rows };
             let mut found = Vec::new();
-            PlanNet::new(plan.clone(), &weights, 3, &STILL, 2).unwrap().logits(batch, &mut found);
+            PlanNet::new(plan.clone(), &weights, 3, &Update::NONE, 2).unwrap().logits(batch, &mut found);
             let expected = Reference { plan: &plan, weights: wide(&weights), learning: false }.logits(batch);
             assert_eq!(found.len(), expected.len(), "{name}");
             for (found, expected) in found.iter().zip(&expected) {
@@ -171,9 +174,9 @@ fn check_gradients(name: &str, net: &NetSpec, part: &NumericPart, classes: usize
     let batch = Batch { numeric: part, encoded: &encoded, rows: &rows };
     let targets: Vec<f32> =
         (0..ROWS).map(|row| if classes == 0 { row as f32 * 0.4 - 1.0 } else { (row % classes) as f32 }).collect();
-    let step = Update::Sgd { learning_rate: 1.0, momentum: 0.0, decay: 0.0 };
+    let step = sgd(1.0, 0.0, 0.0);
     let mut learner = PlanNet::new(plan.clone(), &weights, ROWS, &step, 2).unwrap();
-    let loss = learner.step(batch, &targets, &step, CHANCE);
+    let loss = learner.step(batch, targets[..].into(), &step.into(), CHANCE);
     let after = learner.weights();
     let mut reference = Reference { plan: &plan, weights: wide(&weights), learning: true };
     let expected = reference.loss(batch, &targets);
@@ -203,18 +206,18 @@ fn bits_do_not_depend_on_the_number_of_threads_or_on_the_way_here() {
         let plan = plan(&net, &part, 3);
         let encoded = mixed(&part, 9);
         let learn = |threads: usize, stop: usize| {
-            let step = Update::Sgd { learning_rate: 0.05, momentum: 0.9, decay: 0.01 };
+            let step = sgd(0.05, 0.9, 0.01);
             let mut learner = PlanNet::new(plan.clone(), &weights(&plan), 5, &step, threads).unwrap();
             for number in 0..4 {
                 if number == stop {
-                    let (weights, moments) = (learner.weights(), learner.moments());
+                    let (weights, memory) = (learner.weights(), learner.memory());
                     learner = PlanNet::new(plan.clone(), &weights, 5, &step, threads).unwrap();
-                    learner.restore(&moments).unwrap();
+                    learner.restore(&memory).unwrap();
                 }
                 let rows: Vec<u32> = (0..5).map(|n| (n * 2 + number as u32) % 9).collect();
                 let targets: Vec<f32> = rows.iter().map(|row| (row % 3) as f32).collect();
                 let batch = Batch { numeric: &part, encoded: &encoded, rows: &rows };
-                learner.step(batch, &targets, &step, Chance { step: number as u64, ..CHANCE });
+                learner.step(batch, targets[..].into(), &step.into(), Chance { step: number as u64, ..CHANCE });
             }
             learner.weights()
         };
