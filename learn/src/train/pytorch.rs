@@ -49,7 +49,7 @@ impl Case {
     }
 
     fn losses(&self, place: Place) -> Vec<f64> {
-        let net = NetSpec::Dense(DenseSpec { hidden: vec![7], activation: self.activation, dropout: 0.0 });
+        let net = NetSpec::Dense(DenseSpec { hidden: vec![7], activation: self.activation, ..DenseSpec::default() });
         let numeric = numeric(5, &[]);
         let head = Head::of(&target(self.classes), self.spec.loss).unwrap();
         let design = design(&net, &numeric, head.smoothed(self.spec.label_smoothing).unwrap()).unwrap();
