@@ -13,6 +13,7 @@
 
 mod activation;
 mod attention;
+mod batch_norm;
 mod buffer;
 mod conv;
 mod conv_weight;
@@ -29,6 +30,7 @@ mod normalize;
 mod numbers;
 mod optimizer;
 mod pixels;
+mod pool;
 mod product;
 mod recurrent;
 mod shared;
@@ -38,8 +40,11 @@ mod step;
 mod team;
 mod tile;
 
-pub(crate) use activation::{activate, activate_with_slope, gradient, gradient_from_input};
+pub(crate) use activation::{activate, activate_with_slope, gradient};
 pub(crate) use attention::{Attention, AttentionDropout, AttentionInput, AttentionShape};
+pub(crate) use batch_norm::{
+    After, Gate, Norm, NormScratch, Running, batch_norm_backward, batch_norm_forward, batch_norm_infer,
+};
 pub(crate) use buffer::{Buffer, Matrix, Panels};
 pub(crate) use conv::{ConvScratch, ConvShape, conv_backward, conv_forward, conv_gradient};
 pub(crate) use clip::{cut, length_squared, scale};
@@ -58,6 +63,10 @@ pub(crate) use optimizer::tests as optimizer_examples;
 pub(crate) use optimizer::{Decay, Moments, Update, update};
 pub(crate) use pixels::scale_pixels;
 pub(crate) use recurrent::{Cell, Recurrent, RecurrentGradients, RecurrentShape, RecurrentWeights};
+pub(crate) use pool::{
+    PoolShape, add_relu, add_relu_backward, average_pool_backward, average_pool_forward, global_average_backward,
+    global_average_forward, max_pool_backward, max_pool_forward,
+};
 #[cfg(test)]
 pub(crate) use simd::at_every_level;
 pub(crate) use softmax::{log_softmax, log_softmax_backward, softmax, softmax_backward};
