@@ -186,6 +186,7 @@ fn activate(activation: Activation, z: f64) -> f64 {
             }
         }
         Activation::Tanh => z.tanh(),
+        other => panic!("{other:?} is not for dense networks"),
     }
 }
 

@@ -390,6 +390,7 @@ mod tests {
             Some(Activation::LeakyRelu) => x.max(0.01 * x),
             Some(Activation::Sigmoid) => 1.0 / (1.0 + (-x).exp()),
             Some(Activation::Tanh) => x.tanh(),
+            Some(other) => panic!("{other:?} is not for these kernels"),
         }
     }
 

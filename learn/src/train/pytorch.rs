@@ -8,7 +8,7 @@ use super::rule::Rule;
 use crate::features::Encoded;
 use crate::kernels::Targets;
 use crate::net::tests::{numeric, target};
-use crate::net::{Batch, Chance, Design, Head, Network, Place, design};
+use crate::net::{Batch, Chance, Head, Network, Place, design};
 use crate::spec::*;
 
 /// What is followed: the network, and how it is trained.

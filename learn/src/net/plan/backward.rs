@@ -1,17 +1,19 @@
 //! Every operation's way back: from the gradient of its value to those of its inputs and parameters.
 
 use super::forward::Work;
-use super::net::{PlanNet, Tensors};
+use super::net::{PlanNet, Tensors, parameters};
 use super::room::{Kept, Room};
 use super::shapes::take;
 use super::{Op, Pick};
-use crate::kernels::{self, AttentionDropout, AttentionInput, Buffer, LinearGradients, RecurrentGradients, Team};
+use crate::kernels::{
+    self, AttentionDropout, AttentionInput, Buffer, Gate, LinearGradients, RecurrentGradients, Team,
+};
 use crate::net::Chance;
 
 impl PlanNet {
     /// Adds the gradients of all parameters, from that of the logits.
     pub(super) fn backward(&mut self, chance: Chance) {
-        let Self { plan, team, tensors, room, wanted, .. } = self;
+        let Self { plan, team, tensors, room, wanted, pending } = self;
         let last = plan.nodes.len() - 1;
         let outputs = plan.head.outputs;
         let mut gradient = room.borrow(room.count * outputs);
@@ -21,7 +23,7 @@ impl PlanNet {
         room.gradients[last] = Some(gradient);
         for (id, node) in plan.nodes.iter().enumerate().rev() {
             let Some(mut gradient) = room.gradients[id].take() else { continue };
-            let work = Work { plan, id, node, rows: room.count, length: room.length, chance: Some(chance) };
+            let work = Work { plan, id, node, rows: room.count, length: room.length, chance: Some(chance), pending: *pending };
             let wants: Vec<bool> = node.inputs.iter().map(|&input| wanted[input]).collect();
             work.backward(team, tensors, room, &mut gradient, &wants);
             room.give_back(gradient);
@@ -76,7 +78,7 @@ impl Work<'_> {
                 if let Kept::LayerNorm(norm) = &mut kept[self.id] {
                     let input = &values[first][..used];
                     let value = self.value(&tensors.values, *gain);
-                    let [gain, bias] = self.gradients(&mut tensors.gradients, [*gain, *bias]);
+                    let [gain, bias] = self.parts(&mut tensors.gradients, [*gain, *bias]);
                     norm.backward(team, input, value, &mut gradient[..used], gain, bias);
                 }
                 self.pass(room, gradient, wanted);
@@ -109,10 +111,13 @@ impl Work<'_> {
     ) {
         let first = self.node.inputs[0];
         let (used, taken) = (self.used(self.node), self.used(self.source()));
-        let mut back = room.borrow(if wanted { taken } else { 0 });
-        let (gradient, to) = (&mut gradient[..used], wanted.then(|| &mut back[..taken]));
+        let mut back = room.borrow(taken);
+        let earlier = self.earlier(tensors);
+        let gradient = &mut gradient[..used];
         let Room { values, lengths, kept, .. } = room;
-        let (input, out) = (&values[first][..taken], &values[self.id][..used]);
+        // Of an embedding there is no value, and nobody asks for its gradient.
+        let (input, out) = (values[first].get(..taken).unwrap_or_default(), &values[self.id][..used]);
+        let mut to = wanted.then_some(&mut back[..taken]);
         match (&self.node.op, &mut kept[self.id]) {
             (Op::Linear { weight, bias, activation }, kept) => {
                 let kept = match kept {
@@ -120,8 +125,8 @@ impl Work<'_> {
                     _ => out,
                 };
                 let value = self.value(&tensors.values, *weight);
-                let [weight, bias] = self.gradients(&mut tensors.gradients, [*weight, *bias]);
-                let to = LinearGradients { weight, bias, x: to };
+                let [weight, bias] = self.parts(&mut tensors.gradients, [*weight, *bias]);
+                let to = LinearGradients { weight, bias, x: to.take() };
                 kernels::linear_backward(team, self.layer(*activation), input, value, kept, gradient, to);
             }
             (Op::Conv { window, weight, bias, groups, activation }, Kept::Conv(scratch)) => {
@@ -134,48 +139,51 @@ impl Work<'_> {
                 let value = self.value(&tensors.values, *weight);
                 let (weight, bias) = match bias {
                     Some(bias) => {
-                        let [weight, bias] = self.gradients(&mut tensors.gradients, [*weight, *bias]);
+                        let [weight, bias] = self.parts(&mut tensors.gradients, [*weight, *bias]);
                         (weight, bias)
                     }
                     None => {
-                        let [weight] = self.gradients(&mut tensors.gradients, [*weight]);
+                        let [weight] = self.parts(&mut tensors.gradients, [*weight]);
                         (weight, &mut [][..])
                     }
                 };
                 kernels::conv_gradient(team, self.rows, &shape, input, gradient, weight, bias, scratch);
-                if let Some(to) = to {
+                if let Some(to) = to.take() {
                     kernels::conv_backward(team, self.rows, &shape, gradient, value, to, scratch);
                 }
             }
-            #[cfg(any())]
             (Op::MaxPool(window), Kept::Places(places)) => {
-                if let Some(to) = to {
-                    kernels::max_pool_backward(team, self.rows, &self.picture(window, 1), gradient, places, to);
+                if let Some(to) = to.take() {
+                    kernels::max_pool_backward(team, self.rows, &self.pool(window), gradient, &places[..used], to);
                 }
             }
-            #[cfg(any())]
-            (Op::BatchNorm { .. }, Kept::BatchNorm(norm)) => {
-                self.batch_norm_back(team, tensors, (input, out), gradient, to, norm);
+            (&Op::BatchNorm { gain, bias, activation, .. }, Kept::BatchNorm(norm)) => {
+                let gate = if activation.is_some() { Gate::Input } else { Gate::Open };
+                let [gain, bias] = self.parts(&mut tensors.gradients, [gain, bias]);
+                kernels::batch_norm_backward(team, input, gradient, gate, &mut back[..taken], gain, bias, norm);
             }
             (&Op::Recurrent { input: weight, recurrent, bias, .. }, Kept::Recurrent(layer)) => {
-                let to = to.map(|to| {
+                let to = to.take().map(|to| {
                     to.fill(0.0);
                     to
                 });
-                let [input, hidden, bias] = self.gradients(&mut tensors.gradients, [weight, recurrent, bias]);
+                let [input, hidden, bias] = self.parts(&mut tensors.gradients, [weight, recurrent, bias]);
                 let gradients = RecurrentGradients { input, hidden, bias };
                 layer.backward(team, self.rows, (gradient, self.node.width()), to, gradients);
             }
             (Op::Attention { dropout, .. }, Kept::Attention(attention)) => {
                 let valid = self.steps(lengths).lengths;
                 let dropout = self.chance(*dropout).map(|key| AttentionDropout { key, share: f64::from(*dropout) });
-                if let Some(to) = to {
+                if let Some(to) = to.take() {
                     attention.backward(team, AttentionInput { qkv: input, valid, dropout }, gradient, to);
                 }
             }
             (op, kept) => {
-                let (steps, Some(to)) = (self.steps(lengths), to) else { return };
+                let (steps, Some(to)) = (self.steps(lengths), to.take()) else { return };
                 match (op, kept) {
+                    (Op::Mean, _) if steps.lengths.is_none() => {
+                        kernels::global_average_backward(team, self.rows, steps.width, gradient, to);
+                    }
                     (Op::Mean, _) => steps.mean_back(gradient, to),
                     (Op::Max, Kept::Places(places)) => steps.max_back(gradient, places, to),
                     (Op::Pick(which), _) => steps.pick_back(*which == Pick::Last, gradient, to),
@@ -184,21 +192,23 @@ impl Work<'_> {
                 }
             }
         }
+        for (id, earlier) in earlier {
+            tensors.gradients[id].iter_mut().zip(earlier.iter()).for_each(|(sum, x)| *sum += x);
+        }
         match wanted {
             true => self.merge(room, first, back),
             false => room.give_back(back),
         }
     }
 
-    /// The gradients of different parameters.
-    pub(super) fn gradients<'g, const N: usize>(&self, all: &'g mut [Buffer], ids: [usize; N]) -> [&'g mut [f32]; N] {
-        let mut left = ids.map(|id| self.plan.parameters[id].len()).into_iter();
-        let mut buffers = all.iter_mut().enumerate().collect::<Vec<_>>();
-        ids.map(|id| {
-            let length = left.next().unwrap_or_default();
-            let at = buffers.iter().position(|(place, _)| *place == id);
-            at.map_or(&mut [][..], |at| &mut buffers.swap_remove(at).1[..length])
-        })
+    /// The gradients of earlier batches that this node's kernels would write over.
+    fn earlier(&self, tensors: &Tensors) -> Vec<(usize, Buffer)> {
+        match self.node.op {
+            Op::Conv { .. } | Op::BatchNorm { .. } if self.pending => {
+                parameters(&self.node.op).into_iter().map(|id| (id, tensors.gradients[id].clone())).collect()
+            }
+            _ => Vec::new(),
+        }
     }
 
     /// Hands this node's gradient on as that of its first input.

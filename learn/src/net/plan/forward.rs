@@ -4,10 +4,17 @@ use super::net::{PlanNet, Tensors, tokens_of};
 use super::room::{Kept, Room};
 use super::shapes::{Steps, put};
 use super::{Node, NodeId, Op, Pick, Plan, Window};
-use crate::kernels::{self, AttentionDropout, AttentionInput, Buffer, ConvShape, LinearShape, RecurrentWeights, Team};
+use crate::kernels::{
+    self, After, AttentionDropout, AttentionInput, Buffer, ConvShape, LinearShape, Norm, NormScratch, PoolShape,
+    RecurrentWeights, Running, Team,
+};
 use crate::net::Chance;
 use crate::net::fused::DROPOUT_STREAM;
 use crate::random::Stream;
+use crate::spec::Activation;
+
+/// Share of a batch's statistics that comes into the running ones.
+const MOMENTUM: f32 = 0.1;
 
 /// A node at work.
 #[derive(Clone, Copy)]
@@ -21,6 +28,8 @@ pub(super) struct Work<'a> {
     pub(super) length: usize,
     /// None where nothing is learned.
     pub(super) chance: Option<Chance>,
+    /// Whether there are gradients of earlier batches, to be added to.
+    pub(super) pending: bool,
 }
 
 impl PlanNet {
@@ -29,7 +38,7 @@ impl PlanNet {
         let Self { plan, team, tensors, room, .. } = self;
         let (rows, length) = (room.count, room.length);
         for (id, node) in plan.nodes.iter().enumerate() {
-            Work { plan, id, node, rows, length, chance }.forward(team, tensors, room);
+            Work { plan, id, node, rows, length, chance, pending: false }.forward(team, tensors, room);
         }
     }
 }
@@ -53,7 +62,13 @@ impl Work<'_> {
         Steps { steps: source.size(self.length) / width, width, lengths: lengths.map(Vec::as_slice) }
     }
 
-    /// The sizes of a convolution or pool.
+    /// The sizes of a pool.
+    pub(super) fn pool(&self, window: &Window) -> PoolShape {
+        let ConvShape { height, width, channels, kernel, stride, padding, .. } = self.picture(window, 1);
+        PoolShape { height, width, channels, kernel, stride, padding }
+    }
+
+    /// The sizes of a convolution.
     pub(super) fn picture(&self, window: &Window, groups: usize) -> ConvShape {
         let source = self.source();
         ConvShape {
@@ -73,8 +88,20 @@ impl Work<'_> {
         &values[id][..self.plan.parameters[id].len()]
     }
 
+    /// The numbers of different parameters.
+    pub(super) fn parts<'g, const N: usize>(&self, all: &'g mut [Buffer], ids: [usize; N]) -> [&'g mut [f32]; N] {
+        let mut left: Vec<Option<&mut Buffer>> = all.iter_mut().map(Some).collect();
+        ids.map(|id| match left[id].take() {
+            Some(buffer) => {
+                let used = self.plan.parameters[id].len().min(buffer.len());
+                &mut buffer[..used]
+            }
+            None => &mut [],
+        })
+    }
+
     /// The sizes of a linear layer.
-    pub(super) fn layer(&self, activation: Option<crate::spec::Activation>) -> LinearShape {
+    pub(super) fn layer(&self, activation: Option<Activation>) -> LinearShape {
         let (inputs, outputs) = (self.source().width(), self.node.width());
         LinearShape { rows: self.used(self.node) / outputs, inputs, outputs, activation }
     }
@@ -89,7 +116,8 @@ impl Work<'_> {
         let Some(&first) = self.node.inputs.first() else { return };
         let Room { values, codes, lengths, kept, .. } = room;
         let (before, after) = values.split_at_mut(self.id);
-        let out = &mut after[0][..self.used(self.node)];
+        let used = self.used(self.node);
+        let out = &mut after[0][..used];
         let (taken, width) = (self.used(self.source()), self.node.width());
         let input = before[first].get(..taken).unwrap_or_default();
         let value = |id: usize| self.value(&tensors.values, id);
@@ -118,17 +146,19 @@ impl Work<'_> {
                 let bias = bias.map_or(&[][..], value);
                 kernels::conv_forward(team, self.rows, &shape, input, value(*weight), bias, *activation, out, scratch);
             }
-            #[cfg(any())]
             (Op::MaxPool(window), Kept::Places(places)) => {
-                let shape = self.picture(window, 1);
-                kernels::max_pool_forward(team, self.rows, &shape, input, out, &mut places[..]);
+                kernels::max_pool_forward(team, self.rows, &self.pool(window), input, out, &mut places[..out.len()]);
             }
-            (Op::Mean, _) => self.steps(lengths).mean(input, out),
-            (Op::Max, Kept::Places(places)) => self.steps(lengths).max(input, out, places),
+            (Op::Mean, _) => match self.steps(lengths) {
+                Steps { lengths: None, .. } => kernels::global_average_forward(team, self.rows, width, input, out),
+                steps => steps.mean(input, out),
+            },
+            (Op::Max, Kept::Places(places)) => self.steps(lengths).max(input, out, &mut places[..used]),
             (Op::Pick(which), _) => self.steps(lengths).pick(*which == Pick::Last, input, out),
             (Op::Turn, _) => self.steps(lengths).turn(input, out),
-            #[cfg(any())]
-            (Op::BatchNorm { .. }, Kept::BatchNorm(norm)) => self.batch_norm(team, &mut tensors.values, input, out, norm),
+            (Op::BatchNorm { .. }, Kept::BatchNorm(norm)) => {
+                self.batch_norm(team, &mut tensors.values, input, out, norm);
+            }
             (Op::LayerNorm { gain, bias, .. }, Kept::LayerNorm(norm)) => {
                 norm.forward(team, input, value(*gain), value(*bias), out);
             }
@@ -144,9 +174,13 @@ impl Work<'_> {
             },
             (Op::Add(activation), _) => {
                 out.copy_from_slice(input);
-                kernels::add(team, out, &before[self.node.inputs[1]][..taken]);
-                if let Some(activation) = activation {
-                    kernels::activate(*activation, out);
+                let other = &before[self.node.inputs[1]][..taken];
+                match activation {
+                    Some(Activation::Relu) => kernels::add_relu(team, out, other),
+                    other_activation => {
+                        kernels::add(team, out, other);
+                        other_activation.iter().for_each(|activation| kernels::activate(*activation, out));
+                    }
                 }
             }
             (Op::Dropout(share), Kept::Mask(mask)) => {
@@ -174,6 +208,22 @@ impl Work<'_> {
             (Op::Concat, _) => self.concat(before, out),
             (Op::Reshape, _) => out.copy_from_slice(input),
             _ => {}
+        }
+    }
+
+    fn batch_norm(&self, team: &mut Team, values: &mut [Buffer], input: &[f32], out: &mut [f32], kept: &mut NormScratch) {
+        let Op::BatchNorm { gain, bias, statistics, epsilon, activation } = self.node.op else { return };
+        let width = self.node.width();
+        let [gain, bias, mean, variance] = self.parts(values, [gain, bias, statistics[0], statistics[1]]);
+        let norm = Norm { gain: &*gain, bias: &*bias, epsilon };
+        let after = After { shortcut: None, relu: activation.is_some() };
+        match self.chance {
+            // A batch of one vector has no variance to learn from.
+            Some(_) if input.len() > width => {
+                let running = Running { mean, variance, momentum: MOMENTUM };
+                kernels::batch_norm_forward(team, input, norm, running, after, out, kept);
+            }
+            _ => kernels::batch_norm_infer(team, input, norm, mean, variance, after, out, kept),
         }
     }
 

@@ -23,7 +23,7 @@ pub(crate) struct PlanNet {
     /// Per node whether something before it is learned, so that its gradient is wanted.
     pub(super) wanted: Vec<bool>,
     /// Whether the gradients are those of a step that has not all its batches yet.
-    pending: bool,
+    pub(super) pending: bool,
 }
 
 /// The parameters at work, each by its place in the plan.

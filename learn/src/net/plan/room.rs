@@ -2,7 +2,7 @@
 
 use super::{Node, NodeId, Op, Plan};
 use crate::kernels::{
-    Attention, AttentionShape, Buffer, ConvScratch, LayerNorm, Matrix, Recurrent, RecurrentShape,
+    Attention, AttentionShape, Buffer, ConvScratch, LayerNorm, Matrix, NormScratch, Recurrent, RecurrentShape,
 };
 use crate::net::Batch;
 
@@ -43,6 +43,7 @@ pub(super) enum Kept {
     /// The derivative of each activation, where it cannot be told from its output.
     Slopes(Buffer),
     Conv(ConvScratch),
+    BatchNorm(NormScratch),
     LayerNorm(LayerNorm),
     Attention(Attention),
     Recurrent(Recurrent),
@@ -68,11 +69,6 @@ impl Room {
             free: Vec::new(),
             logits: Matrix::zeros(rows, plan.head.outputs),
         }
-    }
-
-    /// Numbers in use of a node's value.
-    pub(super) fn used(&self, node: &Node) -> usize {
-        self.count * node.size(self.length)
     }
 
     /// A buffer of at least this many numbers; what it holds is left from before.
@@ -154,8 +150,7 @@ fn kept(node: &Node, nodes: &[Node], rows: usize) -> Kept {
             Kept::Slopes(Buffer::zeros(numbers))
         }
         Op::Conv { .. } => Kept::Conv(ConvScratch::default()),
-        #[cfg(any())]
-        Op::BatchNorm { epsilon, .. } => Kept::BatchNorm(BatchNorm::new(numbers / width, width, epsilon)),
+        Op::BatchNorm { .. } => Kept::BatchNorm(NormScratch::default()),
         Op::LayerNorm { epsilon, .. } => Kept::LayerNorm(LayerNorm::new(numbers / width, width, epsilon)),
         Op::Attention { heads, .. } => Kept::Attention(Attention::new(AttentionShape { length: node.shape[0], width, heads })),
         Op::Recurrent { cell, reverse, .. } => {
