@@ -50,6 +50,8 @@ pub(crate) use loss::{
 pub(crate) use loss::{sigmoid_rows, softmax_rows};
 pub(crate) use matmul::{Strided, matmul, matmul_here};
 pub(crate) use normalize::LayerNorm;
+#[cfg(test)]
+pub(crate) use numbers::normal64;
 pub(crate) use optimizer::{Moments, Update, update};
 pub(crate) use pixels::scale_pixels;
 pub(crate) use recurrent::{Cell, Recurrent, RecurrentGradients, RecurrentShape, RecurrentWeights};

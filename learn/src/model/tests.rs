@@ -185,6 +185,8 @@ fn activate(activation: Activation, z: f64) -> f64 {
             }
         }
         Activation::Tanh => z.tanh(),
+        Activation::Gelu => z * crate::kernels::normal64(z),
+        Activation::Silu => z / (1.0 + (-z).exp()),
     }
 }
 
@@ -261,6 +263,8 @@ fn cases() -> Vec<Case> {
         (&[6, 5], Activation::Sigmoid),
         (&[6], Activation::LeakyRelu),
         (&[6], Activation::Tanh),
+        (&[6], Activation::Gelu),
+        (&[6], Activation::Silu),
     ];
     let mut cases = Vec::new();
     for (kind, part) in parts() {

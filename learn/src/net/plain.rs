@@ -105,6 +105,8 @@ impl PlainNet {
                 Some(Activation::LeakyRelu) => activation::leaky_relu(x, 0.01),
                 Some(Activation::Sigmoid) => activation::sigmoid(x),
                 Some(Activation::Tanh) => activation::tanh(x),
+                Some(Activation::Gelu) => activation::gelu(x),
+                Some(Activation::Silu) => activation::silu(x),
             };
             if let Some(chance) = chance.filter(|_| self.layers.dropout > 0.0 && layer.activation.is_some()) {
                 // The fused network draws its mask for rows that begin at a cache line.
