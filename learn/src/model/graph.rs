@@ -149,8 +149,8 @@ fn expected_inputs(part: &NumericPart) -> Vec<(DataType, Vec<usize>)> {
 /// The operators of our files, and no others, so that the rest of RTen is not linked.
 fn options() -> ModelOptions {
     let mut options = ModelOptions::with_ops(op_registry!(
-        Add, Cast, Concat, Equal, Flatten, Gather, IsNaN, LeakyRelu, MatMul, Max, Min, Mul, Relu, Sigmoid, Softmax,
-        Squeeze, Sub, Tanh, Where
+        Add, Cast, Concat, Div, Equal, Erf, Flatten, Gather, IsNaN, LeakyRelu, MatMul, Max, Min, Mul, Relu, Sigmoid,
+        Softmax, Squeeze, Sub, Tanh, Where
     ));
     options.prepack_weights(true);
     options

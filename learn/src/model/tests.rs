@@ -257,7 +257,7 @@ fn parts() -> Vec<(&'static str, NumericPart)> {
 /// Every kind of features with every head, without and with hidden layers.
 fn cases() -> Vec<Case> {
     let heads = [(0, Loss::Auto), (2, Loss::Auto), (2, Loss::CategoricalCrossEntropy), (4, Loss::Auto)];
-    let nets: [(&[usize], Activation); 5] = [
+    let nets: [(&[usize], Activation); 7] = [
         (&[], Activation::Relu),
         (&[6], Activation::Relu),
         (&[6, 5], Activation::Sigmoid),

@@ -13,7 +13,7 @@ use super::batch::Batch;
 use super::{Head, HeadActivation, HeadLoss, Layers};
 use crate::kernels::{self, Buffer, DenseState, Matrix, Moments, Team, Update};
 use crate::random::Stream;
-use crate::{Error, Result, Tensor, Weights};
+use crate::{Result, Tensor, Weights};
 
 /// Rows worked on at once where nothing is learned.
 const ANSWER_ROWS: usize = 256;
@@ -111,12 +111,6 @@ impl FusedNet {
         threads: usize,
     ) -> Result<Self> {
         layers.check(weights)?;
-        let unknown = layers.dense.iter().filter_map(|layer| layer.activation).find(|known| !known.from_output());
-        if let Some(activation) = unknown {
-            return Err(Error::Unsupported(format!(
-                "network.dense.activation is {activation:?}, whose gradient this network cannot find; choose another"
-            )));
-        }
         let mut tables = Vec::new();
         for layer in &layers.embeddings {
             let data = &weights.get(&layer.weight)?.data;

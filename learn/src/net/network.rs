@@ -4,7 +4,7 @@ use burn::tensor::Device;
 
 use super::{Batch, Chance, FusedNet, Layers, PlainNet};
 use crate::kernels::Update;
-use crate::{Result, Weights};
+use crate::{Error, Result, Weights};
 
 /// A network that learns.
 #[derive(Debug)]
@@ -36,6 +36,13 @@ impl Network {
     ) -> Result<Self> {
         match place {
             Place::Cpu => {
+                let unknown =
+                    layers.dense.iter().filter_map(|layer| layer.activation).find(|known| !known.from_output());
+                if let Some(activation) = unknown {
+                    return Err(Error::Unsupported(format!(
+                        "network.dense.activation is {activation:?}, whose gradient this network cannot find; choose another"
+                    )));
+                }
                 let threads = std::thread::available_parallelism().map_or(1, usize::from);
                 let mut net = FusedNet::new(layers, weights, rows, update, threads)?;
                 net.restore(moments)?;
