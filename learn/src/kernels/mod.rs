@@ -13,6 +13,7 @@
 
 mod activation;
 mod attention;
+mod batch_norm;
 mod buffer;
 mod conv;
 mod conv_weight;
@@ -38,6 +39,9 @@ mod tile;
 
 pub(crate) use activation::{activate, activate_with_slope, gradient, gradient_from_input};
 pub(crate) use attention::{Attention, AttentionDropout, AttentionInput, AttentionShape};
+pub(crate) use batch_norm::{
+    After, Gate, Norm, NormScratch, Running, batch_norm_backward, batch_norm_forward, batch_norm_infer,
+};
 pub(crate) use buffer::{Buffer, Matrix, Panels};
 pub(crate) use conv::{ConvScratch, ConvShape, conv_backward, conv_forward, conv_gradient};
 pub(crate) use dense::{DenseState, dense_backward, dense_forward, dense_update};
