@@ -29,6 +29,7 @@ mod normalize;
 mod numbers;
 mod optimizer;
 mod pixels;
+mod pool;
 mod product;
 mod recurrent;
 mod shared;
@@ -58,6 +59,10 @@ pub(crate) use normalize::LayerNorm;
 pub(crate) use numbers::normal64;
 pub(crate) use optimizer::{Moments, Update, update};
 pub(crate) use pixels::scale_pixels;
+pub(crate) use pool::{
+    PoolShape, add_relu, add_relu_backward, average_pool_backward, average_pool_forward, global_average_backward,
+    global_average_forward, max_pool_backward, max_pool_forward,
+};
 pub(crate) use recurrent::{Cell, Recurrent, RecurrentGradients, RecurrentShape, RecurrentWeights};
 #[cfg(test)]
 pub(crate) use simd::at_every_level;
