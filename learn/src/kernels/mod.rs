@@ -59,6 +59,8 @@ pub(crate) use loss::{
 pub(crate) use matmul::{Strided, matmul, matmul_here};
 pub(crate) use normalize::LayerNorm;
 #[cfg(test)]
+pub(crate) use numbers::normal64;
+#[cfg(test)]
 pub(crate) use optimizer::tests as optimizer_examples;
 pub(crate) use optimizer::{Decay, Moments, Update, update};
 pub(crate) use pixels::scale_pixels;

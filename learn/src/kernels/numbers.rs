@@ -54,7 +54,7 @@ pub(super) fn dot(values: &[f64], factors: &[f32]) -> f64 {
 
 /// The share of the standard normal distribution below x: the series of erf near 0, Laplace's continued fraction
 /// in the tail (Abramowitz and Stegun 26.2.10 and 26.2.14).
-pub(super) fn normal64(x: f64) -> f64 {
+pub(crate) fn normal64(x: f64) -> f64 {
     let density = (-0.5 * x * x).exp() / (2.0 * std::f64::consts::PI).sqrt();
     if x.abs() < 4.0 {
         let (mut term, mut sum) = (x, x);

@@ -186,7 +186,8 @@ fn activate(activation: Activation, z: f64) -> f64 {
             }
         }
         Activation::Tanh => z.tanh(),
-        other => panic!("{other:?} is not for dense networks"),
+        Activation::Gelu => z * crate::kernels::normal64(z),
+        Activation::Silu => z / (1.0 + (-z).exp()),
     }
 }
 
@@ -257,12 +258,14 @@ fn parts() -> Vec<(&'static str, NumericPart)> {
 /// Every kind of features with every head, without and with hidden layers.
 fn cases() -> Vec<Case> {
     let heads = [(0, Loss::Auto), (2, Loss::Auto), (2, Loss::CategoricalCrossEntropy), (4, Loss::Auto)];
-    let nets: [(&[usize], Activation); 5] = [
+    let nets: [(&[usize], Activation); 7] = [
         (&[], Activation::Relu),
         (&[6], Activation::Relu),
         (&[6, 5], Activation::Sigmoid),
         (&[6], Activation::LeakyRelu),
         (&[6], Activation::Tanh),
+        (&[6], Activation::Gelu),
+        (&[6], Activation::Silu),
     ];
     let mut cases = Vec::new();
     for (kind, part) in parts() {

@@ -12,7 +12,7 @@ const EMBEDDING_BOUND: f64 = 0.05;
 /// Streams of random numbers from here on belong to the first weights, one per tensor.
 const STREAM: u64 = 0x0077_6569_6768_7473;
 
-/// The first weights: uniform with the variance of He et al. 2015 before ReLU (2 / inputs) and of Glorot and Bengio
+/// The first weights: uniform with the variance of He et al. 2015 before ReLU and its like (2 / inputs) and of Glorot and Bengio
 /// 2010 elsewhere (2 / (inputs + outputs)); biases are 0. A function of the layers and the seed alone.
 pub(crate) fn initial_weights(layers: &Layers, seed: u64) -> Weights {
     let mut tensors = BTreeMap::new();
@@ -29,7 +29,9 @@ pub(crate) fn initial_weights(layers: &Layers, seed: u64) -> Weights {
     for layer in &layers.dense {
         let (inputs, outputs) = (layer.inputs as f64, layer.outputs as f64);
         let bound = match layer.activation {
-            Some(Activation::Relu | Activation::LeakyRelu | Activation::Gelu | Activation::Silu) => (6.0 / inputs).sqrt(),
+            Some(Activation::Relu | Activation::LeakyRelu | Activation::Gelu | Activation::Silu) => {
+                (6.0 / inputs).sqrt()
+            }
             Some(Activation::Sigmoid | Activation::Tanh) | None => (6.0 / (inputs + outputs)).sqrt(),
         };
         tensors.insert(layer.weight.clone(), uniform(vec![layer.inputs, layer.outputs], bound));

@@ -42,21 +42,24 @@ pub(super) fn write_activation(graph: &mut Graph, value: &Value, activation: Act
         Activation::Relu => graph.node("Relu", &[value]),
         Activation::LeakyRelu => graph.node_with("LeakyRelu", &[value], vec![float("alpha", 0.01)]),
         Activation::Tanh => graph.node("Tanh", &[value]),
+        Activation::Gelu => write_gelu(graph, value),
         Activation::Silu => {
             let share = graph.node("Sigmoid", &[value]);
             graph.node("Mul", &[value, &share])
         }
-        Activation::Gelu => {
-            // `Gelu` itself comes with opset 20.
-            let root = graph.floats("/root_half", &[], &[std::f32::consts::FRAC_1_SQRT_2]);
-            let (one, half) = (graph.floats("/one", &[], &[1.0]), graph.floats("/half", &[], &[0.5]));
-            let scaled = graph.node("Mul", &[value, &root]);
-            let error = graph.node("Erf", &[&scaled]);
-            let share = graph.node("Add", &[&error, &one]);
-            let product = graph.node("Mul", &[value, &share]);
-            graph.node("Mul", &[&product, &half])
-        }
     }
+}
+
+/// The opset has no `Gelu` yet: in the order in which PyTorch writes it, which RTen knows and does in one pass.
+fn write_gelu(graph: &mut Graph, value: &Value) -> Value {
+    let root = graph.floats("/root_of_two", &[], &[std::f32::consts::SQRT_2]);
+    let scaled = graph.node("Div", &[value, &root]);
+    let error = graph.node("Erf", &[&scaled]);
+    let one = graph.floats("/one", &[], &[1.0]);
+    let share = graph.node("Add", &[&error, &one]);
+    let double = graph.node("Mul", &[value, &share]);
+    let half = graph.floats("/half", &[], &[0.5]);
+    graph.node("Mul", &[&double, &half])
 }
 
 pub(super) fn write_head(graph: &mut Graph, value: &Value, head: HeadActivation, target: &Target) -> Value {
