@@ -12,6 +12,7 @@
 #![allow(unsafe_code)]
 
 mod activation;
+mod batch_norm;
 mod buffer;
 mod clip;
 mod conv;
@@ -30,6 +31,9 @@ mod team;
 mod tile;
 
 pub(crate) use activation::gradient;
+pub(crate) use batch_norm::{
+    After, Gate, Norm, NormScratch, Running, batch_norm_backward, batch_norm_forward, batch_norm_infer,
+};
 pub(crate) use buffer::{Buffer, Matrix, Panels};
 pub(crate) use clip::{cut, length_squared, scale};
 pub(crate) use conv::{ConvScratch, ConvShape, conv_backward, conv_forward, conv_gradient};
