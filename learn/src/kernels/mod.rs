@@ -24,6 +24,7 @@ mod loss;
 mod matmul;
 mod optimizer;
 mod pixels;
+mod pool;
 mod product;
 mod simd;
 mod step;
@@ -48,6 +49,10 @@ pub(crate) use matmul::{Strided, matmul, matmul_here};
 pub(crate) use optimizer::tests as optimizer_examples;
 pub(crate) use optimizer::{Decay, Moments, Update, update};
 pub(crate) use pixels::scale_pixels;
+pub(crate) use pool::{
+    PoolShape, add_relu, add_relu_backward, average_pool_backward, average_pool_forward, global_average_backward,
+    global_average_forward, max_pool_backward, max_pool_forward,
+};
 #[cfg(test)]
 pub(crate) use simd::at_every_level;
 pub(crate) use team::Team;
