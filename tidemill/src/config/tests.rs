@@ -160,8 +160,8 @@ fn wrong_types_say_what_was_expected_and_found() {
         &["models.income.train.optimizer.sgd.learning_rate: expected a number above 0, found 0"],
     );
     check_model(
-        "train: {optimizer: {rmsprop: {}}}",
-        &["unknown choice \"rmsprop\" in models.income.train.optimizer | choices: sgd, adam"],
+        "train: {optimizer: {lbfgs: {}}}",
+        &["unknown choice \"lbfgs\" in models.income.train.optimizer | choices: sgd, adam, adamw, adagrad, adadelta, rmsprop"],
     );
     check_model(
         "train: {optimizer: {sgd: {}, adam: {}}}",
