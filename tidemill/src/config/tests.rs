@@ -161,13 +161,20 @@ fn wrong_types_say_what_was_expected_and_found() {
     );
     check_model(
         "train: {optimizer: {lbfgs: {}}}",
-        &["unknown choice \"lbfgs\" in models.income.train.optimizer | choices: sgd, adam, adamw, adagrad, adadelta, rmsprop"],
+        &[
+            "unknown choice \"lbfgs\" in models.income.train.optimizer | choices: sgd, adam, adamw, adagrad, adadelta, rmsprop",
+        ],
     );
     check_model(
         "train: {optimizer: {sgd: {}, adam: {}}}",
-        &["models.income.train.optimizer: expected one of sgd, adam, found sgd and adam"],
+        &[
+            "models.income.train.optimizer: expected one of sgd, adam, adamw, adagrad, adadelta, rmsprop, found sgd and adam",
+        ],
     );
-    check_model("train: {optimizer: {}}", &["models.income.train.optimizer: expected one of sgd, adam, found none"]);
+    check_model(
+        "train: {optimizer: {}}",
+        &["models.income.train.optimizer: expected one of sgd, adam, adamw, adagrad, adadelta, rmsprop, found none"],
+    );
     check_model(
         "train: {device: gpu}",
         &["models.income.train.device: unknown choice \"gpu\"; did you mean \"cpu\"? | choices: auto, cpu"],
