@@ -6,15 +6,21 @@
 //! Files of weights come from strangers: nothing in them is executed, memory grows with the size of the file, and every
 //! length a file states is compared with what is there.
 
+mod bert;
+mod efficientnet;
 mod fault;
 mod folder;
 mod format;
+mod layout;
 mod pickle;
+mod report;
 mod safetensors;
 mod torch;
 mod zip;
 
 use std::path::Path;
+
+pub use bert::{BertActivation, BertConfig, BertFamily};
 
 use crate::{Error, Result, Weights};
 
