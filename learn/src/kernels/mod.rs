@@ -13,23 +13,30 @@
 
 mod activation;
 mod buffer;
+mod conv;
+mod conv_weight;
+mod correlate;
 mod dense;
 mod dropout;
 mod loss;
+mod matmul;
 mod optimizer;
 mod pixels;
 mod product;
 mod simd;
 mod team;
+mod tile;
 
 pub(crate) use activation::gradient;
 pub(crate) use buffer::{Buffer, Matrix, Panels};
+pub(crate) use conv::{ConvScratch, ConvShape, conv_backward, conv_forward, conv_gradient};
 pub(crate) use dense::{DenseState, dense_backward, dense_forward, dense_update};
 pub(crate) use dropout::{dropout_mask, multiply};
 pub(crate) use loss::{
     sigmoid_cross_entropy, sigmoid_squared_error, softmax_cross_entropy, softmax_squared_error, squared_error,
 };
 pub(crate) use loss::{sigmoid_rows, softmax_rows};
+pub(crate) use matmul::{Strided, matmul, matmul_here};
 pub(crate) use optimizer::{Moments, Update, update};
 pub(crate) use pixels::scale_pixels;
 #[cfg(test)]

@@ -100,8 +100,14 @@ pub(super) trait Lanes: Copy {
     unsafe fn splat(x: f32) -> Self;
     unsafe fn load(from: *const f32) -> Self;
     unsafe fn store(self, to: *mut f32);
+    /// The first `count` (below 16) numbers, then 0; memory beyond them is not touched.
+    unsafe fn load_first(from: *const f32, count: usize) -> Self;
+    /// Stores the first `count` (below 16) numbers; memory beyond them is not touched.
+    unsafe fn store_first(self, to: *mut f32, count: usize);
     unsafe fn add(self, other: Self) -> Self;
     unsafe fn mul(self, other: Self) -> Self;
+    /// 0 where a number is below 0; NaN stays.
+    unsafe fn relu(self) -> Self;
     /// `self / (sqrt(square) * root + epsilon)`, to 2 units in the last place.
     unsafe fn over_root(self, square: Self, root: Self, epsilon: Self) -> Self;
     /// `self * factor + addend`, rounded once where the CPU can.
@@ -124,6 +130,18 @@ impl Lanes for [f32; LANES] {
         unsafe { to.cast::<Self>().write_unaligned(self) }
     }
     #[inline(always)]
+    unsafe fn load_first(from: *const f32, count: usize) -> Self {
+        let mut lanes = [0.0; LANES];
+        // SAFETY: the caller vouches for `count` numbers, below 16.
+        unsafe { std::ptr::copy_nonoverlapping(from, lanes.as_mut_ptr(), count) };
+        lanes
+    }
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut f32, count: usize) {
+        // SAFETY: the caller vouches for `count` numbers, below 16.
+        unsafe { std::ptr::copy_nonoverlapping(self.as_ptr(), to, count) };
+    }
+    #[inline(always)]
     unsafe fn add(mut self, other: Self) -> Self {
         for (x, y) in self.iter_mut().zip(other) {
             *x += y;
@@ -136,6 +154,10 @@ impl Lanes for [f32; LANES] {
             *x *= y;
         }
         self
+    }
+    #[inline(always)]
+    unsafe fn relu(self) -> Self {
+        self.map(|x| if x < 0.0 { 0.0 } else { x })
     }
     #[inline(always)]
     unsafe fn over_root(mut self, square: Self, root: Self, epsilon: Self) -> Self {
@@ -168,6 +190,17 @@ pub(super) mod x86 {
     #[derive(Clone, Copy)]
     pub(in crate::kernels) struct Avx512(__m512);
 
+    /// Ones for the first `count` of 16.
+    #[inline(always)]
+    unsafe fn masks(count: usize) -> [__m256i; 2] {
+        unsafe {
+            let count = _mm256_set1_epi32(count as i32);
+            let low = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+            let high = _mm256_add_epi32(low, _mm256_set1_epi32(8));
+            [_mm256_cmpgt_epi32(count, low), _mm256_cmpgt_epi32(count, high)]
+        }
+    }
+
     impl Lanes for Avx512 {
         #[inline(always)]
         unsafe fn splat(x: f32) -> Self {
@@ -182,12 +215,25 @@ pub(super) mod x86 {
             unsafe { _mm512_storeu_ps(to, self.0) }
         }
         #[inline(always)]
+        unsafe fn load_first(from: *const f32, count: usize) -> Self {
+            unsafe { Self(_mm512_maskz_loadu_ps((1 << count) - 1, from)) }
+        }
+        #[inline(always)]
+        unsafe fn store_first(self, to: *mut f32, count: usize) {
+            unsafe { _mm512_mask_storeu_ps(to, (1 << count) - 1, self.0) }
+        }
+        #[inline(always)]
         unsafe fn add(self, other: Self) -> Self {
             unsafe { Self(_mm512_add_ps(self.0, other.0)) }
         }
         #[inline(always)]
         unsafe fn mul(self, other: Self) -> Self {
             unsafe { Self(_mm512_mul_ps(self.0, other.0)) }
+        }
+        // Where one of the two is NaN the instruction gives the second.
+        #[inline(always)]
+        unsafe fn relu(self) -> Self {
+            unsafe { Self(_mm512_max_ps(_mm512_setzero_ps(), self.0)) }
         }
         // Root and quotient from the CPU's 14-bit guesses and one step of Newton each: the exact instructions take 20
         // cycles per register, these 6. A square below the smallest normal number counts as that: its root is 1e-19.
@@ -229,12 +275,34 @@ pub(super) mod x86 {
             }
         }
         #[inline(always)]
+        unsafe fn load_first(from: *const f32, count: usize) -> Self {
+            unsafe {
+                let [low, high] = masks(count);
+                Self(_mm256_maskload_ps(from, low), _mm256_maskload_ps(from.wrapping_add(8), high))
+            }
+        }
+        #[inline(always)]
+        unsafe fn store_first(self, to: *mut f32, count: usize) {
+            unsafe {
+                let [low, high] = masks(count);
+                _mm256_maskstore_ps(to, low, self.0);
+                _mm256_maskstore_ps(to.wrapping_add(8), high, self.1);
+            }
+        }
+        #[inline(always)]
         unsafe fn add(self, other: Self) -> Self {
             unsafe { Self(_mm256_add_ps(self.0, other.0), _mm256_add_ps(self.1, other.1)) }
         }
         #[inline(always)]
         unsafe fn mul(self, other: Self) -> Self {
             unsafe { Self(_mm256_mul_ps(self.0, other.0), _mm256_mul_ps(self.1, other.1)) }
+        }
+        #[inline(always)]
+        unsafe fn relu(self) -> Self {
+            unsafe {
+                let zero = _mm256_setzero_ps();
+                Self(_mm256_max_ps(zero, self.0), _mm256_max_ps(zero, self.1))
+            }
         }
         #[inline(always)]
         unsafe fn over_root(self, square: Self, root: Self, epsilon: Self) -> Self {
