@@ -125,12 +125,15 @@ impl BertConfig {
         };
         match config.width.is_multiple_of(config.heads) {
             true => Ok(config),
-            false => Err(fields.invalid(format!("a width of {} cannot be divided into {} heads", config.width, config.heads))),
+            false => {
+                Err(fields
+                    .invalid(format!("a width of {} cannot be divided into {} heads", config.width, config.heads)))
+            }
         }
     }
 
     /// How many numbers of tokens there are for us, with whom 0 is padding: one more where the family has a word there.
-    pub(crate) fn tokens(&self) -> usize {
+    pub fn tokens(&self) -> usize {
         self.vocabulary + self.shift()
     }
 
@@ -143,7 +146,7 @@ impl BertConfig {
     /// `.inner.*`, `.outer.*`, `.norm2.*`.
     ///
     /// `path` is where they come from, for errors that list what is missing, misshapen or of another network.
-    pub(crate) fn weights(&self, path: &Path, published: Weights, tokens: usize, length: usize) -> Result<Weights> {
+    pub fn weights(&self, path: &Path, published: Weights, tokens: usize, length: usize) -> Result<Weights> {
         if length > self.length || tokens > self.tokens() {
             return Err(Error::Internal(format!(
                 "texts of {length} tokens of {tokens} are asked of a network that reads {} of {}",

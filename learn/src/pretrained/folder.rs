@@ -74,7 +74,8 @@ fn weights_file(folder: &Path) -> Result<PathBuf> {
 fn read_shards(folder: &Path, index: &Path) -> Result<Weights> {
     let corrupt = |reason: String| Error::Corrupt { path: index.into(), reason };
     let text = super::text(index, INDEX_BYTES_MAX)?;
-    let Index { weight_map } = serde_json::from_str(&text).map_err(|e| corrupt(format!("not an index of weights: {e}")))?;
+    let Index { weight_map } =
+        serde_json::from_str(&text).map_err(|e| corrupt(format!("not an index of weights: {e}")))?;
     let mut tensors = BTreeMap::new();
     for file in weight_map.values().collect::<BTreeSet<_>>() {
         // An index must not lead out of its folder.
@@ -84,7 +85,8 @@ fn read_shards(folder: &Path, index: &Path) -> Result<Weights> {
         let mut shard = read_file(&folder.join(file))?;
         for name in weight_map.iter().filter(|(_, of)| *of == file).map(|(name, _)| name) {
             let tensor = shard.tensors.remove(name);
-            let tensor = tensor.ok_or_else(|| corrupt(format!("\"{file}\" lacks tensor \"{}\"", name.escape_debug())))?;
+            let tensor =
+                tensor.ok_or_else(|| corrupt(format!("\"{file}\" lacks tensor \"{}\"", name.escape_debug())))?;
             tensors.insert(name.clone(), tensor);
         }
     }

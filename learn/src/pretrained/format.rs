@@ -105,7 +105,11 @@ mod tests {
             assert_eq!(bytes.len(), expected.len() * format.bytes(), "{format:?}");
         };
         check(Format::F64, &[1.5f64.to_le_bytes(), (-0.1f64).to_le_bytes()].concat(), &[1.5, -0.1]);
-        check(Format::F32, &[1.5f32.to_le_bytes(), f32::MIN_POSITIVE.to_le_bytes()].concat(), &[1.5, f32::MIN_POSITIVE]);
+        check(
+            Format::F32,
+            &[1.5f32.to_le_bytes(), f32::MIN_POSITIVE.to_le_bytes()].concat(),
+            &[1.5, f32::MIN_POSITIVE],
+        );
         // IEEE 754 half: 1.5, -2, the smallest subnormal 2^-24, infinity.
         check(
             Format::F16,

@@ -7,7 +7,7 @@
 //! length a file states is compared with what is there.
 
 mod bert;
-mod efficientnet;
+pub mod efficientnet;
 mod fault;
 mod folder;
 mod format;
@@ -61,8 +61,14 @@ fn parse(file: &[u8]) -> fault::Parsed<Weights> {
         _ if file.starts_with(torch::MAGIC) => torch::read_legacy(file),
         [_, _, _, _, _, _, _, _, b'{', ..] => safetensors::read(file),
         _ => {
-            let kind = kinds.iter().find(|(magic, _)| file.starts_with(magic)).map(|(_, kind)| format!("; it looks like {kind}"));
-            fault::broken(format!("not a file of weights, expected safetensors or torch.save{}", kind.unwrap_or_default()))
+            let kind = kinds
+                .iter()
+                .find(|(magic, _)| file.starts_with(magic))
+                .map(|(_, kind)| format!("; it looks like {kind}"));
+            fault::broken(format!(
+                "not a file of weights, expected safetensors or torch.save{}",
+                kind.unwrap_or_default()
+            ))
         }
     }
 }

@@ -81,7 +81,8 @@ pub(super) struct Pickle<'a> {
 
 /// Reads the pickle that these bytes begin with.
 pub(super) fn parse(bytes: &[u8]) -> Parsed<Pickle<'_>> {
-    let mut machine = Machine { bytes, at: 0, values: vec![], stack: vec![], marks: vec![], memo: HashMap::new(), steps: 0 };
+    let mut machine =
+        Machine { bytes, at: 0, values: vec![], stack: vec![], marks: vec![], memo: HashMap::new(), steps: 0 };
     loop {
         let [op] = machine.take()?;
         if op == b'.' {
@@ -89,7 +90,10 @@ pub(super) fn parse(bytes: &[u8]) -> Parsed<Pickle<'_>> {
             return Ok(Pickle { values: machine.values, root, length: machine.at });
         }
         if !(machine.scalar(op)? || machine.memory(op)? || machine.container(op)? || machine.object(op)?) {
-            return refused(format!("instruction {op:#04x} at byte {} of the pickle is not one of a state dict's", machine.at - 1));
+            return refused(format!(
+                "instruction {op:#04x} at byte {} of the pickle is not one of a state dict's",
+                machine.at - 1
+            ));
         }
     }
 }
@@ -274,7 +278,9 @@ impl<'a> Machine<'a> {
                 self.pop()?;
                 let object = self.top()?;
                 if !matches!(self.values[object], Value::Dict(_)) {
-                    return refused("the file asks to change the insides of an object (BUILD); save model.state_dict()");
+                    return refused(
+                        "the file asks to change the insides of an object (BUILD); save model.state_dict()",
+                    );
                 }
             }
             b'Q' => {
@@ -427,7 +433,8 @@ impl<'a> Machine<'a> {
     }
 
     fn pop_to_mark(&mut self) -> Parsed<Vec<Id>> {
-        let mark = self.marks.pop().ok_or_else(|| Fault::Broken("the pickle goes back to a mark it never set".into()))?;
+        let mark =
+            self.marks.pop().ok_or_else(|| Fault::Broken("the pickle goes back to a mark it never set".into()))?;
         Ok(self.stack.split_off(mark))
     }
 
@@ -467,7 +474,8 @@ impl<'a> Machine<'a> {
         let rest = &self.bytes[self.at..];
         let length = rest.iter().position(|&byte| byte == b'\n').ok_or_else(cut)?;
         self.at += length + 1;
-        std::str::from_utf8(&rest[..length]).map_err(|_| Fault::Broken("the pickle has a name that is not UTF-8".into()))
+        std::str::from_utf8(&rest[..length])
+            .map_err(|_| Fault::Broken("the pickle has a name that is not UTF-8".into()))
     }
 }
 

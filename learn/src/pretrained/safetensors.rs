@@ -15,7 +15,11 @@ pub(super) fn read(file: &[u8]) -> Parsed<Weights> {
     let mut tensors = BTreeMap::new();
     for (name, view) in parsed.iter() {
         let format = Format::of_safetensors(view.dtype()).ok_or_else(|| {
-            Fault::Refused(format!("tensor \"{}\" is {:?}; save it as F32, F16 or BF16", name.escape_debug(), view.dtype()))
+            Fault::Refused(format!(
+                "tensor \"{}\" is {:?}; save it as F32, F16 or BF16",
+                name.escape_debug(),
+                view.dtype()
+            ))
         })?;
         tensors.insert(name.to_owned(), Tensor { shape: view.shape().to_vec(), data: format.numbers(view.data()) });
     }

@@ -89,7 +89,8 @@ pub(super) fn read_legacy(file: &[u8]) -> Parsed<Weights> {
             return broken(format!("storage \"{}\" is in no tensor", key.escape_debug()));
         };
         let (length, rest) = file.get(at..).and_then(|rest| rest.split_first_chunk()).ok_or_else(cut)?;
-        let bytes = usize::try_from(u64::from_le_bytes(*length)).ok().and_then(|length| length.checked_mul(format.bytes()));
+        let bytes =
+            usize::try_from(u64::from_le_bytes(*length)).ok().and_then(|length| length.checked_mul(format.bytes()));
         let bytes = bytes.and_then(|bytes| rest.get(..bytes)).ok_or_else(cut)?;
         at += 8 + bytes.len();
         storages.insert(key, Cow::Borrowed(bytes));
@@ -157,9 +158,11 @@ fn extent(view: &TensorView<'_>) -> Option<(usize, usize)> {
     if count == 0 {
         return Some((0, 0));
     }
-    let last = view.shape.iter().zip(&view.strides).try_fold(view.offset, |last, (&length, &stride)| {
-        last.checked_add((length - 1).checked_mul(stride)?)
-    })?;
+    let last = view
+        .shape
+        .iter()
+        .zip(&view.strides)
+        .try_fold(view.offset, |last, (&length, &stride)| last.checked_add((length - 1).checked_mul(stride)?))?;
     Some((count, last.checked_add(1)?))
 }
 
