@@ -15,10 +15,10 @@ mod activation;
 mod attention;
 mod batch_norm;
 mod buffer;
+mod clip;
 mod conv;
 mod conv_weight;
 mod correlate;
-mod clip;
 mod dense;
 mod dropout;
 mod elementwise;
@@ -46,8 +46,8 @@ pub(crate) use batch_norm::{
     After, Gate, Norm, NormScratch, Running, batch_norm_backward, batch_norm_forward, batch_norm_infer,
 };
 pub(crate) use buffer::{Buffer, Matrix, Panels};
-pub(crate) use conv::{ConvScratch, ConvShape, conv_backward, conv_forward, conv_gradient};
 pub(crate) use clip::{cut, length_squared, scale};
+pub(crate) use conv::{ConvScratch, ConvShape, conv_backward, conv_forward, conv_gradient};
 pub(crate) use dense::{DenseState, dense_backward, dense_forward, dense_update};
 pub(crate) use dropout::{dropout_mask, multiply};
 pub(crate) use elementwise::{add, add_columns, add_to_rows, gather, scatter_add};
@@ -66,8 +66,7 @@ pub(crate) use optimizer::{Decay, Moments, Update, update};
 pub(crate) use pixels::scale_pixels;
 pub(crate) use recurrent::{Cell, Recurrent, RecurrentGradients, RecurrentShape, RecurrentWeights};
 pub(crate) use pool::{
-    PoolShape, add_relu, add_relu_backward, average_pool_backward, average_pool_forward, global_average_backward,
-    global_average_forward, max_pool_backward, max_pool_forward,
+    PoolShape, add_relu, global_average_backward, global_average_forward, max_pool_backward, max_pool_forward,
 };
 #[cfg(test)]
 pub(crate) use simd::at_every_level;

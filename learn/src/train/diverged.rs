@@ -12,7 +12,8 @@ pub(super) fn rows(net: &mut Network, head: Head, batch: Batch, targets: &[f32])
     net.logits(batch, &mut outputs)?;
     let per_row = targets.len() / batch.rows.len().max(1);
     let judged = batch.rows.iter().zip(outputs.chunks_exact(head.outputs)).zip(targets.chunks_exact(per_row.max(1)));
-    let bad = judged.filter(|((_, outputs), targets)| !row_loss(head, outputs, targets).is_finite());
+    // Training adds up in f32: what is beyond its range is no number there.
+    let bad = judged.filter(|((_, outputs), targets)| !(row_loss(head, outputs, targets) as f32).is_finite());
     let bad: Vec<u32> = bad.map(|((row, _), _)| *row).collect();
     Ok(if bad.is_empty() || bad.len() == batch.rows.len() { String::new() } else { named(bad) })
 }

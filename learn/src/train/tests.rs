@@ -250,7 +250,7 @@ fn the_step_size_follows_the_schedule_and_is_told() {
 
 #[test]
 fn a_rare_class_is_found_where_it_counts_as_much_as_the_others() {
-    // 12 of 400 rows are of the second class, in the middle of others that are not: by rows it is never the answer.
+    // 11 of 400 rows are of the second class, in the middle of others that are not: by rows it is never the answer.
     let numbers: Vec<f32> = (0..400).map(|n| (n * 37 % 400) as f32 / 200.0 - 1.0).collect();
     let answers = numbers.iter().enumerate().map(|(n, x)| f32::from(*x > 0.6 && n % 7 == 0)).collect();
     let mut setup = Setup::new(1, numbers.clone(), answers, 2);
@@ -264,7 +264,7 @@ fn a_rare_class_is_found_where_it_counts_as_much_as_the_others() {
         (0..400).filter(|row| setup.answers[*row] == 1.0 && answers[row * 2 + 1] > 0.5).count()
     };
     let rare = setup.answers.iter().filter(|class| **class == 1.0).count();
-    assert_eq!((rare, found(&setup)), (12, 0));
+    assert_eq!((rare, found(&setup)), (11, 0));
     for balance in [Balance::Weights, Balance::Oversample] {
         setup.spec.balance = balance;
         assert!(found(&setup) >= 10, "{balance:?}: {} of {rare}", found(&setup));

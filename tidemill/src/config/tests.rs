@@ -160,14 +160,21 @@ fn wrong_types_say_what_was_expected_and_found() {
         &["models.income.train.optimizer.sgd.learning_rate: expected a number above 0, found 0"],
     );
     check_model(
-        "train: {optimizer: {rmsprop: {}}}",
-        &["unknown choice \"rmsprop\" in models.income.train.optimizer | choices: sgd, adam"],
+        "train: {optimizer: {lbfgs: {}}}",
+        &[
+            "unknown choice \"lbfgs\" in models.income.train.optimizer | choices: sgd, adam, adamw, adagrad, adadelta, rmsprop",
+        ],
     );
     check_model(
         "train: {optimizer: {sgd: {}, adam: {}}}",
-        &["models.income.train.optimizer: expected one of sgd, adam, found sgd and adam"],
+        &[
+            "models.income.train.optimizer: expected one of sgd, adam, adamw, adagrad, adadelta, rmsprop, found sgd and adam",
+        ],
     );
-    check_model("train: {optimizer: {}}", &["models.income.train.optimizer: expected one of sgd, adam, found none"]);
+    check_model(
+        "train: {optimizer: {}}",
+        &["models.income.train.optimizer: expected one of sgd, adam, adamw, adagrad, adadelta, rmsprop, found none"],
+    );
     check_model(
         "train: {device: gpu}",
         &["models.income.train.device: unknown choice \"gpu\"; did you mean \"cpu\"? | choices: auto, cpu"],
