@@ -56,19 +56,15 @@ pub(crate) use loss::{
     Targets, absolute_error, huber, quantile, sigmoid_cross_entropy, sigmoid_focal, sigmoid_rows,
     sigmoid_squared_error, softmax_cross_entropy, softmax_focal, softmax_rows, softmax_squared_error, squared_error,
 };
-pub(crate) use matmul::{Strided, matmul, matmul_here};
 pub(crate) use normalize::LayerNorm;
-#[cfg(test)]
-pub(crate) use numbers::normal64;
 #[cfg(test)]
 pub(crate) use optimizer::tests as optimizer_examples;
 pub(crate) use optimizer::{Decay, Moments, Update, update};
 pub(crate) use pixels::scale_pixels;
-pub(crate) use recurrent::{Cell, Recurrent, RecurrentGradients, RecurrentShape, RecurrentWeights};
 pub(crate) use pool::{
     PoolShape, add_relu, global_average_backward, global_average_forward, max_pool_backward, max_pool_forward,
 };
+pub(crate) use recurrent::{Cell, Recurrent, RecurrentGradients, RecurrentShape, RecurrentWeights};
 #[cfg(test)]
 pub(crate) use simd::at_every_level;
-pub(crate) use softmax::{log_softmax, log_softmax_backward, softmax, softmax_backward};
 pub(crate) use team::Team;

@@ -70,7 +70,8 @@ impl Graph {
         let mut several = |count: usize| ids.by_ref().take(count).collect::<Vec<_>>();
         let (images, texts, series) =
             (several(part.images.len()), several(part.texts.len()), several(part.series.len()));
-        let images = images.into_iter().zip(&part.images).map(|(id, i)| (id, [i.height, i.width, i.channels])).collect();
+        let images =
+            images.into_iter().zip(&part.images).map(|(id, i)| (id, [i.height, i.width, i.channels])).collect();
         let series = series.into_iter().zip(&part.series).map(|(id, series)| (id, series.steps)).collect();
         let answers = onnx::output(target).1.iter().product();
         let embedded: usize = part.embedded().map(|column| column.dimension).sum();
@@ -159,9 +160,11 @@ impl Graph {
         let texts = encoded.texts.len() == self.texts.len()
             && encoded.texts.iter().all(|block| block.length > 0 && block.tokens.len() == rows * block.length);
         let series = encoded.series.len() == self.series.len()
-            && encoded.series.iter().zip(&self.series).all(|(block, &(_, steps))| {
-                block.steps == steps && block.values.len() == rows * steps
-            });
+            && encoded
+                .series
+                .iter()
+                .zip(&self.series)
+                .all(|(block, &(_, steps))| block.steps == steps && block.values.len() == rows * steps);
         if encoded.numbers.len() == numbers && encoded.codes.len() == codes && images && texts && series {
             return Ok(());
         }
@@ -175,8 +178,7 @@ fn expected_inputs(part: &NumericPart) -> Vec<(DataType, Vec<Option<usize>>)> {
     let fixed = |axes: &[usize]| axes.iter().copied().map(Some).collect();
     let numbers = (!part.numbers.is_empty()).then(|| (DataType::Float, fixed(&[part.numbers.len()])));
     let codes = (!part.categories.is_empty()).then(|| (DataType::Int32, fixed(&[part.categories.len()])));
-    let images =
-        part.images.iter().map(|image| (DataType::UInt8, fixed(&[image.height, image.width, image.channels])));
+    let images = part.images.iter().map(|image| (DataType::UInt8, fixed(&[image.height, image.width, image.channels])));
     let texts = part.texts.iter().map(|_| (DataType::Int32, vec![None]));
     let series = part.series.iter().map(|series| (DataType::Float, fixed(&[series.steps])));
     numbers.into_iter().chain(codes).chain(images).chain(texts).chain(series).collect()
@@ -194,9 +196,43 @@ fn without_padding(tokens: &[i32], rows: usize, length: usize) -> (usize, Vec<i3
 /// The operators of our files, and no others, so that the rest of RTen is not linked.
 fn options() -> ModelOptions {
     let mut options = ModelOptions::with_ops(op_registry!(
-        Add, Cast, Concat, Conv, Div, Equal, Erf, Flatten, GRU, Gather, GlobalAveragePool, Greater, IsNaN, LSTM,
-        LayerNormalization, LeakyRelu, MatMul, Max, MaxPool, Min, Mul, ReduceMax, ReduceMean, ReduceSum, Relu, Reshape,
-        ReverseSequence, Shape, Sigmoid, Slice, Softmax, Squeeze, Sub, Tanh, Transpose, Unsqueeze, Where
+        Add,
+        Cast,
+        Concat,
+        Conv,
+        Div,
+        Equal,
+        Erf,
+        Flatten,
+        GRU,
+        Gather,
+        GlobalAveragePool,
+        Greater,
+        IsNaN,
+        LSTM,
+        LayerNormalization,
+        LeakyRelu,
+        MatMul,
+        Max,
+        MaxPool,
+        Min,
+        Mul,
+        ReduceMax,
+        ReduceMean,
+        ReduceSum,
+        Relu,
+        Reshape,
+        ReverseSequence,
+        Shape,
+        Sigmoid,
+        Slice,
+        Softmax,
+        Squeeze,
+        Sub,
+        Tanh,
+        Transpose,
+        Unsqueeze,
+        Where
     ));
     options.prepack_weights(true);
     options

@@ -139,7 +139,8 @@ mod tests {
         let codes = (0..count * 2).map(|n| ((n * 5 + n / 7) % if n % 2 == 0 { 6 } else { 3 }) as i32).collect();
         let encoded = Encoded { rows: count, numbers, codes, ..Encoded::default() };
         let weights = initial_weights(&layers, 3);
-        let make = |place| Network::new(place, (&design, &numeric), &weights, &Default::default(), 10, &update(1)).unwrap();
+        let make =
+            |place| Network::new(place, (&design, &numeric), &weights, &Default::default(), 10, &update(1)).unwrap();
         let mut networks = [make(Place::Cpu), make(Place::Flex)];
         for step in 0..10u32 {
             let rows: Vec<u32> = (0..10).map(|row| (row * 7 + step * 3) % count as u32).collect();

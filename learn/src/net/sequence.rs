@@ -32,8 +32,7 @@ pub(super) fn text_conv(spec: &TextConvSpec, numeric: &NumericPart, head: Head) 
     let picture = plan.reshape(vectors, vec![steps, 1, width]);
     let mut parts = Vec::new();
     for (number, &width) in spec.widths.iter().enumerate() {
-        let window =
-            Window { kernel: [width, 1], stride: [1, 1], padding: [(width - 1) / 2, 0, width / 2, 0] };
+        let window = Window { kernel: [width, 1], stride: [1, 1], padding: [(width - 1) / 2, 0, width / 2, 0] };
         let activation = Some(Activation::Relu);
         let layer = ConvLayer { outputs: spec.channels, window, groups: 1, activation, bias: true };
         let seen = plan.conv(&format!("conv.{number}"), picture, layer)?;

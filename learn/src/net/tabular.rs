@@ -1,8 +1,8 @@
 //! Networks on tables that are more than a row of plain layers: normalised, residual, wide and deep. Every column takes
 //! part: pictures and series as a row of numbers, texts as the mean of their words' vectors.
 
-use super::{Head, Layers};
 use super::plan::{Builder, NodeId, Plan};
+use super::{Head, Layers};
 use crate::features::NumericPart;
 use crate::spec::{DenseSpec, Normalization, WideAndDeepSpec};
 use crate::{Error, Result};
@@ -95,6 +95,5 @@ pub(super) fn everything(plan: &mut Builder) -> Result<NodeId> {
         let words = plan.vectors(&format!("words.{}", text.name), tokens, text, WORD_DIMENSION);
         parts.push(plan.mean(words, Some(tokens)));
     }
-    plan.concat(&parts)
-        .ok_or_else(|| Error::invalid("the network has no inputs; add a column to features.include"))
+    plan.concat(&parts).ok_or_else(|| Error::invalid("the network has no inputs; add a column to features.include"))
 }

@@ -215,7 +215,8 @@ impl Writer<'_> {
         let Op::BatchNorm { gain, bias, statistics: [mean, variance], epsilon, .. } = &node.op else {
             return Err(Error::Internal("not a batch normalisation".into()));
         };
-        let [gain, bias, mean, variance] = [self.read(*gain)?, self.read(*bias)?, self.read(*mean)?, self.read(*variance)?];
+        let [gain, bias, mean, variance] =
+            [self.read(*gain)?, self.read(*bias)?, self.read(*mean)?, self.read(*variance)?];
         let scale = |(gain, variance): (&f32, &f32)| {
             (f64::from(*gain) / (f64::from(*variance) + f64::from(*epsilon)).sqrt()) as f32
         };
@@ -400,10 +401,8 @@ impl Writer<'_> {
             self.graph.floats(&name(recurrent), &[1, wide, units], &again),
             self.graph.floats(&name(bias), &[1, 2 * wide], &biases),
         ];
-        let mut settings = vec![
-            int("hidden_size", units as i64),
-            text("direction", if reverse { "reverse" } else { "forward" }),
-        ];
+        let mut settings =
+            vec![int("hidden_size", units as i64), text("direction", if reverse { "reverse" } else { "forward" })];
         if cell == Cell::Gru {
             settings.push(int("linear_before_reset", 1));
         }
@@ -417,11 +416,7 @@ impl Writer<'_> {
 }
 
 fn window_settings(window: &Window) -> Vec<super::proto::AttributeProto> {
-    vec![
-        ints("kernel_shape", &window.kernel),
-        ints("strides", &window.stride),
-        ints("pads", &window.padding),
-    ]
+    vec![ints("kernel_shape", &window.kernel), ints("strides", &window.stride), ints("pads", &window.padding)]
 }
 
 fn given(value: Option<&Value>) -> Result<Value> {

@@ -53,7 +53,12 @@ impl Setup {
         let column = EmbeddedColumn { name: "kind".into(), cardinality: 5, dimension: 3 };
         setup.numeric.categories = vec![CategoryInput::Embedding(column)];
         setup.encoded.codes = (0..rows).map(|row| (row * row % 5) as i32).collect();
-        setup.net = NetSpec::Dense(DenseSpec { hidden: vec![20, 9], dropout: 0.3, activation: Activation::Relu, ..DenseSpec::default() });
+        setup.net = NetSpec::Dense(DenseSpec {
+            hidden: vec![20, 9],
+            dropout: 0.3,
+            activation: Activation::Relu,
+            ..DenseSpec::default()
+        });
         setup.spec.weight_decay = 0.01;
         setup.spec.early_stopping.enabled = false;
         setup

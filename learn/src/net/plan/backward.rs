@@ -5,9 +5,7 @@ use super::net::{PlanNet, Tensors, parameters};
 use super::room::{Kept, Room};
 use super::shapes::take;
 use super::{Op, Pick};
-use crate::kernels::{
-    self, AttentionDropout, AttentionInput, Buffer, Gate, LinearGradients, RecurrentGradients, Team,
-};
+use crate::kernels::{self, AttentionDropout, AttentionInput, Buffer, Gate, LinearGradients, RecurrentGradients, Team};
 use crate::net::Chance;
 
 impl PlanNet {
@@ -23,7 +21,8 @@ impl PlanNet {
         room.gradients[last] = Some(gradient);
         for (id, node) in plan.nodes.iter().enumerate().rev() {
             let Some(mut gradient) = room.gradients[id].take() else { continue };
-            let work = Work { plan, id, node, rows: room.count, length: room.length, chance: Some(chance), pending: *pending };
+            let work =
+                Work { plan, id, node, rows: room.count, length: room.length, chance: Some(chance), pending: *pending };
             let wants: Vec<bool> = node.inputs.iter().map(|&input| wanted[input]).collect();
             work.backward(team, tensors, room, &mut gradient, &wants);
             room.give_back(gradient);

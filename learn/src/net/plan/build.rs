@@ -158,11 +158,14 @@ impl<'a> Builder<'a> {
         }
         let [high, wide] = window.kernel;
         let fan = |channels: usize| high * wide * channels;
-        let init = Init::Fan { inputs: fan(inputs / groups), outputs: fan(outputs / groups), activation: activation.or(Some(Activation::Relu)) };
+        let init = Init::Fan {
+            inputs: fan(inputs / groups),
+            outputs: fan(outputs / groups),
+            activation: activation.or(Some(Activation::Relu)),
+        };
         let axes = [high, wide, inputs / groups, outputs];
         let weight = self.parameter(format!("{name}.weight"), &axes, init, Role::Weight);
-        let bias =
-            bias.then(|| self.parameter(format!("{name}.bias"), &[outputs], Init::Constant(0.0), Role::Bias));
+        let bias = bias.then(|| self.parameter(format!("{name}.bias"), &[outputs], Init::Constant(0.0), Role::Bias));
         let timed = self.nodes[input].timed;
         Ok(self.push(Op::Conv { window, weight, bias, groups, activation }, &[input], shape, timed))
     }
@@ -241,7 +244,9 @@ impl<'a> Builder<'a> {
     ) -> Result<NodeId> {
         let width = self.width(input);
         if heads == 0 || !width.is_multiple_of(heads) {
-            return Err(Error::invalid(format!("layer \"{name}\": a width of {width} cannot be divided into {heads} heads")));
+            return Err(Error::invalid(format!(
+                "layer \"{name}\": a width of {width} cannot be divided into {heads} heads"
+            )));
         }
         let joined = self.linear(&format!("{name}.qkv"), input, 3 * width, None)?;
         let inputs: Vec<NodeId> = std::iter::once(joined).chain(tokens).collect();
@@ -337,13 +342,6 @@ impl<'a> Builder<'a> {
         match self.shape(input).len() {
             1 => input,
             _ => self.reshape(input, vec![numbers]),
-        }
-    }
-
-    /// Freezes every parameter whose name begins so.
-    pub(crate) fn freeze(&mut self, prefix: &str) {
-        for parameter in self.parameters.iter_mut().filter(|parameter| parameter.name.starts_with(prefix)) {
-            parameter.role = Role::Frozen;
         }
     }
 }

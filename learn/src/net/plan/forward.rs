@@ -59,7 +59,7 @@ impl Work<'_> {
         let source = self.source();
         let width = source.width();
         let lengths = tokens_of(self.node).and_then(|tokens| lengths.get(tokens)).filter(|lengths| !lengths.is_empty());
-        Steps { steps: source.size(self.length) / width, width, lengths: lengths.map(Vec::as_slice) }
+        Steps { steps: source.size(self.length) / width, width, lengths: lengths.map(|lengths| &lengths[..self.rows]) }
     }
 
     /// The sizes of a pool.
@@ -211,7 +211,14 @@ impl Work<'_> {
         }
     }
 
-    fn batch_norm(&self, team: &mut Team, values: &mut [Buffer], input: &[f32], out: &mut [f32], kept: &mut NormScratch) {
+    fn batch_norm(
+        &self,
+        team: &mut Team,
+        values: &mut [Buffer],
+        input: &[f32],
+        out: &mut [f32],
+        kept: &mut NormScratch,
+    ) {
         let Op::BatchNorm { gain, bias, statistics, epsilon, activation } = self.node.op else { return };
         let width = self.node.width();
         let [gain, bias, mean, variance] = self.parts(values, [gain, bias, statistics[0], statistics[1]]);

@@ -2,8 +2,8 @@
 
 use super::{Init, Parameter, Plan};
 use crate::random::Stream;
-use crate::{Tensor, Weights};
 use crate::spec::Activation;
+use crate::{Tensor, Weights};
 
 /// Streams of random numbers from here on belong to the first weights, one per tensor.
 const STREAM: u64 = 0x0077_6569_6768_7473;

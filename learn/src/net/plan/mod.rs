@@ -12,10 +12,10 @@ mod build;
 mod forward;
 mod init;
 mod net;
-mod room;
-mod shapes;
 #[cfg(test)]
 pub(crate) mod reference;
+mod room;
+mod shapes;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -257,8 +257,6 @@ pub(crate) enum Role {
     Bias,
     /// Kept beside what is learned: running statistics.
     Statistic,
-    /// Taken over and left as it is.
-    Frozen,
 }
 
 impl Role {

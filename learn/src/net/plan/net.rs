@@ -89,8 +89,10 @@ impl PlanNet {
 
     fn clip(&mut self, rule: &StepRule) {
         let learned = self.plan.parameters.iter().zip(&mut self.tensors.gradients);
-        let mut gradients: Vec<&mut [f32]> =
-            learned.filter(|(parameter, _)| parameter.role.is_learned()).map(|(_, gradient)| &mut gradient[..]).collect();
+        let mut gradients: Vec<&mut [f32]> = learned
+            .filter(|(parameter, _)| parameter.role.is_learned())
+            .map(|(_, gradient)| &mut gradient[..])
+            .collect();
         rule.clip(&mut gradients);
     }
 

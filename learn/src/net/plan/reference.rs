@@ -36,7 +36,8 @@ impl Reference<'_> {
                 (HeadActivation::Linear, _) => (z[0] - target).powi(2),
                 (HeadActivation::Sigmoid, HeadLoss::CrossEntropy) => (1.0 + z[0].exp()).ln() - z[0] * target,
                 (HeadActivation::Softmax, HeadLoss::CrossEntropy) => {
-                    z.iter().map(|x| x.exp()).sum::<f64>().ln() - z[target as usize]
+                    let most = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+                    z.iter().map(|x| (x - most).exp()).sum::<f64>().ln() + most - z[target as usize]
                 }
                 other => panic!("the reference does not know {other:?}"),
             }

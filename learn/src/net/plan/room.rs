@@ -152,7 +152,9 @@ fn kept(node: &Node, nodes: &[Node], rows: usize) -> Kept {
         Op::Conv { .. } => Kept::Conv(ConvScratch::default()),
         Op::BatchNorm { .. } => Kept::BatchNorm(NormScratch::default()),
         Op::LayerNorm { epsilon, .. } => Kept::LayerNorm(LayerNorm::new(numbers / width, width, epsilon)),
-        Op::Attention { heads, .. } => Kept::Attention(Attention::new(AttentionShape { length: node.shape[0], width, heads })),
+        Op::Attention { heads, .. } => {
+            Kept::Attention(Attention::new(AttentionShape { length: node.shape[0], width, heads }))
+        }
         Op::Recurrent { cell, reverse, .. } => {
             let (inputs, steps) = (nodes[node.inputs[0]].width(), node.shape[0]);
             Kept::Recurrent(Recurrent::new(RecurrentShape { cell, inputs, units: width, steps, reverse }, rows))

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::reference::Reference;
-use super::{PlanNet, Plan};
+use super::{Plan, PlanNet};
 use crate::features::{Affine, ImageInput, NumericPart, SeriesInput, TextInput};
 use crate::kernels::{Decay, Update};
 use crate::net::tests::{numeric, target};
@@ -116,7 +116,8 @@ pub(crate) fn plan(net: &NetSpec, part: &NumericPart, classes: usize) -> Plan {
 /// First weights with biases and statistics that are not at rest.
 pub(crate) fn weights(plan: &Plan) -> Weights {
     let mut weights = super::initial_weights(plan, 3);
-    for (number, tensor) in weights.tensors.values_mut().enumerate() {
+    let flat = weights.tensors.values_mut().filter(|tensor| tensor.shape.len() == 1);
+    for (number, tensor) in flat.enumerate() {
         for (n, x) in tensor.data.iter_mut().enumerate() {
             *x += 0.2 * uniform(9, number as u64, n as u64);
         }
