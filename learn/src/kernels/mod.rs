@@ -10,6 +10,10 @@
 //! product reads memory in order, and a thread that owns some outputs owns whole panels: its weights and their moments
 //! stay in its own cache from step to step. **No sum depends on the number of threads**, so neither do the weights.
 #![allow(unsafe_code)]
+#![allow(
+    dead_code,
+    reason = "some kernels wait for the networks that they are for: average pools, shortcuts inside a norm"
+)]
 
 mod activation;
 mod attention;

@@ -140,8 +140,7 @@ pub struct LenetSpec {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ResnetSpec {
-    /// Layers: 18 for pictures of some 64 pixels and more (64 to 512 channels), 20, 32, 44 or 56 for small ones (16 to
-    /// 64 channels).
+    /// Layers: 18 for pictures of some 64 pixels and more; 20, 32, 44 or 56, with fewer channels, for small ones.
     pub depth: usize,
     /// Share of the numbers left out at random while training before the last layer, 0 to below 1.
     pub dropout: f64,
@@ -163,8 +162,7 @@ pub struct TextConvSpec {
     pub widths: Vec<usize>,
     /// Channels of each convolution.
     pub channels: usize,
-    /// Share of the numbers left out at random while training, of the words' vectors and before the last layer, 0 to
-    /// below 1.
+    /// Share of the words' vectors and of the channels left out at random while training, 0 to below 1.
     pub dropout: f64,
 }
 

@@ -22,6 +22,7 @@ fn bounds() -> Vec<(&'static str, &'static str, Value)> {
     let above_zero = || json!({ "exclusiveMinimum": 0 });
     let part = || json!({ "exclusiveMinimum": 0, "maximum": 1 });
     let rest = || json!({ "minimum": 0, "maximum": 1 });
+    let units = || json!({ "maxItems": 64, "items": { "type": "integer", "minimum": 1, "maximum": 65_536 } });
     let count = |max: u64| json!({ "minimum": 1, "maximum": max });
     vec![
         ("CsvSpec", "sample_rows", count(100_000_000)),
@@ -31,12 +32,29 @@ fn bounds() -> Vec<(&'static str, &'static str, Value)> {
         ("TimeSplit", "validation", share()),
         ("TimeSplit", "test", share()),
         ("TablesSplit", "validation_fraction", share()),
-        (
-            "DenseSpec",
-            "hidden",
-            json!({ "maxItems": 64, "items": { "type": "integer", "minimum": 1, "maximum": 65_536 } }),
-        ),
+        ("DenseSpec", "hidden", units()),
         ("DenseSpec", "dropout", below_one()),
+        ("WideAndDeepSpec", "hidden", units()),
+        ("WideAndDeepSpec", "dropout", below_one()),
+        ("ConvSpec", "kernel", json!({ "enum": [1, 3, 5, 7] })),
+        ("ConvSpec", "hidden", units()),
+        ("ConvSpec", "dropout", below_one()),
+        ("LenetSpec", "dropout", below_one()),
+        ("ResnetSpec", "depth", json!({ "enum": [18, 20, 32, 44, 56] })),
+        ("ResnetSpec", "dropout", below_one()),
+        ("TextConvSpec", "dimension", count(65_536)),
+        ("TextConvSpec", "widths", json!({ "items": { "type": "integer", "minimum": 1, "maximum": 15 } })),
+        ("TextConvSpec", "channels", count(65_536)),
+        ("TextConvSpec", "dropout", below_one()),
+        ("RecurrentSpec", "units", units()),
+        ("RecurrentSpec", "dimension", count(65_536)),
+        ("RecurrentSpec", "hidden", units()),
+        ("RecurrentSpec", "dropout", below_one()),
+        ("TransformerSpec", "width", count(65_536)),
+        ("TransformerSpec", "layers", count(48)),
+        ("TransformerSpec", "heads", count(65_536)),
+        ("TransformerSpec", "feed_forward", count(65_536)),
+        ("TransformerSpec", "dropout", below_one()),
         ("TrainSpec", "epochs", count(1_000_000)),
         ("TrainSpec", "label_smoothing", below_one()),
         ("TrainSpec", "class_weights", json!({ "additionalProperties": { "type": "number", "minimum": 0 } })),

@@ -468,11 +468,15 @@ fn overrides_are_laid_over_the_file() {
         panic!("the variant of --set wins")
     };
     assert_eq!(sgd.learning_rate, 0.5);
-    let NetSpec::Dense(dense) = &with(&["models.income.network.dense.hidden=[8, 4]"]).models[0].network;
+    let project = with(&["models.income.network.dense.hidden=[8, 4]"]);
+    let NetSpec::Dense(dense) = &project.models[0].network else { panic!("not dense") };
     assert_eq!(dense.hidden, [8, 4]);
     let NetSpec::Dense(dense) =
         &with(&["models.income.network={dense: {hidden: [9]}}", "models.income.network.dense.hidden[0]=7"]).models[0]
-            .network;
+            .network
+    else {
+        panic!("the network of --set wins")
+    };
     assert_eq!(dense.hidden, [7]);
     let columns = &with(&["models.income.features.columns.\"a.b\"=category"]).models[0].features.columns;
     assert!(matches!(columns["a.b"], FeatureSpec::Category(_)), "{columns:?}");
