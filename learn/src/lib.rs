@@ -12,6 +12,7 @@ mod net;
 mod onnx;
 mod picture;
 mod random;
+pub mod search;
 pub mod spec;
 mod split;
 mod target;

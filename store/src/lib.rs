@@ -24,6 +24,7 @@ mod runs;
 mod staging;
 #[cfg(test)]
 mod tests;
+mod trials;
 mod versions;
 
 use std::path::{Path, PathBuf};
@@ -39,6 +40,7 @@ pub use manifest::{Manifest, ManifestFile, verify};
 pub use repair::Repairs;
 pub use runs::{Epoch, Run, RunId, RunOutcome, RunStatus};
 pub use staging::{PrimaryMetric, Staging, VersionSummary};
+pub use trials::Trial;
 pub use versions::{Failure, Leaderboard, Version};
 
 /// One data folder. A cheap handle: clones share the connection and the lock, which the last clone gives back.

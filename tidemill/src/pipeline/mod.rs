@@ -114,7 +114,7 @@ pub(crate) fn begin(store: &Store, project: &Project, spec: &ModelSpec) -> Resul
 
 /// Carries one model the whole way. The outcome, good or bad, is in the store afterwards.
 pub(crate) fn run(place: &Place, spec: &ModelSpec, options: &Options, on: &mut dyn FnMut(Progress)) -> Result<Summary> {
-    let stopped = if options.resume { place.store.last_resumable(&spec.name)? } else { None };
+    let stopped = if options.resume { place.store.last_resumable(&spec.name, "train")? } else { None };
     if options.resume && stopped.is_none() {
         on(Progress::Note(&format!("model \"{}\" has no stopped run to resume; starting a new one", spec.name)));
     }
