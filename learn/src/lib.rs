@@ -13,7 +13,6 @@ mod net;
 mod onnx;
 mod picture;
 mod random;
-pub mod search;
 pub mod spec;
 mod split;
 mod target;

@@ -27,20 +27,16 @@ impl Store {
         }
     }
 
-    /// The newest run of the model and of this kind that can go on: stopped or interrupted, with a checkpoint or a finished
-    /// trial, and newer than the last run that made a version.
+    /// The newest run of the model that can go on: stopped or interrupted, with a checkpoint, and newer than the last
+    /// run that made a version.
     ///
     /// # Errors
     /// `Invalid` for a bad model name.
-    pub fn last_resumable(&self, model: &str, kind: &str) -> Result<Option<Run>> {
+    pub fn last_resumable(&self, model: &str) -> Result<Option<Run>> {
         check_model_name(model)?;
         for id in self.resumable(model)? {
-            let run = self.run(id)?;
-            let has_work = || -> Result<bool> {
-                Ok(!files::entries(&self.inner.run_folder(id))?.is_empty() || !self.trials(id)?.is_empty())
-            };
-            if run.kind == kind && has_work()? {
-                return Ok(Some(run));
+            if !files::entries(&self.inner.run_folder(id))?.is_empty() {
+                return self.run(id).map(Some);
             }
         }
         Ok(None)

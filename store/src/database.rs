@@ -79,18 +79,6 @@ const MIGRATIONS: &[&str] = &[
     CREATE INDEX failures_of_run ON failures (run);
 ",
     "
-    CREATE TABLE trials (
-        run INTEGER NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
-        number INTEGER NOT NULL CHECK (number >= 0),
-        rung INTEGER NOT NULL CHECK (rung >= 0),
-        finished_unix_ms INTEGER NOT NULL,
-        setting TEXT NOT NULL,
-        score REAL,
-        why TEXT,
-        record TEXT NOT NULL,
-        PRIMARY KEY (run, number, rung)
-    ) STRICT, WITHOUT ROWID;
-
     ALTER TABLE versions ADD COLUMN cross_validation TEXT;
 ",
 ];

@@ -24,7 +24,6 @@ mod runs;
 mod staging;
 #[cfg(test)]
 mod tests;
-mod trials;
 mod versions;
 
 use std::path::{Path, PathBuf};
@@ -40,7 +39,6 @@ pub use manifest::{Manifest, ManifestFile, verify};
 pub use repair::Repairs;
 pub use runs::{Epoch, Run, RunId, RunOutcome, RunStatus};
 pub use staging::{PrimaryMetric, Staging, VersionSummary};
-pub use trials::Trial;
 pub use versions::{Failure, Leaderboard, Version};
 
 /// One data folder. A cheap handle: clones share the connection and the lock, which the last clone gives back.

@@ -15,7 +15,7 @@ const RUNS_KEPT_PER_MODEL: i64 = 1_000;
 const RUNS_LISTED_MAX: usize = 1_000;
 const EPOCHS_LISTED_MAX: i64 = 10_000;
 const CONFIG_BYTES_MAX: usize = 4 << 20;
-pub(crate) const RECORD_BYTES_MAX: usize = 64 << 10;
+const RECORD_BYTES_MAX: usize = 64 << 10;
 const WHY_CHARS_MAX: usize = 4_000;
 
 /// The number of a run, from 1, never used twice.
@@ -72,8 +72,6 @@ pub enum RunOutcome {
         /// The version's number.
         version: u32,
     },
-    /// It is done and was not meant to make a version; its checkpoints, and older ones of the model, are deleted.
-    Done,
     /// It cannot go on; its checkpoints are deleted. (For a full disk use `Stopped`: it can go on later.)
     Failed {
         /// The error's message.
@@ -188,7 +186,6 @@ impl Store {
     pub fn finish_run(&self, run: RunId, outcome: RunOutcome) -> Result<()> {
         let (status, version, why) = match outcome {
             RunOutcome::Succeeded { version } => (RunStatus::Succeeded, Some(version), None),
-            RunOutcome::Done => (RunStatus::Succeeded, None, None),
             RunOutcome::Failed { why } => (RunStatus::Failed, None, Some(shorten(&why))),
             RunOutcome::Stopped => (RunStatus::Stopped, None, None),
         };
@@ -252,14 +249,14 @@ impl Store {
 
 const SELECT: &str = "SELECT *, (SELECT count(*) FROM epochs WHERE run = runs.id) AS epochs FROM runs";
 
-pub(crate) fn find(connection: &rusqlite::Connection, id: RunId) -> Result<Run, Fault> {
+fn find(connection: &rusqlite::Connection, id: RunId) -> Result<Run, Fault> {
     let run = connection.query_row(&format!("{SELECT} WHERE id = ?1"), [id.0], run_of).optional()?;
     run.ok_or_else(|| {
         Fault::Ours(Error::NotFound(format!("no run {id}; it never was, or it was forgotten as one of the oldest")))
     })
 }
 
-pub(crate) fn check_running(transaction: &Transaction<'_>, id: RunId) -> Result<(), Fault> {
+fn check_running(transaction: &Transaction<'_>, id: RunId) -> Result<(), Fault> {
     let sql = "SELECT 1 FROM runs WHERE id = ?1 AND status = 'running'";
     if transaction.query_row(sql, [id.0], |_| Ok(())).optional()?.is_some() {
         return Ok(());

@@ -36,8 +36,7 @@ pub enum Threshold {
     At(f64),
 }
 
-/// Folds of the rows that are not kept for test. Each is judged once, by a model that was fitted and trained on other folds;
-/// a tenth of the rows of those chooses the best epoch.
+/// Folds of the rows that are not kept for test. Each is judged by a model of other folds, a tenth of which chooses the epoch.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CrossValidationSpec {

@@ -8,7 +8,6 @@ mod features;
 mod net;
 mod split;
 mod train;
-mod tune;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,7 +17,6 @@ pub use features::*;
 pub use net::*;
 pub use split::*;
 pub use train::*;
-pub use tune::*;
 
 /// What kind of answer a model gives.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -12,8 +12,12 @@ use serde::{Deserialize, Serialize};
 use crate::config::ModelSpec;
 use crate::failure::{Failure, Fault, Result};
 
+use super::Progress;
 use super::evaluate::finish;
 use super::prepare::{Fitted, Seen, Set, encode, fit, take};
+
+/// Figures that a line names; the first two that a model has.
+const SHOWN: [&str; 5] = ["auc", "accuracy", "rmse", "r2", "log_loss"];
 
 /// What cross-validation found.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -57,13 +61,16 @@ impl CrossValidation {
     }
 
     pub(crate) fn describe(&self) -> String {
-        let shown = ["auc", "accuracy", "rmse", "log_loss", "r2"];
-        let figure = |name: &&str| {
-            let spread = self.metrics.get(*name)?;
-            Some(format!("{} {spread}", name.replace('_', " ")))
-        };
-        let figures: Vec<String> = shown.iter().filter_map(figure).take(2).collect();
+        let figure = |name: &&str| Some(format!("{} {}", name.replace('_', " "), self.metrics.get(*name)?));
+        let figures: Vec<String> = SHOWN.iter().filter_map(figure).take(2).collect();
         format!("cross-validation over {} folds: {}", self.folds.len(), figures.join(", "))
+    }
+}
+
+impl FoldFound {
+    fn describe(&self) -> String {
+        let figure = |name: &&str| Some(format!("{} {:.4}", name.replace('_', " "), self.metrics.get(*name)?));
+        SHOWN.iter().filter_map(figure).take(2).collect::<Vec<_>>().join(", ")
     }
 }
 
@@ -82,37 +89,43 @@ impl std::fmt::Display for Spread {
     }
 }
 
-/// Fits, trains and judges each fold of these rows. With a folder, folds that are done are kept there, so that a resumed run
-/// does not train them again.
+/// Fits, trains and judges each fold of these rows. Folds that are done are kept in the folder, so that a resumed run does
+/// not train them again.
 pub(super) fn cross_validate(
     spec: &ModelSpec,
+    asked: &CrossValidationSpec,
     seen: &Seen,
-    folder: Option<&Path>,
+    folder: &Path,
     stop: &AtomicBool,
+    on: &mut dyn FnMut(Progress),
 ) -> Result<CrossValidation> {
     let rows: Vec<RecordBatch> = seen.train.iter().chain(&seen.validation).cloned().collect();
-    let asked = spec.evaluate.cross_validation.clone().unwrap_or_default();
-    let folds = learn::folds(&asked, &spec.target, seen.task, &rows, spec.train.seed)?;
+    let folds = learn::folds(asked, &spec.target, seen.task, &rows, spec.train.seed)?;
     let mut found = Vec::with_capacity(folds.len());
     for (number, fold) in folds.iter().enumerate() {
-        let place = folder.map(|folder| folder.join(format!("fold-{}", number + 1)));
-        let kept = place.as_ref().map(|place| place.with_extension("json"));
-        if let Some(done) = kept.as_deref().and_then(|path| read(path, &asked)) {
-            found.push(done);
-            continue;
-        }
-        let done = judge(spec, seen, &rows, fold, place.as_deref(), stop)
-            .map_err(|failure| failure.at(format!("fold {}", number + 1)))?;
-        if let (Some(path), Some(place)) = (&kept, &place) {
-            let text = serde_json::to_vec(&(&asked, &done));
-            let text = text.map_err(|e| Failure::new(Fault::Ours, format!("{}: {e}", path.display())))?;
-            store::write_atomic(path, &text)?;
-            // The fold is kept; its checkpoint helps nobody any more.
-            let _left_for_the_sweep = std::fs::remove_dir_all(place);
-        }
+        let place = folder.join(format!("fold-{}", number + 1));
+        let kept = place.with_extension("json");
+        let done = match read(&kept, asked) {
+            Some(done) => done,
+            None => {
+                let done = judge(spec, seen, &rows, fold, &place, stop)
+                    .map_err(|failure| failure.at(format!("fold {} of {}", number + 1, folds.len())))?;
+                keep(&kept, asked, &done)?;
+                // The fold is judged: its checkpoint helps nobody, and the run's folder is swept in the end.
+                let _ = std::fs::remove_dir_all(&place);
+                done
+            }
+        };
+        on(Progress::Note(&format!("  fold {} of {}: {}", number + 1, folds.len(), done.describe())));
         found.push(done);
     }
     Ok(CrossValidation::of(found))
+}
+
+fn keep(path: &Path, asked: &CrossValidationSpec, done: &FoldFound) -> Result<()> {
+    let text = serde_json::to_vec(&(asked, done));
+    let text = text.map_err(|e| Failure::new(Fault::Ours, format!("{}: {e}", path.display())))?;
+    Ok(store::write_atomic(path, &text)?)
 }
 
 /// A fold that was judged before a stop.
@@ -126,7 +139,7 @@ fn judge(
     seen: &Seen,
     rows: &[RecordBatch],
     fold: &learn::Split,
-    folder: Option<&Path>,
+    folder: &Path,
     stop: &AtomicBool,
 ) -> Result<FoldFound> {
     let training = take(rows, &fold.train)?;
@@ -134,48 +147,53 @@ fn judge(
     let part = |rows| encode(&fitted.features, &fitted.target, rows);
     let (training, validation) = (part(training)?, part(take(rows, &fold.validation)?)?);
     let judged = part(take(rows, &fold.test)?)?;
-    let job = Job { spec, fitted: &fitted, training: &training, validation: &validation, folder, epochs: None };
-    let trained = job.train(stop)?;
+    let trained = train(spec, &fitted, [&training, &validation], folder, stop)?;
     let finished = finish(spec, &fitted.features, &fitted.target, &trained, &validation)?;
     let answers = finished.model.predict_encoded(&judged.encoded)?;
     let evaluation = learn::evaluate(&answers, &fitted.target, &judged.truth)?;
     Ok(FoldFound { training_rows: training.len(), rows: judged.len(), metrics: evaluation.metrics })
 }
 
-/// A model to train for its figures, not to be kept.
-pub(super) struct Job<'a> {
-    pub spec: &'a ModelSpec,
-    pub fitted: &'a Fitted,
-    pub training: &'a Set,
-    pub validation: &'a Set,
-    /// Where it keeps its checkpoint, and goes on from it.
-    pub folder: Option<&'a Path>,
-    /// Ends after this epoch; the checkpoint can go on.
-    pub epochs: Option<usize>,
+/// The weights for a fold; a checkpoint in the folder is gone on with.
+fn train(
+    spec: &ModelSpec,
+    fitted: &Fitted,
+    [training, validation]: [&Set; 2],
+    folder: &Path,
+    stop: &AtomicBool,
+) -> Result<Trained> {
+    let job = TrainJob {
+        numeric: fitted.features.numeric(),
+        target: &fitted.target,
+        net: &spec.network,
+        train: &spec.train,
+        training: training.part(),
+        validation: validation.part(),
+        checkpoint: Some(folder),
+        resume: true,
+    };
+    let trained = learn::train(job, &mut |_| if stop.load(Ordering::Relaxed) { Flow::Stop } else { Flow::Continue })?;
+    match trained.finished {
+        true => Ok(trained),
+        false => Err(Failure::new(Fault::Stopped, format!("stopped; go on with: tidemill run {} --resume", spec.name))),
+    }
 }
 
-impl Job<'_> {
-    pub(super) fn train(&self, stop: &AtomicBool) -> Result<Trained> {
-        let job = TrainJob {
-            numeric: self.fitted.features.numeric(),
-            target: &self.fitted.target,
-            net: &self.spec.network,
-            train: &self.spec.train,
-            training: self.training.part(),
-            validation: self.validation.part(),
-            checkpoint: self.folder,
-            resume: self.folder.is_some(),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn means_and_deviations_are_those_of_a_sample() {
+        let fold = |accuracy: f64, auc: Option<f64>| {
+            let auc = auc.map(|auc| ("auc".to_owned(), auc));
+            let metrics = [("accuracy".to_owned(), accuracy)].into_iter().chain(auc).collect();
+            FoldFound { training_rows: 8, rows: 2, metrics }
         };
-        let trained = learn::train(job, &mut |event| {
-            let far_enough = matches!(
-                (event, self.epochs),
-                (learn::TrainEvent::Epoch(record), Some(epochs)) if record.epoch >= epochs
-            );
-            if far_enough || stop.load(Ordering::Relaxed) { Flow::Stop } else { Flow::Continue }
-        })?;
-        if stop.load(Ordering::Relaxed) && !trained.finished {
-            return Err(Failure::new(Fault::Stopped, "stopped"));
-        }
-        Ok(trained)
+        let found = CrossValidation::of(vec![fold(0.5, Some(0.9)), fold(0.75, None), fold(1.0, Some(0.8))]);
+        let spread = found.metrics["accuracy"];
+        assert_eq!((spread.mean, spread.standard_deviation), (0.75, 0.25));
+        assert_eq!(found.metrics.len(), 1, "a figure that one fold does not have has no mean");
+        assert_eq!(found.describe(), "cross-validation over 3 folds: accuracy 0.7500 ± 0.2500");
     }
 }

@@ -5,7 +5,6 @@ mod cross_validation;
 mod deploy;
 mod evaluate;
 mod prepare;
-mod tune;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,9 +20,8 @@ use crate::config::{ModelSpec, Project};
 use crate::failure::{Failure, Fault, Result};
 
 pub(crate) use collect::{collect, rows_of, runtime};
-pub(crate) use cross_validation::CrossValidation;
+pub(crate) use cross_validation::{CrossValidation, Spread};
 pub(crate) use prepare::audit_only;
-pub(crate) use tune::{Board, BoardRow, TuneOptions, tune};
 
 /// Where a run happens.
 pub(crate) struct Place<'a> {
@@ -121,7 +119,7 @@ pub(crate) fn begin(store: &Store, project: &Project, spec: &ModelSpec) -> Resul
 
 /// Carries one model the whole way. The outcome, good or bad, is in the store afterwards.
 pub(crate) fn run(place: &Place, spec: &ModelSpec, options: &Options, on: &mut dyn FnMut(Progress)) -> Result<Summary> {
-    let stopped = if options.resume { place.store.last_resumable(&spec.name, "train")? } else { None };
+    let stopped = if options.resume { place.store.last_resumable(&spec.name)? } else { None };
     if options.resume && stopped.is_none() {
         on(Progress::Note(&format!("model \"{}\" has no stopped run to resume; starting a new one", spec.name)));
     }
@@ -167,13 +165,13 @@ fn stages(
     clock.lap(Stage::Prepare, &text, on);
 
     let folder = place.store.run_folder(run)?;
-    let folds = match &prepared.folds {
-        Some(seen) => {
-            let found = cross_validation::cross_validate(spec, seen, Some(&folder), options.stop)?;
+    let folds = match (&spec.evaluate.cross_validation, &prepared.folds) {
+        (Some(asked), Some(seen)) => {
+            let found = cross_validation::cross_validate(spec, asked, seen, &folder, options.stop, on)?;
             on(Progress::Note(&found.describe()));
             Some(found)
         }
-        None => None,
+        _ => None,
     };
     let job = TrainJob {
         numeric: prepared.features.numeric(),
@@ -209,7 +207,14 @@ fn stages(
     clock.lap(Stage::Evaluate, &text, on);
 
     let stages = clock.seconds.iter().map(|(stage, seconds)| (stage.name().to_owned(), *seconds)).collect();
-    let parts = deploy::Parts { prepared: &prepared, trained: &trained, judged: &judged, folds: folds.as_ref(), train_seconds, stages };
+    let parts = deploy::Parts {
+        prepared: &prepared,
+        trained: &trained,
+        judged: &judged,
+        folds: folds.as_ref(),
+        train_seconds,
+        stages,
+    };
     let version = deploy::deploy(place, spec, run, options.promote, &parts)?;
     let champion = place.store.champion(&spec.name)?.map_or(version.number, |champion| champion.number);
     let text = format!("version {} of \"{}\", champion is version {champion}", version.number, spec.name);

@@ -113,13 +113,6 @@ pub(super) fn fit(spec: &ModelSpec, task: Task, train: &[RecordBatch]) -> Result
     Ok(Fitted { features, target })
 }
 
-/// The rows that training may see, audited: test rows are left alone.
-pub(super) fn without_test(spec: &ModelSpec, tables: Tables, on: &mut dyn FnMut(Progress)) -> Result<Seen> {
-    let divided = Divided { test: Vec::new(), ..divide(spec, tables)? };
-    refuse_bad_data(&audit(spec, &divided)?, on)?;
-    Ok(divided.without_test())
-}
-
 /// The audit alone, for `tidemill audit`.
 pub(crate) fn audit_only(spec: &ModelSpec, tables: Tables) -> Result<AuditReport> {
     audit(spec, &divide(spec, tables)?)
