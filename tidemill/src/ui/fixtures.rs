@@ -319,7 +319,15 @@ fn base_view(name: &str, evaluation: Evaluation) -> VersionView {
         }],
         audit: Some(audit_report(name)),
         history: history(12),
-        evaluation: Evaluations { validation: Some(evaluation.clone()), test: Some(evaluation) },
+        evaluation: Evaluations {
+            validation: Some(evaluation.clone()),
+            test: Some(evaluation),
+            cross_validation: serde_json::from_value(json!({
+                "metrics": { "accuracy": { "mean": 0.9, "standard_deviation": 0.01 } },
+                "folds": [{ "training_rows": 8, "rows": 2, "metrics": { "accuracy": 0.9 } }],
+            }))
+            .unwrap(),
+        },
         importance: ["age", name, "hours", "education", "workclass"]
             .iter()
             .enumerate()
