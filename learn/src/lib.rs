@@ -12,6 +12,7 @@ mod model;
 mod net;
 mod onnx;
 mod picture;
+pub mod pretrained;
 mod random;
 pub mod spec;
 mod split;

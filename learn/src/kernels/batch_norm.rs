@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use super::buffer::{Buffer, at_least};
-use super::simd::{LANES, Lanes, Level, Vectored, level, vectored};
+use super::simd::{LANES, Lanes, Vectored, level, vectored};
 use super::team::Team;
 
 /// Numbers of a part.

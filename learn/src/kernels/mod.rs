@@ -1,7 +1,7 @@
 //! How does a step of training get as much out of the CPU as it can?
 //!
-//! *Good for*: products of batches and weights, activations, losses with their gradients, optimiser steps, dropout
-//! masks, pixels to numbers, and the threads that share them. SIMD is chosen at run time ([`Level`]). *Not for*:
+//! *Good for*: products of batches and weights, convolutions, pooling, batch normalisation, activations, losses with
+//! their gradients, optimiser steps, dropout masks, pixels to numbers, and the threads that share them. SIMD is chosen at run time ([`Level`]). *Not for*:
 //! knowing what a network is (`net`).
 //!
 //! The one module with `unsafe`. Its functions are safe to call: sizes are checked at the border.

@@ -344,7 +344,10 @@ mod tests {
         (0..count).map(|n| ((n * 7919 + seed * 101) % 10_007) as f32 / 5000.0 - 1.0).collect()
     }
 
-    const CASES: [(usize, [usize; 3], [usize; 2], [usize; 2], [usize; 4]); 7] = [
+    /// Rows; height, width, channels; kernel, stride, padding.
+    type Case = (usize, [usize; 3], [usize; 2], [usize; 2], [usize; 4]);
+
+    const CASES: [Case; 7] = [
         (1, [1, 1, 1], [1, 1], [1, 1], [0; 4]),
         (3, [4, 6, 5], [2, 2], [2, 2], [0; 4]),
         (2, [7, 7, 16], [3, 3], [2, 2], [1; 4]),
