@@ -89,6 +89,20 @@ impl std::fmt::Display for Spread {
     }
 }
 
+/// Cross-validation of a run, where its model asks for it.
+pub(super) fn where_asked(
+    spec: &ModelSpec,
+    seen: Option<&Seen>,
+    folder: &Path,
+    stop: &AtomicBool,
+    on: &mut dyn FnMut(Progress),
+) -> Result<Option<CrossValidation>> {
+    let (Some(asked), Some(seen)) = (&spec.evaluate.cross_validation, seen) else { return Ok(None) };
+    let found = cross_validate(spec, asked, seen, folder, stop, on)?;
+    on(Progress::Note(&found.describe()));
+    Ok(Some(found))
+}
+
 /// Fits, trains and judges each fold of these rows. Folds that are done are kept in the folder, so that a resumed run does
 /// not train them again.
 pub(super) fn cross_validate(

@@ -165,14 +165,7 @@ fn stages(
     clock.lap(Stage::Prepare, &text, on);
 
     let folder = place.store.run_folder(run)?;
-    let folds = match (&spec.evaluate.cross_validation, &prepared.folds) {
-        (Some(asked), Some(seen)) => {
-            let found = cross_validation::cross_validate(spec, asked, seen, &folder, options.stop, on)?;
-            on(Progress::Note(&found.describe()));
-            Some(found)
-        }
-        _ => None,
-    };
+    let folds = cross_validation::where_asked(spec, prepared.folds.as_ref(), &folder, options.stop, on)?;
     let job = TrainJob {
         numeric: prepared.features.numeric(),
         target: &prepared.target,
