@@ -6,6 +6,7 @@
 mod error;
 pub mod evaluate;
 pub mod features;
+mod folds;
 mod kernels;
 mod model;
 mod net;
@@ -24,6 +25,7 @@ pub use evaluate::{Evaluation, evaluate};
 pub use features::{
     Choice, Column, ColumnKind, EmbeddedColumn, Encoded, Features, ImageBlock, SeriesBlock, TokenBlock,
 };
+pub use folds::folds;
 pub use model::{Model, Predictions, on_answering_thread};
 pub use net::{network_answers, parameters};
 pub use onnx::export_onnx;

@@ -99,7 +99,7 @@ fn too_few(rows: usize, needed: usize) -> Error {
 }
 
 /// The class of each row, numbered as they come; a row without a value is of a class of its own.
-fn classes(target: &str, batches: &[RecordBatch]) -> Result<Vec<usize>> {
+pub(crate) fn classes(target: &str, batches: &[RecordBatch]) -> Result<Vec<usize>> {
     let mut known: HashMap<String, usize> = HashMap::new();
     let mut classes = Vec::new();
     for batch in batches {
@@ -126,7 +126,7 @@ fn column<'a>(batch: &'a RecordBatch, name: &str, what: &str) -> Result<&'a dyn 
 }
 
 /// At random: test rows first, then validation, the rest trains.
-fn by_fraction(classes: &[usize], [validation, test]: [f64; 2], stratify: bool, seed: u64) -> Result<Split> {
+pub(crate) fn by_fraction(classes: &[usize], [validation, test]: [f64; 2], stratify: bool, seed: u64) -> Result<Split> {
     let mut members = vec![Vec::new(); classes.iter().max().map_or(0, |class| class + 1)];
     for row in permutation(seed, SHUFFLE_STREAM, classes.len() as u32) {
         members[classes[row as usize]].push(row);
@@ -251,22 +251,13 @@ fn by_time(spec: &TimeSplit, batches: &[RecordBatch]) -> Result<Split> {
     }
     let mut order: Vec<u32> = (0..n as u32).collect();
     order.sort_by(|&a, &b| times[a as usize].total_cmp(&times[b as usize]));
-    let time = |place: usize| times[order[place] as usize];
+    let ordered: Vec<f64> = order.iter().map(|&row| times[row as usize]).collect();
     let part = |fraction: f64| ((n as f64 * fraction).round() as usize).max(1);
-    let cut = |place: usize| {
-        // To the nearer end of a run of equal times; to the earlier one where both are as near.
-        let place = place.clamp(1, n - 1);
-        let first = (0..place).rev().take_while(|&p| time(p) == time(place)).last().unwrap_or(place);
-        let last = (place..n).find(|&p| time(p) != time(first)).unwrap_or(n);
-        match first > 0 && (place - first <= last - place || last == n) {
-            true => first,
-            false => last,
-        }
-    };
+    let cut = |place: usize| cut(&ordered, place);
     let test = cut(n - part(spec.test));
     let validation = cut(test.saturating_sub(part(spec.validation)));
     if validation == 0 || validation >= test || test >= n {
-        let distinct = 1 + (1..n).filter(|&place| time(place) != time(place - 1)).count();
+        let distinct = 1 + ordered.windows(2).filter(|pair| pair[0] != pair[1]).count();
         return Err(Error::invalid(format!(
             "split: column \"{}\" cannot fill training, validation and test: its {n} rows have {distinct} different times, \
              and rows of the same time stay together",
@@ -285,8 +276,21 @@ fn by_time(spec: &TimeSplit, batches: &[RecordBatch]) -> Result<Split> {
     })
 }
 
+/// Where rows in order can be cut near a place: at the nearer end of a run of equal times; at the earlier one where both
+/// are as near. At the end of all rows where there is but one time.
+pub(crate) fn cut(times: &[f64], place: usize) -> usize {
+    let n = times.len();
+    let place = place.clamp(1, n - 1);
+    let first = (0..place).rev().take_while(|&p| times[p] == times[place]).last().unwrap_or(place);
+    let last = (place..n).find(|&p| times[p] != times[first]).unwrap_or(n);
+    match first > 0 && (place - first <= last - place || last == n) {
+        true => first,
+        false => last,
+    }
+}
+
 /// What each row is ordered by.
-fn times(name: &str, batches: &[RecordBatch]) -> Result<Vec<f64>> {
+pub(crate) fn times(name: &str, batches: &[RecordBatch]) -> Result<Vec<f64>> {
     let expected = "a date, a time stamp or a number to order by";
     let mut times = Vec::new();
     for batch in batches {

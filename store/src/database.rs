@@ -11,7 +11,8 @@ use crate::error::Fault;
 use crate::{Error, Inner, Result, files};
 
 /// Entry `n` takes the schema from version `n` to `n + 1`. Entries are never changed, only added.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE models (
         name TEXT PRIMARY KEY,
         next_version INTEGER NOT NULL CHECK (next_version >= 1)
@@ -76,7 +77,11 @@ const MIGRATIONS: &[&str] = &["
     ) STRICT;
     CREATE INDEX failures_of_model ON failures (model, id);
     CREATE INDEX failures_of_run ON failures (run);
-"];
+",
+    "
+    ALTER TABLE versions ADD COLUMN cross_validation TEXT;
+",
+];
 
 const BUSY_TIMEOUT_MS: u64 = 5_000;
 /// A WAL that one slow reader let grow is cut back to this size afterwards.
@@ -230,6 +235,14 @@ pub(crate) fn json_column(row: &rusqlite::Row<'_>, column: &str) -> rusqlite::Re
     let text: String = row.get(column)?;
     serde_json::from_str(&text)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(0, rusqlite::types::Type::Text, Box::new(error)))
+}
+
+/// The same where the column may be empty.
+pub(crate) fn optional_json_column(row: &rusqlite::Row<'_>, column: &str) -> rusqlite::Result<Option<Value>> {
+    match row.get_ref(column)? {
+        rusqlite::types::ValueRef::Null => Ok(None),
+        _ => json_column(row, column).map(Some),
+    }
 }
 
 #[cfg(test)]

@@ -27,6 +27,9 @@ pub struct VersionSummary {
     pub validation: Value,
     /// All metrics on the test rows.
     pub test: Value,
+    /// What cross-validation found, where it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cross_validation: Option<Value>,
     /// How long training took.
     pub train_seconds: f64,
     /// How long one row takes to answer.

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::database::{json_column, json_text, now_unix_ms};
+use crate::database::{json_column, json_text, now_unix_ms, optional_json_column};
 use crate::error::Fault;
 use crate::manifest::Manifest;
 use crate::staging::PrimaryMetric;
@@ -38,6 +38,8 @@ pub struct Version {
     pub validation: Value,
     /// All metrics on the test rows.
     pub test: Value,
+    /// What cross-validation found, where it was asked for.
+    pub cross_validation: Option<Value>,
     /// How long training took.
     pub train_seconds: f64,
     /// How long one row takes to answer.
@@ -176,6 +178,8 @@ impl Inner {
         let finite = |score: Option<f64>| score.filter(|score| score.is_finite());
         let validation = json_text("the validation metrics", &summary.validation, METRICS_BYTES_MAX)?;
         let test = json_text("the test metrics", &summary.test, METRICS_BYTES_MAX)?;
+        let folds = summary.cross_validation.as_ref();
+        let folds = folds.map(|found| json_text("the cross-validation", found, METRICS_BYTES_MAX)).transpose()?;
         self.write(|transaction| {
             transaction.execute(
                 "INSERT INTO models (name, next_version) VALUES (?1, ?2)
@@ -184,7 +188,7 @@ impl Inner {
             )?;
             transaction.execute(
                 "INSERT INTO versions VALUES (?1, ?2, (SELECT id FROM runs WHERE id = ?3 AND model = ?1),
-                                              ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
+                                              ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)",
                 params![
                     manifest.model,
                     manifest.version,
@@ -200,6 +204,7 @@ impl Inner {
                     summary.train_seconds,
                     summary.predict_microseconds_per_row,
                     i64::try_from(manifest.size_bytes()).unwrap_or(i64::MAX),
+                    folds,
                 ],
             )?;
             champion::promote_first(transaction, &manifest.model, manifest.version)?;
@@ -231,6 +236,7 @@ impl Inner {
             },
             validation: json_column(row, "validation")?,
             test: json_column(row, "test")?,
+            cross_validation: optional_json_column(row, "cross_validation")?,
             train_seconds: row.get("train_seconds")?,
             predict_microseconds_per_row: row.get("predict_microseconds_per_row")?,
             size_bytes: row.get::<_, i64>("size_bytes")?.unsigned_abs(),

@@ -5,6 +5,7 @@ use store::Version;
 
 use crate::cli::{Common, Models, Promote, Rollback};
 use crate::failure::Result;
+use crate::pipeline::CrossValidation;
 use crate::terminal::{Terminal, bytes, table};
 
 /// Lists the versions as a leaderboard, with why a run failed.
@@ -19,7 +20,8 @@ pub fn models(common: &Common, args: &Models, terminal: &Terminal) -> Result<()>
         None => project.models.iter().map(|model| model.name.as_str()).collect(),
     };
     let boards = names.iter().map(|name| store.leaderboard(name)).collect::<store::Result<Vec<_>>>()?;
-    let head = ["model", "version", "", "metric", "validation", "test", "predict", "train", "size", "why it failed"];
+    let head =
+        ["model", "version", "", "metric", "validation", "folds", "test", "predict", "train", "size", "why it failed"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
     for board in &boards {
         rows.extend(board.versions.iter().map(line));
@@ -45,6 +47,7 @@ fn line(version: &Version) -> Vec<String> {
         if version.champion { "champion".to_owned() } else { String::new() },
         version.primary.name.replace('_', " "),
         score(version.primary.validation),
+        over_folds(version),
         score(version.primary.test),
         format!("{:.1} µs", version.predict_microseconds_per_row),
         format!("{:.1} s", version.train_seconds),
@@ -53,8 +56,16 @@ fn line(version: &Version) -> Vec<String> {
     ]
 }
 
+/// Mean and standard deviation of the metric over the folds of a cross-validation.
+fn over_folds(version: &Version) -> String {
+    let found = version.cross_validation.as_ref();
+    let spread = found.and_then(|found| serde_json::from_value::<CrossValidation>(found.clone()).ok());
+    let spread = spread.and_then(|found| found.metrics.get(&version.primary.name).copied());
+    spread.map_or_else(|| "-".to_owned(), |spread| spread.to_string())
+}
+
 fn failed(failure: &store::Failure) -> Vec<String> {
-    let dashes = std::iter::repeat_n("-".to_owned(), 6);
+    let dashes = std::iter::repeat_n("-".to_owned(), 7);
     let why = failure.why.lines().next().unwrap_or_default().to_owned();
     [failure.model.clone(), "-".to_owned(), "failed".to_owned()].into_iter().chain(dashes).chain([why]).collect()
 }

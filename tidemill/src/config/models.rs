@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use learn::spec::{FeatureSpec, FeaturesSpec, Loss, SplitSpec, TaskSpec, Threshold, WatchedMetric};
+use learn::spec::{
+    CrossValidationSpec, FeatureSpec, FeaturesSpec, FoldsBy, Loss, SplitSpec, TaskSpec, Threshold, WatchedMetric,
+};
 use serde::Serialize;
 
 use super::place::{join, join_index};
@@ -19,7 +21,18 @@ impl Check<'_> {
         }
         self.features(&path, model);
         self.split(&path, model);
+        self.folds(&path, model);
         self.learning(&path, model);
+    }
+
+    fn folds(&mut self, model_path: &str, model: &RawModel) {
+        let Some(CrossValidationSpec { by, .. }) = &model.evaluate.cross_validation else { return };
+        let (kind, by) = match by {
+            FoldsBy::Random | FoldsBy::Stratified => return,
+            FoldsBy::Group(by) => ("group", by),
+            FoldsBy::Time(by) => ("time", by),
+        };
+        self.not_target(&format!("{model_path}.evaluate.cross_validation.by.{kind}"), &by.column, model);
     }
 
     fn features(&mut self, model_path: &str, model: &RawModel) {

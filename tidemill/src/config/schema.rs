@@ -107,6 +107,7 @@ fn bounds() -> Vec<(&'static str, &'static str, Value)> {
         ("EarlyStopping", "min_delta", json!({ "minimum": 0 })),
         ("EvaluateSpec", "importance_rows_max", json!({ "maximum": 1_000_000 })),
         ("EvaluateSpec", "worst_max", json!({ "maximum": 1_000 })),
+        ("CrossValidationSpec", "folds", json!({ "minimum": 2, "maximum": 100 })),
         ("CategorySpec", "values_max", count(100_000)),
         ("EmbeddingSpec", "dimension", count(1_024)),
         ("ImageSpec", "width", count(1_024)),

@@ -13,6 +13,7 @@ use crate::failure::{Failure, Fault, Result};
 use crate::ui;
 
 use super::Place;
+use super::cross_validation::CrossValidation;
 use super::evaluate::Judged;
 use super::prepare::Prepared;
 
@@ -21,6 +22,8 @@ pub(super) struct Parts<'a> {
     pub prepared: &'a Prepared,
     pub trained: &'a Trained,
     pub judged: &'a Judged,
+    /// What cross-validation found, where it was asked for.
+    pub folds: Option<&'a CrossValidation>,
     pub train_seconds: f64,
     /// Seconds of the stages before this one.
     pub stages: Vec<(String, f64)>,
@@ -40,7 +43,11 @@ pub(super) fn deploy(place: &Place, spec: &ModelSpec, run: RunId, promote: bool,
     write("audit.json", json!(prepared.audit))?;
     write("profile.json", json!(prepared.audit.profile))?;
     write("history.json", json!(trained.history))?;
-    write("evaluation.json", json!({ "validation": judged.validation, "test": judged.test }))?;
+    let mut evaluation = json!({ "validation": judged.validation, "test": judged.test });
+    if let Some(folds) = parts.folds {
+        evaluation["cross_validation"] = json!(folds);
+    }
+    write("evaluation.json", evaluation)?;
     write("importance.json", json!(judged.importance))?;
     write("worst.json", json!(worst_rows(prepared, judged)))?;
     write("usage.json", usage(spec, prepared)?)?;
@@ -83,6 +90,7 @@ fn summary(place: &Place, spec: &ModelSpec, run: RunId, parts: &Parts) -> Result
         },
         validation: json!(judged.validation.metrics),
         test: json!(judged.test.metrics),
+        cross_validation: parts.folds.map(|folds| json!(folds)),
         train_seconds: *train_seconds,
         predict_microseconds_per_row: judged.predict_microseconds_per_row,
         details: details.as_object().cloned().unwrap_or_default(),

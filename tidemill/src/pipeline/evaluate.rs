@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use learn::evaluate::{Importance, Worst, best_f1_threshold, main_metric, permutation_importance, worst};
 use learn::spec::Threshold;
-use learn::{Evaluation, Model, Predictions, Task, Trained};
+use learn::{Evaluation, Features, Model, Predictions, Target, Task, Trained};
 
 use crate::config::ModelSpec;
 use crate::failure::{Failure, Fault, Result};
 
-use super::prepare::Prepared;
+use super::prepare::{Prepared, Set};
 
 /// Held-out rows on which the ONNX file must give the network's answers.
 const AGREEMENT_ROWS: usize = 1_000;
@@ -41,17 +41,7 @@ impl Judged {
 
 pub(super) fn evaluate(spec: &ModelSpec, prepared: &Prepared, trained: &Trained) -> Result<Judged> {
     let Prepared { features, target, validation, test, .. } = prepared;
-    let build = |threshold: Option<f32>| -> Result<(Model, Vec<u8>)> {
-        let loss = spec.train.loss;
-        let onnx = learn::export_onnx(features, target, &spec.network, loss, &trained.weights, threshold)?;
-        Ok((Model::from_parts(features.clone(), target.clone(), &onnx)?, onnx))
-    };
-    let (mut model, mut onnx) = build(None)?;
-    let mut on_validation = model.predict_encoded(&validation.encoded)?;
-    if let Some(threshold) = threshold(spec, target.task, &on_validation, &validation.truth) {
-        (model, onnx) = build(Some(threshold))?;
-        on_validation = model.predict_encoded(&validation.encoded)?;
-    }
+    let Finished { model, onnx, on_validation } = finish(spec, features, target, trained, validation)?;
     let difference = agreement(spec, prepared, trained, &model)?;
     let began = Instant::now();
     let on_test = model.predict_encoded(&test.encoded)?;
@@ -70,6 +60,35 @@ pub(super) fn evaluate(spec: &ModelSpec, prepared: &Prepared, trained: &Trained)
         main: main_metric(target.task).0,
         onnx,
     })
+}
+
+/// A trained model that answers, and its answers on the validation rows.
+pub(super) struct Finished {
+    pub(super) model: Model,
+    pub(super) onnx: Vec<u8>,
+    pub(super) on_validation: Predictions,
+}
+
+/// From weights to the model that is served, with the threshold that the spec asks for.
+pub(super) fn finish(
+    spec: &ModelSpec,
+    features: &Features,
+    target: &Target,
+    trained: &Trained,
+    validation: &Set,
+) -> Result<Finished> {
+    let build = |threshold: Option<f32>| -> Result<(Model, Vec<u8>)> {
+        let loss = spec.train.loss;
+        let onnx = learn::export_onnx(features, target, &spec.network, loss, &trained.weights, threshold)?;
+        Ok((Model::from_parts(features.clone(), target.clone(), &onnx)?, onnx))
+    };
+    let (mut model, mut onnx) = build(None)?;
+    let mut on_validation = model.predict_encoded(&validation.encoded)?;
+    if let Some(threshold) = threshold(spec, target.task, &on_validation, &validation.truth) {
+        (model, onnx) = build(Some(threshold))?;
+        on_validation = model.predict_encoded(&validation.encoded)?;
+    }
+    Ok(Finished { model, onnx, on_validation })
 }
 
 /// Of two classes, the probability from which the second is answered; chosen on validation rows only.

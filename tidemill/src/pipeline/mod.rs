@@ -1,6 +1,7 @@
 //! How does data become a registered model? collect -> prepare -> train -> evaluate -> deploy, each stage in its file.
 
 mod collect;
+mod cross_validation;
 mod deploy;
 mod evaluate;
 mod prepare;
@@ -19,6 +20,7 @@ use crate::config::{ModelSpec, Project};
 use crate::failure::{Failure, Fault, Result};
 
 pub(crate) use collect::{collect, rows_of, runtime};
+pub(crate) use cross_validation::{CrossValidation, Spread};
 pub(crate) use prepare::audit_only;
 
 /// Where a run happens.
@@ -95,6 +97,9 @@ pub(crate) struct Summary {
     pub champion: u32,
     /// `test` and `validation` figures by name.
     pub metrics: BTreeMap<&'static str, BTreeMap<String, f64>>,
+    /// What cross-validation found, where it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cross_validation: Option<CrossValidation>,
     /// The trivial model's figures on the test rows.
     pub baseline: BTreeMap<String, f64>,
     /// Seconds of each stage.
@@ -160,6 +165,7 @@ fn stages(
     clock.lap(Stage::Prepare, &text, on);
 
     let folder = place.store.run_folder(run)?;
+    let folds = cross_validation::where_asked(spec, prepared.folds.as_ref(), &folder, options.stop, on)?;
     let job = TrainJob {
         numeric: prepared.features.numeric(),
         target: &prepared.target,
@@ -194,7 +200,14 @@ fn stages(
     clock.lap(Stage::Evaluate, &text, on);
 
     let stages = clock.seconds.iter().map(|(stage, seconds)| (stage.name().to_owned(), *seconds)).collect();
-    let parts = deploy::Parts { prepared: &prepared, trained: &trained, judged: &judged, train_seconds, stages };
+    let parts = deploy::Parts {
+        prepared: &prepared,
+        trained: &trained,
+        judged: &judged,
+        folds: folds.as_ref(),
+        train_seconds,
+        stages,
+    };
     let version = deploy::deploy(place, spec, run, options.promote, &parts)?;
     let champion = place.store.champion(&spec.name)?.map_or(version.number, |champion| champion.number);
     let text = format!("version {} of \"{}\", champion is version {champion}", version.number, spec.name);
@@ -207,6 +220,7 @@ fn stages(
             ("test", judged.test.metrics.clone()),
             ("validation", judged.validation.metrics.clone()),
         ]),
+        cross_validation: folds,
         baseline: judged.test.baseline.clone(),
         seconds: clock.seconds,
         peak_rss_bytes: crate::machine::peak_rss_bytes(),

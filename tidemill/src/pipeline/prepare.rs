@@ -3,7 +3,7 @@
 use arrow::compute::interleave_record_batch;
 use arrow::record_batch::RecordBatch;
 use data::{AuditReport, AuditRequest, Severity};
-use learn::spec::{FractionSplit, SplitSpec};
+use learn::spec::{CrossValidationSpec, FoldsBy, FractionSplit, SplitSpec};
 use learn::{Encoded, Features, Part, Split, Target, Task};
 
 use crate::config::ModelSpec;
@@ -16,6 +16,12 @@ use super::collect::Tables;
 /// Rows per batch after dividing: bounds the copies that are alive at one time.
 const BATCH_ROWS: usize = 8_192;
 
+impl Divided {
+    fn without_test(&self) -> Seen {
+        Seen { task: self.task, train: self.train.clone(), validation: self.validation.clone() }
+    }
+}
+
 /// Everything training and evaluation need.
 pub(crate) struct Prepared {
     pub features: Features,
@@ -26,6 +32,16 @@ pub(crate) struct Prepared {
     pub test: Set,
     /// The test rows as they were collected, to show the worst answers.
     pub test_rows: Vec<RecordBatch>,
+    /// All other rows as they were collected, where cross-validation is asked for.
+    pub folds: Option<Seen>,
+}
+
+/// Training and validation rows as they were collected.
+pub(crate) struct Seen {
+    /// As all rows show it.
+    pub task: Task,
+    pub train: Vec<RecordBatch>,
+    pub validation: Vec<RecordBatch>,
 }
 
 /// One part of the rows, encoded.
@@ -70,25 +86,31 @@ struct Divided {
 pub(super) fn prepare(spec: &ModelSpec, tables: Tables, on: &mut dyn FnMut(Progress)) -> Result<Prepared> {
     let divided = divide(spec, tables)?;
     let report = audit(spec, &divided)?;
-    for finding in &report.findings {
-        if finding.severity == Severity::Warning {
-            on(Progress::Warning(&finding.message));
-        }
-    }
-    if let Some(error) = report.findings.iter().find(|finding| finding.severity == Severity::Error) {
-        return Err(Failure::new(Fault::Input, format!("the data cannot be used: {}", error.message)));
-    }
-    let target = Target::fit(divided.task.into(), &spec.target, &divided.train)?;
-    let schema = schema_of(&divided.train, spec)?;
-    let features = Features::fit(&spec.features, &schema, &spec.target, &ignored(spec), &divided.train)?;
+    refuse_bad_data(&report, on)?;
+    let Fitted { features, target } = fit(spec, divided.task, &divided.train)?;
     for choice in features.choices() {
         on(Progress::Note(&format!("  {}: {}", choice.column, choice.how)));
     }
+    let folds = spec.evaluate.cross_validation.is_some().then(|| divided.without_test());
     let train = encode(&features, &target, divided.train)?;
     let validation = encode(&features, &target, divided.validation)?;
     let test_rows = divided.test.clone();
     let test = encode(&features, &target, divided.test)?;
-    Ok(Prepared { features, target, audit: report, train, validation, test, test_rows })
+    Ok(Prepared { features, target, audit: report, train, validation, test, test_rows, folds })
+}
+
+/// What is fitted on training rows, and on nothing else.
+pub(super) struct Fitted {
+    pub features: Features,
+    pub target: Target,
+}
+
+/// Fits target and features on training rows.
+pub(super) fn fit(spec: &ModelSpec, task: Task, train: &[RecordBatch]) -> Result<Fitted> {
+    let target = Target::fit(task.into(), &spec.target, train)?;
+    let schema = schema_of(train, spec)?;
+    let features = Features::fit(&spec.features, &schema, &spec.target, &ignored(spec), train)?;
+    Ok(Fitted { features, target })
 }
 
 /// The audit alone, for `tidemill audit`.
@@ -102,12 +124,29 @@ fn audit(spec: &ModelSpec, divided: &Divided) -> Result<AuditReport> {
     Ok(data::audit(&request)?)
 }
 
+fn refuse_bad_data(report: &AuditReport, on: &mut dyn FnMut(Progress)) -> Result<()> {
+    for finding in &report.findings {
+        if finding.severity == Severity::Warning {
+            on(Progress::Warning(&finding.message));
+        }
+    }
+    match report.findings.iter().find(|finding| finding.severity == Severity::Error) {
+        Some(error) => Err(Failure::new(Fault::Input, format!("the data cannot be used: {}", error.message))),
+        None => Ok(()),
+    }
+}
+
 /// Columns that are no features although the table has them.
 fn ignored(spec: &ModelSpec) -> Vec<String> {
-    match &spec.split {
+    let mut ignored = match &spec.split {
         SplitSpec::Column(split) => vec![split.column.clone()],
         _ => Vec::new(),
+    };
+    if let Some(CrossValidationSpec { by: FoldsBy::Group(by), .. }) = &spec.evaluate.cross_validation {
+        ignored.push(by.column.clone());
     }
+    ignored.dedup();
+    ignored
 }
 
 fn schema_of(batches: &[RecordBatch], spec: &ModelSpec) -> Result<arrow::datatypes::SchemaRef> {
@@ -144,7 +183,7 @@ fn divide(spec: &ModelSpec, tables: Tables) -> Result<Divided> {
 }
 
 /// Copies of these rows of all batches, in batches of bounded size.
-fn take(batches: &[RecordBatch], rows: &[u32]) -> Result<Vec<RecordBatch>> {
+pub(super) fn take(batches: &[RecordBatch], rows: &[u32]) -> Result<Vec<RecordBatch>> {
     let mut starts = Vec::with_capacity(batches.len());
     let mut start = 0;
     for batch in batches {
@@ -167,7 +206,7 @@ fn take(batches: &[RecordBatch], rows: &[u32]) -> Result<Vec<RecordBatch>> {
         .collect()
 }
 
-fn encode(features: &Features, target: &Target, batches: Vec<RecordBatch>) -> Result<Set> {
+pub(super) fn encode(features: &Features, target: &Target, batches: Vec<RecordBatch>) -> Result<Set> {
     let mut set = Set { encoded: Encoded::default(), truth: Vec::new() };
     for batch in batches {
         set.encoded.append(features.encode(&batch)?);

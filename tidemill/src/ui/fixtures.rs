@@ -140,6 +140,7 @@ fn version(model: &str, number: u32, champion: bool, primary: (&str, bool, f64, 
         },
         validation: json!({metric: validation}),
         test: json!({metric: test}),
+        cross_validation: None,
         train_seconds: 4.42,
         predict_microseconds_per_row: 11.7,
         size_bytes: 412_331,
@@ -318,7 +319,15 @@ fn base_view(name: &str, evaluation: Evaluation) -> VersionView {
         }],
         audit: Some(audit_report(name)),
         history: history(12),
-        evaluation: Evaluations { validation: Some(evaluation.clone()), test: Some(evaluation) },
+        evaluation: Evaluations {
+            validation: Some(evaluation.clone()),
+            test: Some(evaluation),
+            cross_validation: serde_json::from_value(json!({
+                "metrics": { "accuracy": { "mean": 0.9, "standard_deviation": 0.01 } },
+                "folds": [{ "training_rows": 8, "rows": 2, "metrics": { "accuracy": 0.9 } }],
+            }))
+            .unwrap(),
+        },
         importance: ["age", name, "hours", "education", "workclass"]
             .iter()
             .enumerate()

@@ -6,6 +6,8 @@ use maud::{Markup, html};
 use serde_json::Value;
 use store::Version;
 
+use crate::pipeline::Spread;
+
 use super::audit::audit_part;
 use super::charts::Chart;
 use super::curves;
@@ -121,6 +123,9 @@ fn metrics_table(context: &Context, view: &VersionView) -> Markup {
             .as_ref()
             .map(|evaluation| context.fill(W::RowsCount, &[("count", &format::count(evaluation.rows as u64))]))
     };
+    let folds = view.evaluation.cross_validation.as_ref();
+    let over_folds =
+        |name: &str| folds.and_then(|found| found.metrics.get(name)).map_or("–".to_owned(), Spread::to_string);
     html! {
         div.card {
             div.scroll tabindex="0" role="region" aria-label=(context.t(W::Metrics)) {
@@ -133,6 +138,10 @@ fn metrics_table(context: &Context, view: &VersionView) -> Markup {
                         th scope="col" { (context.t(W::Metric)) }
                         th.num scope="col" { (context.t(W::Test)) @if let Some(rows) = rows(test) { br; (rows) } }
                         th.num scope="col" { (context.t(W::Validation)) @if let Some(rows) = rows(validation) { br; (rows) } }
+                        @if let Some(found) = folds {
+                            th.num scope="col" { (context.t(W::CrossValidation)) br;
+                                (context.fill(W::FoldsCount, &[("count", &found.folds.len().to_string())])) }
+                        }
                         th.num scope="col" { (context.t(W::Baseline)) }
                     } }
                     tbody {
@@ -141,6 +150,7 @@ fn metrics_table(context: &Context, view: &VersionView) -> Markup {
                                 th scope="row" { (format::capital(&metric_name(context, &name))) }
                                 td.num { (cell(test, &name)) }
                                 td.num { (cell(validation, &name)) }
+                                @if folds.is_some() { td.num { (over_folds(&name)) } }
                                 td.num.muted { (judged.baseline.get(&name).map_or("–".to_owned(), |v| format::score(*v))) }
                             }
                         }

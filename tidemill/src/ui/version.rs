@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use store::Version;
 
 use crate::failure::{Failure, Fault, Result};
+use crate::pipeline::CrossValidation;
 
 use super::format;
 use super::page::Context;
@@ -67,6 +68,8 @@ pub struct Evaluations {
     pub validation: Option<Evaluation>,
     /// On the test rows.
     pub test: Option<Evaluation>,
+    /// Over the folds of the other rows.
+    pub(crate) cross_validation: Option<CrossValidation>,
 }
 
 /// A row that the model got most wrong; an element of `worst.json`.

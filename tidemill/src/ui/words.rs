@@ -166,6 +166,8 @@ words! {
     Validation: "Validation", "验证集";
     TestScore: "Test score", "测试得分";
     ValidationScore: "Validation score", "验证得分";
+    CrossValidation: "Cross-validation", "交叉验证";
+    FoldsCount: "{count} folds, mean ± deviation", "{count} 折，均值 ± 标准差";
     Baseline: "Baseline", "基线";
     BaselineIs: "baseline {value}", "基线 {value}";
     Row: "Row", "行";

@@ -184,3 +184,67 @@ fn adult_reaches_the_published_range_in_two_epochs() {
     let auc = done.json()["models"]["income"]["metrics"]["test"]["auc"].as_f64().unwrap();
     assert!(auc > 0.895, "{auc}");
 }
+
+#[test]
+fn cross_validation_is_in_the_json_on_the_leaderboard_and_in_the_report() {
+    let project = Project::small(400);
+    let by = "models.kind.evaluate.cross_validation={folds: 3}";
+    let done = project.ok(&["run", "--json", "--set", by]);
+    assert!(done.stderr.contains("cross-validation over 3 folds: auc 0."), "{}", done.stderr);
+    let found = &done.json()["models"]["kind"]["cross_validation"];
+    assert_eq!(found["folds"].as_array().unwrap().len(), 3);
+    let rows: u64 = found["folds"].as_array().unwrap().iter().map(|fold| fold["rows"].as_u64().unwrap()).sum();
+    assert_eq!(rows, 340, "the 60 test rows are in no fold");
+    let (auc, deviation) = (&found["metrics"]["auc"]["mean"], &found["metrics"]["auc"]["standard_deviation"]);
+    assert!(auc.as_f64().unwrap() > 0.9 && deviation.as_f64().unwrap() < 0.1, "{found}");
+    let board = project.ok(&["models"]).stdout;
+    assert!(board.contains(" ± "), "{board}");
+    let report = std::fs::read_to_string(project.version("kind", 1).join("report.html")).unwrap();
+    assert!(report.contains("Cross-validation"));
+    let plain = std::fs::read(project.version("kind", 1).join("weights.safetensors")).unwrap();
+    project.ok(&["run", "-q"]);
+    let weights = std::fs::read(project.version("kind", 2).join("weights.safetensors")).unwrap();
+    assert!(plain == weights, "the final model is trained as without folds");
+}
+
+/// Test rows may hold anything: what folds say depends on the other rows alone.
+#[test]
+fn folds_never_see_test_rows() {
+    let found = |poison: bool| {
+        let project = Project::small(300);
+        let text = std::fs::read_to_string(project.path("rows.csv")).unwrap();
+        let part = |n: usize| ["train", "test", "train", "validation"][n % 4];
+        let line = |(n, line): (usize, &str)| match (n, part(n)) {
+            (0, _) => format!("{line},part\n"),
+            (_, "test") if poison => {
+                let (x, colour, kind) = ("1e6", "violet", if line.ends_with("up") { "down" } else { "up" });
+                format!("{x},{colour},{kind},test\n")
+            }
+            (_, part) => format!("{line},{part}\n"),
+        };
+        let text: String = text.lines().enumerate().map(line).collect();
+        project.write("rows.csv", text.as_bytes());
+        let split = "models.kind.split={column: {column: part}}";
+        let by = "models.kind.evaluate.cross_validation={folds: 3, by: random}";
+        let done = project.ok(&["run", "--json", "--set", split, "--set", by]).json();
+        let run = &done["models"]["kind"];
+        (run["cross_validation"]["metrics"].clone(), run["metrics"]["test"]["auc"].as_f64().unwrap())
+    };
+    let (clean, poisoned) = (found(false), found(true));
+    assert_eq!(clean.0, poisoned.0);
+    assert!(poisoned.1 < clean.1, "the poison was there");
+}
+
+#[test]
+fn folds_that_cannot_be_made_are_refused_with_the_key() {
+    let project = Project::small(300);
+    let check = |value: &str, expected: &str| {
+        let done = project.run(&["run", "-q", "--set", &format!("models.kind.evaluate.cross_validation={value}")]);
+        assert_ne!(done.code, 0);
+        assert!(done.stderr.contains(expected), "{}", done.stderr);
+    };
+    check("{folds: 1}", "folds");
+    check("{by: {group: {column: colour}}}", "3 groups of column \"colour\" cannot fill 5 folds");
+    check("{by: {group: {column: kind}}}", "rows cannot be divided by it");
+    check("{by: {time: {column: x2}}}", "no split column \"x2\"");
+}
