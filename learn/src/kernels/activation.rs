@@ -87,7 +87,7 @@ fn silu(x: f32) -> (f32, f32) {
 impl Activation {
     /// Whether the derivative can be found from the output alone ([`gradient`]). Else it takes the input
     /// ([`gradient_from_input`]).
-    pub(crate) fn from_output(self) -> bool {
+    pub(crate) fn has_gradient_of_output(self) -> bool {
         !matches!(self, Self::Gelu | Self::Silu)
     }
 }
@@ -128,7 +128,7 @@ fn pairs(values: &mut [f32], slopes: &mut [f32], of: impl Fn(f32) -> (f32, f32))
 
 versions! {
     /// Multiplies a gradient by the activation's derivative, found from the activation's own `outputs`. Of an activation
-    /// that is not `from_output` it makes NaN, which no training overlooks.
+    /// that is not `has_gradient_of_output` it makes NaN, which no training overlooks.
     pub(crate) fn gradient(activation: Activation, outputs: &[f32], gradient: &mut [f32]) {
         let pairs = gradient.iter_mut().zip(outputs);
         match activation {
@@ -309,15 +309,16 @@ mod tests {
             let inputs: Vec<f32> = (-40..40).map(|n| n as f32 * 0.1 + 0.05).collect();
             let mut outputs = inputs.clone();
             activate(activation, &mut outputs);
-            let (mut from_output, mut from_input) = (vec![1.0; inputs.len()], vec![1.0; inputs.len()]);
-            gradient(activation, &outputs, &mut from_output);
+            let (mut has_gradient_of_output, mut from_input) = (vec![1.0; inputs.len()], vec![1.0; inputs.len()]);
+            gradient(activation, &outputs, &mut has_gradient_of_output);
             gradient_from_input(activation, &inputs, &mut from_input);
-            for ((&x, &by_output), &by_input) in inputs.iter().zip(&from_output).zip(&from_input) {
+            for ((&x, &by_output), &by_input) in inputs.iter().zip(&has_gradient_of_output).zip(&from_input) {
                 let (x, h) = (f64::from(x), 1e-6);
                 let expected = (value(x + h) - value(x - h)) / (2.0 * h);
                 let near = |found: f32| (f64::from(found) - expected).abs() < 1e-6;
                 assert!(near(by_input), "{activation:?} at {x}: {by_input} for {expected}");
-                let by_output_known = if activation.from_output() { near(by_output) } else { by_output.is_nan() };
+                let by_output_known =
+                    if activation.has_gradient_of_output() { near(by_output) } else { by_output.is_nan() };
                 assert!(by_output_known, "{activation:?} at {x}: {by_output} for {expected}");
             }
         }

@@ -27,7 +27,7 @@ pub(crate) struct LinearShape {
 }
 
 /// `out = activation(x W + b)` with `x` `[rows, inputs]`, `weight` `[inputs, outputs]`, `bias` `[outputs]`. Where the
-/// activation is not `from_output` and the layer is to learn, `slopes` `[rows, outputs]` takes the activation's
+/// activation is not `has_gradient_of_output` and the layer is to learn, `slopes` `[rows, outputs]` takes the activation's
 /// derivative.
 pub(crate) fn linear_forward(
     team: &mut Team,
@@ -53,7 +53,7 @@ pub(crate) fn linear_forward(
             add(out, bias);
             match (activation, slopes) {
                 (None, _) => {}
-                (Some(activation), Some(slopes)) if !activation.from_output() => {
+                (Some(activation), Some(slopes)) if !activation.has_gradient_of_output() => {
                     activate_with_slope(activation, out, slopes);
                 }
                 (Some(activation), _) => activate(activation, out),
@@ -73,7 +73,7 @@ pub(crate) struct LinearGradients<'a> {
     pub(crate) x: Option<&'a mut [f32]>,
 }
 
-/// Back through `linear_forward`. `kept` is its output, or its `slopes` where the activation is not `from_output`;
+/// Back through `linear_forward`. `kept` is its output, or its `slopes` where the activation is not `has_gradient_of_output`;
 /// `delta` `[rows, outputs]`, the gradient of its output, becomes that of its sums.
 pub(crate) fn linear_backward(
     team: &mut Team,
@@ -91,7 +91,7 @@ pub(crate) fn linear_backward(
         let threads = if delta.len() < SPLIT_MIN { 1 } else { team.threads() };
         team.split(threads, delta, outputs, &|start, part| {
             let kept = &kept[start..][..part.len()];
-            if activation.from_output() { gradient(activation, kept, part) } else { multiply(part, kept) }
+            if activation.has_gradient_of_output() { gradient(activation, kept, part) } else { multiply(part, kept) }
         });
     }
     add_columns(team, delta, to.bias);
@@ -152,8 +152,8 @@ mod tests {
                         let mut found = [&x, &weight, &bias].map(|values| vec![0.0; values.len()]);
                         let [to_x, to_weight, to_bias] = &mut found;
                         let to = LinearGradients { weight: to_weight, bias: to_bias, x: Some(to_x) };
-                        let from_output = activation.is_none_or(Activation::from_output);
-                        let kept = if from_output { &out } else { &slopes };
+                        let has_gradient_of_output = activation.is_none_or(Activation::has_gradient_of_output);
+                        let kept = if has_gradient_of_output { &out } else { &slopes };
                         linear_backward(&mut team, shape, &x, &weight, kept, &mut delta, to);
                         let mut answers = vec![0.0; rows * outputs];
                         linear_forward(&mut team, shape, &x, (&weight, &bias), &mut answers, None);

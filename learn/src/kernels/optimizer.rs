@@ -270,7 +270,7 @@ pub(crate) mod tests {
 
     /// Figures of step `step`, from 1, of every optimiser.
     pub(crate) fn example(kind: usize, step: i32) -> Update {
-        let decay = Decay { l2: 0.02, l1: if kind % 2 == 0 { 0.005 } else { 0.0 } };
+        let decay = Decay { l2: 0.02, l1: if kind.is_multiple_of(2) { 0.005 } else { 0.0 } };
         let mean = [0.9, 0.1];
         let adam = |kept| Update::Adam {
             step_size: (0.01 / (1.0 - 0.9f64.powi(step))) as f32,

@@ -170,12 +170,12 @@ mod tests {
                 close(probabilities, &expected, 1e-6, &place);
                 close(logs, &expected.iter().map(|p| p.ln()).collect::<Vec<_>>(), 2e-6, &place);
                 let loss = |values: &[Vec<f64>]| dot(&softmax64(&values[0], width), &weights);
-                check_gradients(&[values.clone()], &[gradient], 40, &place, loss);
+                check_gradients(std::slice::from_ref(&values), &[gradient], 40, &place, loss);
                 let log_loss = |values: &[Vec<f64>]| {
                     let logs: Vec<f64> = softmax64(&values[0], width).iter().map(|p| p.ln()).collect();
                     dot(&logs, &weights)
                 };
-                check_gradients(&[values.clone()], &[log_gradient], 40, &place, log_loss);
+                check_gradients(std::slice::from_ref(&values), &[log_gradient], 40, &place, log_loss);
             }
         });
     }

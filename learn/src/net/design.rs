@@ -41,7 +41,8 @@ fn linear() -> DenseSpec {
 
 /// Whether the dense kernels know all of it.
 fn is_plain(spec: &DenseSpec, numeric: &NumericPart) -> bool {
-    let layers = spec.normalization == Normalization::None && !spec.residual && spec.activation.from_output();
+    let layers =
+        spec.normalization == Normalization::None && !spec.residual && spec.activation.has_gradient_of_output();
     layers && numeric.texts.is_empty() && numeric.series.is_empty()
 }
 

@@ -29,16 +29,23 @@ pub(super) fn conv(spec: &ConvSpec, numeric: &NumericPart, head: Head) -> Result
     for (block, layers) in spec.blocks.iter().enumerate() {
         for (number, &outputs) in layers.iter().enumerate() {
             let plain = spec.normalization == Normalization::None;
+            let fused = plain && spec.activation.has_gradient_of_output();
             let layer = ConvLayer {
                 outputs,
                 window: Window::same(spec.kernel, 1),
                 groups: 1,
-                activation: plain.then_some(spec.activation),
+                activation: fused.then_some(spec.activation),
                 bias: plain,
             };
             value = plan.conv(&format!("conv.{block}.{number}"), value, layer)?;
-            value =
-                normalized(&mut plan, &format!("norm.{block}.{number}"), value, spec.normalization, spec.activation);
+            value = match plain {
+                true if fused => value,
+                true => plan.activate(value, spec.activation),
+                false => {
+                    let name = format!("norm.{block}.{number}");
+                    normalized(&mut plan, &name, value, spec.normalization, spec.activation)
+                }
+            };
         }
         value = plan.max_pool(&format!("pool.{block}"), value, Window::inside(2, 2))?;
     }

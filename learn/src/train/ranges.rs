@@ -140,6 +140,7 @@ mod tests {
     use crate::spec::*;
 
     #[test]
+    #[allow(clippy::too_many_lines, reason = "one line per setting")]
     fn settings_outside_their_range_are_refused_by_name() {
         let check = |spec: TrainSpec, expected: &str| {
             assert_eq!(check_spec(&spec).unwrap_err().to_string(), expected);

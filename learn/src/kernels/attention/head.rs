@@ -70,7 +70,7 @@ impl<'a> Head<'a> {
             };
             self.panels(self.qkv, self.part(2), 0..self.valid, factor);
             let to = self.store(&out, self.out());
-            self.from_left(probabilities, 0..length, self.valid, factor, &to);
+            self.product_from_left(probabilities, 0..length, self.valid, factor, &to);
         }
     }
 
@@ -96,12 +96,12 @@ impl<'a> Head<'a> {
                 }
             };
             self.panels(out_gradient, self.out(), 0..length, other);
-            self.from_above(used, other, &self.store(&to, self.part(2)));
+            self.product_from_above(used, other, &self.store(&to, self.part(2)));
             scores_backward(probabilities, scores, stride, valid, scale);
             self.panels(self.qkv, self.part(1), 0..valid, factor);
-            self.from_left(scores, 0..length, valid, factor, &self.store(&to, self.part(0)));
+            self.product_from_left(scores, 0..length, valid, factor, &self.store(&to, self.part(0)));
             self.panels(self.qkv, self.part(0), 0..length, other);
-            self.from_above(scores, other, &self.store(&to, self.part(1)));
+            self.product_from_above(scores, other, &self.store(&to, self.part(1)));
             for position in valid..length {
                 for which in [1, 2] {
                     let part = self.part(which);
@@ -185,7 +185,7 @@ impl<'a> Head<'a> {
     }
 
     /// `scores[rows, ..k] panels`, with panels `[k, depth]`.
-    unsafe fn from_left(&self, scores: &[f32], rows: Range<usize>, k: usize, panels: &[f32], to: &Store) {
+    unsafe fn product_from_left(&self, scores: &[f32], rows: Range<usize>, k: usize, panels: &[f32], to: &Store) {
         let work = Product {
             a: scores.as_ptr(),
             a_row: self.stride(),
@@ -202,7 +202,7 @@ impl<'a> Head<'a> {
     }
 
     /// `scores^T panels` for the valid positions, with panels `[length, depth]`.
-    unsafe fn from_above(&self, scores: &[f32], panels: &[f32], to: &Store) {
+    unsafe fn product_from_above(&self, scores: &[f32], panels: &[f32], to: &Store) {
         let length = self.shape.length;
         let work = Product {
             a: scores.as_ptr(),

@@ -97,7 +97,7 @@ fn outputs_and_gradients_are_those_of_the_formula_in_f64() {
                 let (mask, [out, gradient]) = (case.mask(), case.run(2));
                 close(&out, &reference(shape, &wide(&case.qkv), valid, &mask), 3e-6, &place);
                 let loss = |values: &[Vec<f64>]| dot(&reference(shape, &values[0], valid, &mask), &case.weights);
-                check_gradients(&[case.qkv.clone()], &[&gradient], 60, &place, loss);
+                check_gradients(std::slice::from_ref(&case.qkv), &[&gradient], 60, &place, loss);
             }
         }
     });
@@ -115,6 +115,7 @@ fn the_bits_do_not_depend_on_the_number_of_threads() {
 /// `torch.nn.functional.scaled_dot_product_attention` in float64 with a mask of the valid positions, and its gradients
 /// by autograd, PyTorch 2.15: 2 rows of 3 positions of 4 numbers, 2 heads; all numbers are those of `Case`.
 #[test]
+#[allow(clippy::too_many_lines, reason = "recorded figures")]
 fn attention_is_that_of_pytorch() {
     let case = Case::new(AttentionShape { length: 3, width: 4, heads: 2 }, &[3, 2], None);
     at_every_level(|level| {

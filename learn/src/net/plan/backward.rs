@@ -5,8 +5,9 @@ use super::net::{PlanNet, Tensors, parameters};
 use super::room::{Kept, Room};
 use super::shapes::take;
 use super::{Op, Pick};
-use crate::kernels::{self, AttentionDropout, AttentionInput, Buffer, Gate, LinearGradients, RecurrentGradients, Team};
+use crate::kernels::{self, Buffer, Gate, LinearGradients, RecurrentGradients, Team};
 use crate::net::Chance;
+use crate::spec::Activation;
 
 impl PlanNet {
     /// Adds the gradients of all parameters, from that of the logits.
@@ -28,6 +29,18 @@ impl PlanNet {
             room.give_back(gradient);
         }
     }
+}
+
+/// A layer's way back.
+struct Pass<'p> {
+    input: &'p [f32],
+    out: &'p [f32],
+    /// Of the output; changed on the way.
+    gradient: &'p mut [f32],
+    /// Of the input, to be written.
+    back: &'p mut [f32],
+    /// Whether somebody will read it.
+    wanted: bool,
 }
 
 impl Work<'_> {
@@ -52,10 +65,7 @@ impl Work<'_> {
             }
             Op::Add(activation) => {
                 if let Some(activation) = activation {
-                    let out = &room.values[self.id][..used];
-                    team.split(team.threads(), &mut gradient[..used], 1, &|start, part| {
-                        kernels::gradient(*activation, &out[start..][..part.len()], part);
-                    });
+                    activation_back(team, *activation, &room.values[self.id][..used], &mut gradient[..used]);
                 }
                 for (&input, _) in self.node.inputs.iter().zip(wants).filter(|(_, wanted)| **wanted) {
                     self.give(room, input, |to| to.copy_from_slice(&gradient[..used]));
@@ -112,84 +122,33 @@ impl Work<'_> {
         let (used, taken) = (self.used(self.node), self.used(self.source()));
         let mut back = room.borrow(taken);
         let earlier = self.earlier(tensors);
-        let gradient = &mut gradient[..used];
         let Room { values, lengths, kept, .. } = room;
-        // Of an embedding there is no value, and nobody asks for its gradient.
-        let (input, out) = (values[first].get(..taken).unwrap_or_default(), &values[self.id][..used]);
-        let mut to = wanted.then_some(&mut back[..taken]);
+        let pass = Pass {
+            // Of an embedding there is no value, and nobody asks for its gradient.
+            input: values[first].get(..taken).unwrap_or_default(),
+            out: &values[self.id][..used],
+            gradient: &mut gradient[..used],
+            back: &mut back[..taken],
+            wanted,
+        };
+        let steps = self.steps(lengths);
         match (&self.node.op, &mut kept[self.id]) {
-            (Op::Linear { weight, bias, activation }, kept) => {
-                let kept = match kept {
-                    Kept::Slopes(slopes) => &slopes[..used],
-                    _ => out,
-                };
-                let value = self.value(&tensors.values, *weight);
-                let [weight, bias] = self.parts(&mut tensors.gradients, [*weight, *bias]);
-                let to = LinearGradients { weight, bias, x: to.take() };
-                kernels::linear_backward(team, self.layer(*activation), input, value, kept, gradient, to);
+            (Op::Mean, _) if steps.lengths.is_none() => {
+                kernels::global_average_backward(team, self.rows, steps.width, pass.gradient, pass.back);
             }
-            (Op::Conv { window, weight, bias, groups, activation }, Kept::Conv(scratch)) => {
-                let shape = self.picture(window, *groups);
-                if let Some(activation) = activation {
-                    team.split(team.threads(), gradient, 1, &|start, part| {
-                        kernels::gradient(*activation, &out[start..][..part.len()], part);
-                    });
-                }
-                let value = self.value(&tensors.values, *weight);
-                let (weight, bias) = match bias {
-                    Some(bias) => {
-                        let [weight, bias] = self.parts(&mut tensors.gradients, [*weight, *bias]);
-                        (weight, bias)
-                    }
-                    None => {
-                        let [weight] = self.parts(&mut tensors.gradients, [*weight]);
-                        (weight, &mut [][..])
-                    }
-                };
-                kernels::conv_gradient(team, self.rows, &shape, input, gradient, weight, bias, scratch);
-                if let Some(to) = to.take() {
-                    kernels::conv_backward(team, self.rows, &shape, gradient, value, to, scratch);
-                }
-            }
+            (Op::Mean, _) => steps.mean_back(pass.gradient, pass.back),
+            (Op::Max, Kept::Places(places)) => steps.max_back(pass.gradient, places, pass.back),
+            (Op::Pick(which), _) => steps.pick_back(*which == Pick::Last, pass.gradient, pass.back),
+            (Op::Turn, _) => steps.turn(pass.gradient, pass.back),
             (Op::MaxPool(window), Kept::Places(places)) => {
-                if let Some(to) = to.take() {
-                    kernels::max_pool_backward(team, self.rows, &self.pool(window), gradient, &places[..used], to);
-                }
-            }
-            (&Op::BatchNorm { gain, bias, activation, .. }, Kept::BatchNorm(norm)) => {
-                let gate = if activation.is_some() { Gate::Input } else { Gate::Open };
-                let [gain, bias] = self.parts(&mut tensors.gradients, [gain, bias]);
-                kernels::batch_norm_backward(team, input, gradient, gate, &mut back[..taken], gain, bias, norm);
-            }
-            (&Op::Recurrent { input: weight, recurrent, bias, .. }, Kept::Recurrent(layer)) => {
-                let to = to.take().map(|to| {
-                    to.fill(0.0);
-                    to
-                });
-                let [input, hidden, bias] = self.parts(&mut tensors.gradients, [weight, recurrent, bias]);
-                let gradients = RecurrentGradients { input, hidden, bias };
-                layer.backward(team, self.rows, (gradient, self.node.width()), to, gradients);
+                let (shape, places) = (self.pool(window), &places[..used]);
+                kernels::max_pool_backward(team, self.rows, &shape, pass.gradient, places, pass.back);
             }
             (Op::Attention { dropout, .. }, Kept::Attention(attention)) => {
-                let valid = self.steps(lengths).lengths;
-                let dropout = self.chance(*dropout).map(|key| AttentionDropout { key, share: f64::from(*dropout) });
-                if let Some(to) = to.take() {
-                    attention.backward(team, AttentionInput { qkv: input, valid, dropout }, gradient, to);
-                }
+                let input = self.attention_input(pass.input, steps.lengths, *dropout);
+                attention.backward(team, input, pass.gradient, pass.back);
             }
-            (op, kept) => {
-                let (steps, Some(to)) = (self.steps(lengths), to.take()) else { return };
-                match (op, kept) {
-                    (Op::Mean, _) if steps.lengths.is_none() => {
-                        kernels::global_average_backward(team, self.rows, steps.width, gradient, to);
-                    }
-                    (Op::Mean, _) => steps.mean_back(gradient, to),
-                    (Op::Max, Kept::Places(places)) => steps.max_back(gradient, places, to),
-                    (Op::Pick(which), _) => steps.pick_back(*which == Pick::Last, gradient, to),
-                    (Op::Turn, _) => steps.turn(gradient, to),
-                    _ => {}
-                }
-            }
+            (_, kept) => self.weights_backward(team, tensors, kept, pass),
         }
         for (id, earlier) in earlier {
             tensors.gradients[id].iter_mut().zip(earlier.iter()).for_each(|(sum, x)| *sum += x);
@@ -197,6 +156,55 @@ impl Work<'_> {
         match wanted {
             true => self.merge(room, first, back),
             false => room.give_back(back),
+        }
+    }
+
+    /// Layers with weights.
+    fn weights_backward(&self, team: &mut Team, tensors: &mut Tensors, kept: &mut Kept, pass: Pass) {
+        let Pass { input, out, gradient, back, wanted } = pass;
+        match (&self.node.op, kept) {
+            (Op::Linear { weight, bias, activation }, kept) => {
+                let kept = match kept {
+                    Kept::Slopes(slopes) => &slopes[..out.len()],
+                    _ => out,
+                };
+                let value = self.value(&tensors.values, *weight);
+                let [weight, bias] = self.parts(&mut tensors.gradients, [*weight, *bias]);
+                let to = LinearGradients { weight, bias, x: wanted.then_some(back) };
+                kernels::linear_backward(team, self.layer(*activation), input, value, kept, gradient, to);
+            }
+            (Op::Conv { window, weight, bias, groups, activation }, Kept::Conv(scratch)) => {
+                let shape = self.picture(window, *groups);
+                if let Some(activation) = activation {
+                    activation_back(team, *activation, out, gradient);
+                }
+                let value = self.value(&tensors.values, *weight);
+                let all = &mut tensors.gradients;
+                let (weight, bias) = match bias {
+                    Some(bias) => <(&mut [f32], &mut [f32])>::from(self.parts(all, [*weight, *bias])),
+                    None => {
+                        let [weight] = self.parts(all, [*weight]);
+                        (weight, &mut [][..])
+                    }
+                };
+                kernels::conv_gradient(team, self.rows, &shape, input, gradient, weight, bias, scratch);
+                if wanted {
+                    kernels::conv_backward(team, self.rows, &shape, gradient, value, back, scratch);
+                }
+            }
+            (&Op::BatchNorm { gain, bias, activation, .. }, Kept::BatchNorm(norm)) => {
+                let gate = if activation.is_some() { Gate::Input } else { Gate::Open };
+                let [gain, bias] = self.parts(&mut tensors.gradients, [gain, bias]);
+                kernels::batch_norm_backward(team, input, gradient, gate, back, gain, bias, norm);
+            }
+            (&Op::Recurrent { input: weight, recurrent, bias, .. }, Kept::Recurrent(layer)) => {
+                back.fill(0.0);
+                let [input, hidden, bias] = self.parts(&mut tensors.gradients, [weight, recurrent, bias]);
+                let gradients = RecurrentGradients { input, hidden, bias };
+                let to = wanted.then_some(back);
+                layer.backward(team, self.rows, (gradient, self.node.width()), to, gradients);
+            }
+            _ => {}
         }
     }
 
@@ -237,4 +245,11 @@ impl Work<'_> {
             none => *none = Some(back),
         }
     }
+}
+
+/// From the gradient of an activation's outputs to that of its inputs.
+fn activation_back(team: &mut Team, activation: Activation, out: &[f32], gradient: &mut [f32]) {
+    team.split(team.threads(), gradient, 1, &|start, part| {
+        kernels::gradient(activation, &out[start..][..part.len()], part);
+    });
 }

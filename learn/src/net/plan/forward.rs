@@ -120,19 +120,63 @@ impl Work<'_> {
         let out = &mut after[0][..used];
         let (taken, width) = (self.used(self.source()), self.node.width());
         let input = before[first].get(..taken).unwrap_or_default();
-        let value = |id: usize| self.value(&tensors.values, id);
         match (&self.node.op, &mut kept[self.id]) {
             (Op::Embedding { table }, _) => {
                 let codes = &codes[first][..taken];
-                kernels::gather(team, value(*table), codes, width, out);
+                kernels::gather(team, self.value(&tensors.values, *table), codes, width, out);
                 if self.node.timed {
                     forget_padding(codes, width, out);
                 }
             }
             (Op::Positions { table }, _) => {
                 out.copy_from_slice(input);
-                kernels::add_to_rows(team, out, &value(*table)[..self.node.size(self.length)]);
+                let vectors = &self.value(&tensors.values, *table)[..self.node.size(self.length)];
+                kernels::add_to_rows(team, out, vectors);
             }
+            (Op::Mean, _) => match self.steps(lengths) {
+                Steps { lengths: None, .. } => kernels::global_average_forward(team, self.rows, width, input, out),
+                steps => steps.mean(input, out),
+            },
+            (Op::Max, Kept::Places(places)) => self.steps(lengths).max(input, out, &mut places[..used]),
+            (Op::Pick(which), _) => self.steps(lengths).pick(*which == Pick::Last, input, out),
+            (Op::Turn, _) => self.steps(lengths).turn(input, out),
+            (Op::Activate(activation), Kept::Slopes(slopes)) if self.chance.is_some() => {
+                out.copy_from_slice(input);
+                kernels::activate_with_slope(*activation, out, &mut slopes[..taken]);
+            }
+            (Op::Activate(activation), _) => {
+                out.copy_from_slice(input);
+                kernels::activate(*activation, out);
+            }
+            (Op::Add(activation), _) => {
+                out.copy_from_slice(input);
+                add(team, out, &before[self.node.inputs[1]][..taken], *activation);
+            }
+            (Op::Dropout(share), Kept::Mask(mask)) => {
+                out.copy_from_slice(input);
+                if let Some(bits) = self.chance(*share) {
+                    kernels::dropout_mask(bits, f64::from(*share), &mut mask[..used]);
+                    kernels::multiply(out, &mask[..used]);
+                }
+            }
+            (Op::Concat, _) => self.concat(before, out),
+            (Op::Reshape, _) => out.copy_from_slice(input),
+            (_, kept) => self.layer_forward(team, tensors, self.steps(lengths).lengths, input, out, kept),
+        }
+    }
+
+    /// Operations with weights or with much to reckon.
+    fn layer_forward(
+        &self,
+        team: &mut Team,
+        tensors: &mut Tensors,
+        lengths: Option<&[u32]>,
+        input: &[f32],
+        out: &mut [f32],
+        kept: &mut Kept,
+    ) {
+        let value = |id: usize| self.value(&tensors.values, id);
+        match (&self.node.op, kept) {
             (Op::Linear { weight, bias, activation }, kept) => {
                 let slopes = match kept {
                     Kept::Slopes(slopes) if self.chance.is_some() => Some(&mut slopes[..out.len()]),
@@ -149,51 +193,14 @@ impl Work<'_> {
             (Op::MaxPool(window), Kept::Places(places)) => {
                 kernels::max_pool_forward(team, self.rows, &self.pool(window), input, out, &mut places[..out.len()]);
             }
-            (Op::Mean, _) => match self.steps(lengths) {
-                Steps { lengths: None, .. } => kernels::global_average_forward(team, self.rows, width, input, out),
-                steps => steps.mean(input, out),
-            },
-            (Op::Max, Kept::Places(places)) => self.steps(lengths).max(input, out, &mut places[..used]),
-            (Op::Pick(which), _) => self.steps(lengths).pick(*which == Pick::Last, input, out),
-            (Op::Turn, _) => self.steps(lengths).turn(input, out),
             (Op::BatchNorm { .. }, Kept::BatchNorm(norm)) => {
                 self.batch_norm(team, &mut tensors.values, input, out, norm);
             }
             (Op::LayerNorm { gain, bias, .. }, Kept::LayerNorm(norm)) => {
                 norm.forward(team, input, value(*gain), value(*bias), out);
             }
-            (Op::Activate(activation), kept) => match kept {
-                Kept::Slopes(slopes) if self.chance.is_some() => {
-                    out.copy_from_slice(input);
-                    kernels::activate_with_slope(*activation, out, &mut slopes[..input.len()]);
-                }
-                _ => {
-                    out.copy_from_slice(input);
-                    kernels::activate(*activation, out);
-                }
-            },
-            (Op::Add(activation), _) => {
-                out.copy_from_slice(input);
-                let other = &before[self.node.inputs[1]][..taken];
-                match activation {
-                    Some(Activation::Relu) => kernels::add_relu(team, out, other),
-                    other_activation => {
-                        kernels::add(team, out, other);
-                        other_activation.iter().for_each(|activation| kernels::activate(*activation, out));
-                    }
-                }
-            }
-            (Op::Dropout(share), Kept::Mask(mask)) => {
-                out.copy_from_slice(input);
-                if let Some(bits) = self.chance(*share) {
-                    kernels::dropout_mask(bits, f64::from(*share), &mut mask[..out.len()]);
-                    kernels::multiply(out, &mask[..out.len()]);
-                }
-            }
             (Op::Attention { dropout, .. }, Kept::Attention(attention)) => {
-                let valid = self.steps(lengths).lengths;
-                let dropout = self.chance(*dropout).map(|key| AttentionDropout { key, share: f64::from(*dropout) });
-                let input = AttentionInput { qkv: input, valid, dropout };
+                let input = self.attention_input(input, lengths, *dropout);
                 attention.set_length(self.node.steps(self.length));
                 match self.chance {
                     Some(_) => attention.forward(team, input, out),
@@ -203,12 +210,21 @@ impl Work<'_> {
             (&Op::Recurrent { input: weight, recurrent, bias, .. }, Kept::Recurrent(layer)) => {
                 let weights = RecurrentWeights { input: value(weight), hidden: value(recurrent), bias: value(bias) };
                 layer.set_steps(self.node.steps(self.length));
-                layer.forward(team, self.rows, input, weights, out, width);
+                layer.forward(team, self.rows, input, weights, out, self.node.width());
             }
-            (Op::Concat, _) => self.concat(before, out),
-            (Op::Reshape, _) => out.copy_from_slice(input),
             _ => {}
         }
+    }
+
+    /// What an attention layer reads; the same on the way back.
+    pub(super) fn attention_input<'i>(
+        &self,
+        qkv: &'i [f32],
+        valid: Option<&'i [u32]>,
+        dropout: f32,
+    ) -> AttentionInput<'i> {
+        let dropout = self.chance(dropout).map(|key| AttentionDropout { key, share: f64::from(dropout) });
+        AttentionInput { qkv, valid, dropout }
     }
 
     fn batch_norm(
@@ -248,5 +264,17 @@ impl Work<'_> {
 pub(super) fn forget_padding(codes: &[i32], width: usize, vectors: &mut [f32]) {
     for (vector, _) in vectors.chunks_exact_mut(width).zip(codes).filter(|(_, code)| **code == 0) {
         vector.fill(0.0);
+    }
+}
+
+/// `out = activation(out + other)`.
+fn add(team: &mut Team, out: &mut [f32], other: &[f32], activation: Option<Activation>) {
+    match activation {
+        Some(Activation::Relu) => kernels::add_relu(team, out, other),
+        None => kernels::add(team, out, other),
+        Some(activation) => {
+            kernels::add(team, out, other);
+            kernels::activate(activation, out);
+        }
     }
 }

@@ -55,6 +55,7 @@ impl Reference<'_> {
         values
     }
 
+    #[allow(clippy::too_many_lines, reason = "one arm per operation")]
     fn value(&self, node: &Node, values: &Values, batch: Batch) -> Vec<f64> {
         let rows = batch.rows.len();
         let input = |n: usize| &values[node.inputs[n]];

@@ -146,7 +146,9 @@ fn kept(node: &Node, nodes: &[Node], rows: usize) -> Kept {
     match node.op {
         Op::Dropout(_) => Kept::Mask(Buffer::zeros(numbers)),
         Op::MaxPool(_) | Op::Max => Kept::Places(vec![0; numbers]),
-        Op::Linear { activation: Some(activation), .. } | Op::Activate(activation) if !activation.from_output() => {
+        Op::Linear { activation: Some(activation), .. } | Op::Activate(activation)
+            if !activation.has_gradient_of_output() =>
+        {
             Kept::Slopes(Buffer::zeros(numbers))
         }
         Op::Conv { .. } => Kept::Conv(ConvScratch::default()),

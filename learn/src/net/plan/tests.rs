@@ -92,6 +92,7 @@ pub(crate) fn families() -> Vec<(&'static str, NetSpec, NumericPart)> {
         ("conv", conv(Normalization::None, relu), picture(8, 1)),
         ("conv, batch norm", conv(Normalization::Batch, relu), picture(9, 3)),
         ("conv, layer norm", conv(Normalization::Layer, gelu), picture(8, 3)),
+        ("conv, gelu", conv(Normalization::None, gelu), picture(8, 1)),
         ("lenet", N::Lenet(LenetSpec { dropout: 0.0 }), picture(28, 1)),
         ("resnet 20", N::Resnet(ResnetSpec { depth: 20, dropout: 0.0 }), picture(8, 3)),
         ("resnet 18", N::Resnet(ResnetSpec { depth: 18, dropout: 0.0 }), picture(32, 3)),
