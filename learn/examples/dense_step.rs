@@ -29,7 +29,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let answer = Target { column: "label".into(), task: Task::Multiclass, labels, mean: 0.0, scale: 1.0 };
     let net = NetSpec::Dense(DenseSpec { hidden: vec![hidden], ..DenseSpec::default() });
     let stopping = EarlyStopping { enabled: false, ..EarlyStopping::default() };
-    let spec = TrainSpec { epochs, batch_size, early_stopping: stopping, ..TrainSpec::default() };
+    let spec = TrainSpec { epochs, batch_size: batch_size.into(), early_stopping: stopping, ..TrainSpec::default() };
     let part = |rows: std::ops::Range<u32>| Part { encoded: &encoded, target: &target, rows: rows.collect() };
     let job = TrainJob {
         numeric: &numeric,

@@ -33,4 +33,5 @@ pub use picture::picture_png;
 pub use split::{Split, split};
 pub use target::{Target, Task};
 pub use train::{EpochRecord, Flow, Part, TrainEvent, TrainJob, Trained, train};
+pub use train::{RateCurve, RatePoint, RateSweep, find_learning_rate};
 pub use weights::{Tensor, Weights};

@@ -375,6 +375,13 @@ impl NumericPart {
         }
     }
 
+    /// The code of an embedded category, by its place among them.
+    pub(crate) fn embedded_code(&self, encoded: &Encoded, row: usize, number: usize) -> i32 {
+        let codes = &encoded.codes[row * self.categories.len()..][..self.categories.len()];
+        let embedded = self.categories.iter().zip(codes).filter(|(c, _)| matches!(c, CategoryInput::Embedding(_)));
+        embedded.map(|(_, &code)| code).nth(number).unwrap_or_default()
+    }
+
     /// Writes the codes of the embedded categories: `[rows, embedded]`.
     pub fn write_codes(&self, encoded: &Encoded, rows: &[u32], out: &mut [i32]) {
         let width = self.embedded().count();

@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use super::activation::activate;
 use super::buffer::{Buffer, Matrix, Panels};
-use super::optimizer::{Choice, Moments, Places, Step, Update, choose};
+use super::optimizer::{Choice, Moments, Places, Update, choose};
 use super::product::{Finish, Product, product};
 use super::simd::{LANES, Lanes, Level, level, versions};
+use super::step::Step;
 use super::team::Team;
 use crate::spec::Activation;
 
@@ -55,11 +56,12 @@ fn threads(team: &Team, multiply_adds: usize) -> usize {
 }
 
 /// Stores sums plus the bias of their panel.
-struct Store {
-    out: *mut f32,
-    row: usize,
-    panel: usize,
-    bias: *const f32,
+pub(super) struct Store {
+    pub(super) out: *mut f32,
+    pub(super) row: usize,
+    pub(super) panel: usize,
+    /// Null for none.
+    pub(super) bias: *const f32,
 }
 
 // SAFETY: each thread writes to rows and panels of its own; the bias is only read.
@@ -243,6 +245,8 @@ versions! {
 mod tests {
     use super::*;
     use crate::kernels::at_every_level;
+    use crate::kernels::optimizer::Decay;
+    use crate::kernels::optimizer::tests::{KINDS, example, published};
 
     /// Numbers that are not round and differ from one another.
     fn numbers(count: usize, seed: usize) -> Vec<f32> {
@@ -287,7 +291,7 @@ mod tests {
             {
                 let place = format!("{level}, {rows} x {inputs} x {outputs}, {threads} threads");
                 let mut team = Team::new(threads);
-                let state = state(inputs, outputs, &Update::Sgd { learning_rate: 0.0, momentum: 0.0, decay: 0.0 });
+                let state = state(inputs, outputs, &Update::NONE);
                 let (weight, bias) = (state.weight.to_rows(), &state.bias);
                 let x = matrix(rows, inputs, 1);
                 let mut out = Matrix::zeros(rows, outputs);
@@ -314,69 +318,45 @@ mod tests {
         });
     }
 
-    /// Three steps of each optimiser against its formulas in f64. Adam divides a gradient by its own size: where the sum
+    /// Three steps of each optimiser against its formulas in f64. Most divide a gradient by its own size: where the sum
     /// cancels to nearly 0 its sign is a matter of rounding, and such weights are left out.
     #[test]
     fn weights_move_as_the_published_formulas_say() {
-        let adam = |step: i32| Update::Adam {
-            step_size: (0.01 / (1.0 - 0.9f64.powi(step))) as f32,
-            root: (1.0 / (1.0 - 0.999f64.powi(step)).sqrt()) as f32,
-            first: [0.9, 0.1],
-            second: [0.999, 0.001],
-            epsilon: 1e-8,
-            decay: 0.02,
-        };
-        let sgd = |momentum| Update::Sgd { learning_rate: 0.1, momentum, decay: 0.02 };
         at_every_level(|level| {
-            for [rows, inputs, outputs] in SIZES {
-                for (name, kind) in [("adam", 0), ("sgd", 1), ("momentum", 2)] {
-                    let place = format!("{level}, {name}, {rows} x {inputs} x {outputs}");
-                    let update = |step: i32| match kind {
-                        0 => adam(step),
-                        1 => sgd(0.0),
-                        _ => sgd(0.9),
-                    };
-                    let mut team = Team::new(2);
-                    let mut state = state(inputs, outputs, &update(1));
-                    let wide = |values: &[f32]| values.iter().map(|x| f64::from(*x)).collect::<Vec<_>>();
-                    let mut weight = wide(&state.weight.to_rows());
-                    let mut bias = wide(&state.bias[..outputs]);
-                    let (mut first, mut second) =
-                        (vec![0.0; inputs * outputs + outputs], vec![0.0; inputs * outputs + outputs]);
-                    let mut smallest = vec![f64::INFINITY; inputs * outputs + outputs];
-                    for step in 1..=3 {
-                        let (x, delta) =
-                            (matrix(rows, inputs, step as usize), matrix(rows, outputs, 7 + step as usize));
-                        dense_update(&mut team, rows, &x, &delta, &mut state, &update(step));
-                        for at in 0..inputs * outputs + outputs {
-                            let (input, output) = (at / outputs, at % outputs);
-                            let is_bias = input == inputs;
-                            let slot = if is_bias { &mut bias[output] } else { &mut weight[at] };
-                            let by = |row: usize| if is_bias { 1.0 } else { f64::from(x.row(row)[input]) };
-                            let gradient: f64 = (0..rows).map(|row| by(row) * f64::from(delta.row(row)[output])).sum();
-                            let gradient = gradient + if is_bias { 0.0 } else { 0.02 * *slot };
-                            smallest[at] = gradient.abs().min(smallest[at]);
-                            if kind == 0 {
-                                first[at] = 0.9 * first[at] + 0.1 * gradient;
-                                second[at] = 0.999 * second[at] + 0.001 * gradient * gradient;
-                                let mean = first[at] / (1.0 - 0.9f64.powi(step));
-                                *slot -= 0.01 * mean / ((second[at] / (1.0 - 0.999f64.powi(step))).sqrt() + 1e-8);
-                            } else {
-                                first[at] = if kind == 2 { 0.9 } else { 0.0 } * first[at] + gradient;
-                                *slot -= 0.1 * first[at];
-                            }
-                        }
+            for ([rows, inputs, outputs], kind) in SIZES.into_iter().flat_map(|size| (0..KINDS).map(move |k| (size, k)))
+            {
+                let place = format!("{level}, {:?}, {rows} x {inputs} x {outputs}", example(kind, 1));
+                let mut team = Team::new(2);
+                let mut state = state(inputs, outputs, &example(kind, 1));
+                let count = inputs * outputs + outputs;
+                let weights = state.weight.to_rows();
+                let mut expected: Vec<f64> =
+                    weights.iter().chain(&state.bias[..outputs]).map(|x| f64::from(*x)).collect();
+                let mut kept = vec![[0.0; 3]; count];
+                let mut smallest = vec![f64::INFINITY; count];
+                for step in 1..=3 {
+                    let (x, delta) = (matrix(rows, inputs, step as usize), matrix(rows, outputs, 7 + step as usize));
+                    dense_update(&mut team, rows, &x, &delta, &mut state, &example(kind, step));
+                    for at in 0..count {
+                        let (input, output) = (at / outputs, at % outputs);
+                        let is_bias = input == inputs;
+                        let by = |row: usize| if is_bias { 1.0 } else { f64::from(x.row(row)[input]) };
+                        let gradient: f64 = (0..rows).map(|row| by(row) * f64::from(delta.row(row)[output])).sum();
+                        let update = example(kind, step);
+                        let update = if is_bias { update.without_decay() } else { update };
+                        let moved = published(&update, expected[at], gradient, &mut kept[at]);
+                        smallest[at] = smallest[at].min(moved.1.abs());
+                        expected[at] = moved.0;
                     }
-                    let found = state.weight.to_rows();
-                    let found = found.iter().chain(&state.bias[..outputs]);
-                    for ((found, expected), smallest) in found.zip(weight.iter().chain(&bias)).zip(&smallest) {
-                        if kind != 0 || *smallest > 1e-2 {
-                            close(*found, *expected, 3 * rows, &place);
-                        }
-                    }
-                    let filling = &state.bias[outputs..];
-                    assert!(filling.iter().all(|x| *x == 0.0), "{place}: the filling moved");
                 }
+                let found = state.weight.to_rows();
+                for ((found, expected), smallest) in found.iter().chain(state.bias.iter()).zip(&expected).zip(&smallest)
+                {
+                    if kind < 3 || *smallest > 1e-2 {
+                        close(*found, *expected, 3 * rows, &place);
+                    }
+                }
+                assert!(state.bias[outputs..].iter().all(|x| *x == 0.0), "{place}: the filling moved");
             }
         });
     }
@@ -384,7 +364,8 @@ mod tests {
     #[test]
     fn the_bits_do_not_depend_on_the_number_of_threads() {
         let [one, two, three] = [1, 2, 3].map(|threads| {
-            let update = Update::Sgd { learning_rate: 0.1, momentum: 0.9, decay: 0.1 };
+            let decay = Decay { l2: 0.1, l1: 0.01 };
+            let update = Update::Sgd { learning_rate: 0.1, momentum: 0.9, nesterov: true, decay };
             let (mut team, mut state) = (Team::new(threads), state(300, 200, &update));
             let (x, delta) = (matrix(64, 300, 1), matrix(64, 200, 2));
             let mut out = Matrix::zeros(64, 200);

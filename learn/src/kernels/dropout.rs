@@ -16,7 +16,7 @@ fn bits(place: u32, key: [u32; 2]) -> u32 {
 versions! {
     /// Fills `mask` with 0 (left out, with probability `share`) and `1 / (1 - share)` (kept), for the places from
     /// `first` on.
-    fn fill(key: [u32; 2], share: f64, first: u32, mask: &mut [f32]) {
+    pub(super) fn fill(key: [u32; 2], share: f64, first: u32, mask: &mut [f32]) {
         let threshold = (share * 4_294_967_296.0) as u32;
         let kept = (1.0 / (1.0 - share)) as f32;
         for (n, slot) in mask.iter_mut().enumerate() {

@@ -10,45 +10,65 @@
 //! product reads memory in order, and a thread that owns some outputs owns whole panels: its weights and their moments
 //! stay in its own cache from step to step. **No sum depends on the number of threads**, so neither do the weights.
 #![allow(unsafe_code)]
-#![allow(dead_code, unused_imports, reason = "the networks that they are for follow")]
+#![allow(
+    dead_code,
+    reason = "some kernels wait for the networks that they are for: average pools, shortcuts inside a norm"
+)]
 
 mod activation;
+mod attention;
 mod batch_norm;
 mod buffer;
+mod clip;
 mod conv;
 mod conv_weight;
 mod correlate;
 mod dense;
 mod dropout;
+mod elementwise;
+mod linear;
 mod loss;
 mod matmul;
+mod normalize;
+#[cfg(test)]
+mod numbers;
 mod optimizer;
 mod pixels;
 mod pool;
 mod product;
+mod recurrent;
+mod shared;
 mod simd;
+mod softmax;
+mod step;
 mod team;
 mod tile;
 
-pub(crate) use activation::gradient;
+pub(crate) use activation::{activate, activate_with_slope, gradient};
+pub(crate) use attention::{Attention, AttentionDropout, AttentionInput, AttentionShape};
 pub(crate) use batch_norm::{
     After, Gate, Norm, NormScratch, Running, batch_norm_backward, batch_norm_forward, batch_norm_infer,
 };
 pub(crate) use buffer::{Buffer, Matrix, Panels};
+pub(crate) use clip::{cut, length_squared, scale};
 pub(crate) use conv::{ConvScratch, ConvShape, conv_backward, conv_forward, conv_gradient};
 pub(crate) use dense::{DenseState, dense_backward, dense_forward, dense_update};
 pub(crate) use dropout::{dropout_mask, multiply};
+pub(crate) use elementwise::{add, add_columns, add_to_rows, gather, scatter_add};
+pub(crate) use linear::{LinearGradients, LinearShape, linear_backward, linear_forward};
 pub(crate) use loss::{
-    sigmoid_cross_entropy, sigmoid_squared_error, softmax_cross_entropy, softmax_squared_error, squared_error,
+    Targets, absolute_error, huber, quantile, sigmoid_cross_entropy, sigmoid_focal, sigmoid_rows,
+    sigmoid_squared_error, softmax_cross_entropy, softmax_focal, softmax_rows, softmax_squared_error, squared_error,
 };
-pub(crate) use loss::{sigmoid_rows, softmax_rows};
-pub(crate) use matmul::{Strided, matmul, matmul_here};
-pub(crate) use optimizer::{Moments, Update, update};
+pub(crate) use normalize::LayerNorm;
+#[cfg(test)]
+pub(crate) use optimizer::tests as optimizer_examples;
+pub(crate) use optimizer::{Decay, Moments, Update, update};
 pub(crate) use pixels::scale_pixels;
 pub(crate) use pool::{
-    PoolShape, add_relu, add_relu_backward, average_pool_backward, average_pool_forward, global_average_backward,
-    global_average_forward, max_pool_backward, max_pool_forward,
+    PoolShape, add_relu, global_average_backward, global_average_forward, max_pool_backward, max_pool_forward,
 };
+pub(crate) use recurrent::{Cell, Recurrent, RecurrentGradients, RecurrentShape, RecurrentWeights};
 #[cfg(test)]
 pub(crate) use simd::at_every_level;
 pub(crate) use team::Team;

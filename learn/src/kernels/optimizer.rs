@@ -2,20 +2,37 @@
 
 use super::buffer::Buffer;
 use super::simd::{LANES, Lanes, Level};
+use super::step::{Adadelta, Adagrad, Adam, Momentum, Rmsprop, Sgd, Step};
 
-/// One step of an optimiser, with the figures of this step.
+/// What pulls weights towards 0; added to their gradient. Biases are left alone.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Decay {
+    /// Times the weight.
+    pub(crate) l2: f32,
+    /// Times the sign of the weight.
+    pub(crate) l1: f32,
+}
+
+impl Decay {
+    /// None.
+    pub(crate) const NONE: Self = Self { l2: 0.0, l1: 0.0 };
+}
+
+/// One step of an optimiser, with the figures of this step. Each is PyTorch's of the same name.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Update {
-    /// `buffer = momentum * buffer + gradient; weight -= learning_rate * buffer`, as PyTorch's `SGD`.
+    /// `buffer = momentum * buffer + gradient; weight -= learning_rate * buffer`.
     Sgd {
         /// Step size.
         learning_rate: f32,
         /// Share of the last step kept; 0 needs no buffer.
         momentum: f32,
-        /// L2 decay, added to the gradient.
-        decay: f32,
+        /// Steps by `gradient + momentum * buffer` (Nesterov 1983, as Sutskever et al. 2013 put it).
+        nesterov: bool,
+        /// Towards 0.
+        decay: Decay,
     },
-    /// Kingma and Ba 2015, algorithm 1, as PyTorch's `Adam`.
+    /// Kingma and Ba 2015, algorithm 1; with `kept` below 1 Loshchilov and Hutter 2019 (AdamW).
     Adam {
         /// `learning_rate / (1 - beta1^step)`.
         step_size: f32,
@@ -27,25 +44,75 @@ pub(crate) enum Update {
         second: [f32; 2],
         /// Keeps the divisor above 0.
         epsilon: f32,
-        /// L2 decay, added to the gradient.
-        decay: f32,
+        /// What is left of a weight before it is moved: 1, or `1 - learning_rate * weight_decay`.
+        kept: f32,
+        /// Towards 0.
+        decay: Decay,
+    },
+    /// Duchi, Hazan and Singer 2011: `sum += gradient^2; weight -= learning_rate * gradient / (sqrt(sum) + epsilon)`.
+    Adagrad {
+        /// Step size.
+        learning_rate: f32,
+        /// Keeps the divisor above 0.
+        epsilon: f32,
+        /// Towards 0.
+        decay: Decay,
+    },
+    /// Zeiler 2012, algorithm 1, its step times `learning_rate`.
+    Adadelta {
+        /// Step size.
+        learning_rate: f32,
+        /// Share of the means of squares that is kept, and of the square that comes in.
+        mean: [f32; 2],
+        /// Keeps the divisor above 0, and the first steps.
+        epsilon: f32,
+        /// Towards 0.
+        decay: Decay,
+    },
+    /// Tieleman and Hinton 2012; centered as Graves 2013, equation 38.
+    Rmsprop {
+        /// Step size.
+        learning_rate: f32,
+        /// Share of the means that is kept, and of what comes in.
+        mean: [f32; 2],
+        /// Share of the last step kept; 0 needs no buffer.
+        momentum: f32,
+        /// Divides by the deviation from the mean of the gradients.
+        centered: bool,
+        /// Keeps the divisor above 0.
+        epsilon: f32,
+        /// Towards 0.
+        decay: Decay,
     },
 }
 
 impl Update {
+    /// A step that moves nothing.
+    pub(crate) const NONE: Self = Self::Sgd { learning_rate: 0.0, momentum: 0.0, nesterov: false, decay: Decay::NONE };
+
     /// The same step without decay, for biases.
     pub(crate) fn without_decay(mut self) -> Self {
+        if let Self::Adam { kept, .. } = &mut self {
+            *kept = 1.0;
+        }
         match &mut self {
-            Self::Sgd { decay, .. } | Self::Adam { decay, .. } => *decay = 0.0,
+            Self::Sgd { decay, .. }
+            | Self::Adam { decay, .. }
+            | Self::Adagrad { decay, .. }
+            | Self::Adadelta { decay, .. }
+            | Self::Rmsprop { decay, .. } => *decay = Decay::NONE,
         }
         self
     }
 
-    /// How many moments are kept per weight: first and second.
-    pub(crate) fn moments(&self) -> (bool, bool) {
+    /// Which moments are kept per weight, in the order of [`Moments`].
+    pub(crate) fn moments(&self) -> [bool; 3] {
         match self {
-            Self::Sgd { momentum, .. } => (*momentum != 0.0, false),
-            Self::Adam { .. } => (true, true),
+            Self::Sgd { momentum, .. } => [*momentum != 0.0, false, false],
+            Self::Adam { .. } => [true, true, false],
+            Self::Adagrad { .. } => [false, true, false],
+            Self::Adadelta { .. } => [false, true, true],
+            Self::Rmsprop { momentum, centered, .. } => [*momentum != 0.0, true, *centered],
         }
     }
 }
@@ -55,32 +122,44 @@ impl Update {
 pub(crate) struct Moments {
     /// Momentum buffer, or mean of gradients.
     pub(crate) first: Buffer,
-    /// Mean of squared gradients.
+    /// Sum or mean of squared gradients.
     pub(crate) second: Buffer,
+    /// Mean of squared steps (Adadelta), or of gradients (centered RMSprop).
+    pub(crate) third: Buffer,
 }
 
 impl Moments {
     /// All 0, for `length` weights.
     pub(crate) fn zeros(update: &Update, length: usize) -> Self {
-        let (first, second) = update.moments();
         let room = |needed: bool| if needed { Buffer::zeros(length) } else { Buffer::default() };
-        Self { first: room(first), second: room(second) }
+        let [first, second, third] = update.moments().map(room);
+        Self { first, second, third }
+    }
+
+    /// The three, first to third.
+    pub(crate) fn all(&self) -> [&Buffer; 3] {
+        [&self.first, &self.second, &self.third]
+    }
+
+    /// The three, first to third.
+    pub(crate) fn all_mut(&mut self) -> [&mut Buffer; 3] {
+        [&mut self.first, &mut self.second, &mut self.third]
     }
 
     /// Refuses to go on with moments of another size.
     pub(super) fn check(&self, update: &Update, length: usize) {
-        let (first, second) = update.moments();
-        assert!(!first || self.first.len() >= length);
-        assert!(!second || self.second.len() >= length);
+        let large_enough = |(needed, kept): (bool, &Buffer)| !needed || kept.len() >= length;
+        assert!(update.moments().into_iter().zip(self.all()).all(large_enough));
     }
 }
 
-/// The three arrays of a step, from their beginning.
+/// The arrays of a step, from their beginning.
 #[derive(Clone, Copy)]
 pub(super) struct Places {
     pub(super) weight: *mut f32,
     pub(super) first: *mut f32,
     pub(super) second: *mut f32,
+    pub(super) third: *mut f32,
 }
 
 // SAFETY: the arrays are borrowed mutably by who made this, and each thread writes to a part of its own.
@@ -88,11 +167,12 @@ unsafe impl Sync for Places {}
 
 impl Places {
     pub(super) fn of(weight: &mut [f32], moments: &mut Moments) -> Self {
-        let Moments { first, second } = moments;
-        Self { weight: weight.as_mut_ptr(), first: first.as_mut_ptr(), second: second.as_mut_ptr() }
+        let [first, second, third] = moments.all_mut().map(|kept| kept.as_mut_ptr());
+        Self { weight: weight.as_mut_ptr(), first, second, third }
     }
 
-    /// Begins to bring the 16 numbers at `at` into the cache.
+    /// Begins to bring the 16 numbers at `at` into the cache; the third array is used too seldom to cost all an
+    /// instruction.
     #[inline(always)]
     pub(super) fn fetch(&self, at: usize) {
         #[cfg(target_arch = "x86_64")]
@@ -106,95 +186,27 @@ impl Places {
     }
 }
 
-/// An optimiser with its figures in registers.
-pub(super) trait Step: Sync {
-    /// Moves the 16 weights at `at` by their gradient.
-    ///
-    /// # Safety
-    /// The CPU has the instructions of `V`; `at + 16` lies inside all arrays in use; no other thread works there.
-    unsafe fn step<V: Lanes>(&self, places: &Places, at: usize, gradient: V);
-}
-
-/// SGD without momentum.
-pub(super) struct Sgd {
-    pub(super) learning_rate: f32,
-    pub(super) decay: f32,
-}
-
-/// SGD with momentum.
-pub(super) struct Momentum {
-    pub(super) learning_rate: f32,
-    pub(super) momentum: f32,
-    pub(super) decay: f32,
-}
-
-/// Adam.
-pub(super) struct Adam {
-    pub(super) step_size: f32,
-    pub(super) root: f32,
-    pub(super) first: [f32; 2],
-    pub(super) second: [f32; 2],
-    pub(super) epsilon: f32,
-    pub(super) decay: f32,
-}
-
-impl Step for Sgd {
-    #[inline(always)]
-    unsafe fn step<V: Lanes>(&self, places: &Places, at: usize, gradient: V) {
-        // SAFETY: as the trait says.
-        unsafe {
-            let weight = V::load(places.weight.add(at));
-            let gradient = weight.fma(V::splat(self.decay), gradient);
-            gradient.fma(V::splat(-self.learning_rate), weight).store(places.weight.add(at));
-        }
-    }
-}
-
-impl Step for Momentum {
-    #[inline(always)]
-    unsafe fn step<V: Lanes>(&self, places: &Places, at: usize, gradient: V) {
-        // SAFETY: as the trait says.
-        unsafe {
-            let weight = V::load(places.weight.add(at));
-            let gradient = weight.fma(V::splat(self.decay), gradient);
-            let kept = V::load(places.first.add(at)).fma(V::splat(self.momentum), gradient);
-            kept.store(places.first.add(at));
-            kept.fma(V::splat(-self.learning_rate), weight).store(places.weight.add(at));
-        }
-    }
-}
-
-impl Step for Adam {
-    #[inline(always)]
-    unsafe fn step<V: Lanes>(&self, places: &Places, at: usize, gradient: V) {
-        // SAFETY: as the trait says.
-        unsafe {
-            let weight = V::load(places.weight.add(at));
-            let gradient = weight.fma(V::splat(self.decay), gradient);
-            let first = V::load(places.first.add(at));
-            let first = first.fma(V::splat(self.first[0]), gradient.mul(V::splat(self.first[1])));
-            first.store(places.first.add(at));
-            let second = V::load(places.second.add(at)).mul(V::splat(self.second[0]));
-            let second = gradient.mul(gradient).fma(V::splat(self.second[1]), second);
-            second.store(places.second.add(at));
-            let quotient = first.over_root(second, V::splat(self.root), V::splat(self.epsilon));
-            quotient.fma(V::splat(-self.step_size), weight).store(places.weight.add(at));
-        }
-    }
-}
-
 /// Calls `work` with the optimiser of `update`.
 pub(super) trait Choice {
     fn with<S: Step>(self, step: &S);
 }
 
-/// Turns the `enum` into a type, so that the innermost loops have no branch.
+/// Turns the `enum` into a type, so that the innermost loops have no branch between optimisers.
 pub(super) fn choose(update: &Update, work: impl Choice) {
     match *update {
-        Update::Sgd { learning_rate, momentum: 0.0, decay } => work.with(&Sgd { learning_rate, decay }),
-        Update::Sgd { learning_rate, momentum, decay } => work.with(&Momentum { learning_rate, momentum, decay }),
-        Update::Adam { step_size, root, first, second, epsilon, decay } => {
-            work.with(&Adam { step_size, root, first, second, epsilon, decay });
+        Update::Sgd { learning_rate, momentum: 0.0, decay, .. } => work.with(&Sgd { learning_rate, decay }),
+        Update::Sgd { learning_rate, momentum, nesterov, decay } => {
+            work.with(&Momentum { learning_rate, momentum, nesterov, decay });
+        }
+        Update::Adam { step_size, root, first, second, epsilon, kept, decay } => {
+            work.with(&Adam { step_size, root, first, second, epsilon, kept, decay });
+        }
+        Update::Adagrad { learning_rate, epsilon, decay } => work.with(&Adagrad { learning_rate, epsilon, decay }),
+        Update::Adadelta { learning_rate, mean, epsilon, decay } => {
+            work.with(&Adadelta { learning_rate, mean, epsilon, decay });
+        }
+        Update::Rmsprop { learning_rate, mean, momentum, centered, epsilon, decay } => {
+            work.with(&Rmsprop { learning_rate, mean, momentum, centered, epsilon, decay });
         }
     }
 }
@@ -246,5 +258,120 @@ unsafe fn all<V: Lanes, S: Step>(step: &S, places: &Places, gradient: &mut [f32]
             step.step(places, at, V::load(g));
             V::splat(0.0).store(g);
         }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// How many examples there are; the first three divide by nothing.
+    pub(crate) const KINDS: usize = 9;
+
+    /// Figures of step `step`, from 1, of every optimiser.
+    pub(crate) fn example(kind: usize, step: i32) -> Update {
+        let decay = Decay { l2: 0.02, l1: if kind.is_multiple_of(2) { 0.005 } else { 0.0 } };
+        let mean = [0.9, 0.1];
+        let adam = |kept| Update::Adam {
+            step_size: (0.01 / (1.0 - 0.9f64.powi(step))) as f32,
+            root: (1.0 / (1.0 - 0.999f64.powi(step)).sqrt()) as f32,
+            first: mean,
+            second: [0.999, 0.001],
+            epsilon: 1e-8,
+            kept,
+            decay,
+        };
+        let rmsprop = |momentum, centered| Update::Rmsprop {
+            learning_rate: 0.01,
+            mean,
+            momentum,
+            centered,
+            epsilon: 1e-3,
+            decay,
+        };
+        match kind {
+            0 => Update::Sgd { learning_rate: 0.1, momentum: 0.0, nesterov: false, decay },
+            1 => Update::Sgd { learning_rate: 0.1, momentum: 0.9, nesterov: false, decay },
+            2 => Update::Sgd { learning_rate: 0.1, momentum: 0.9, nesterov: true, decay },
+            3 => adam(1.0),
+            4 => adam(0.99),
+            5 => Update::Adagrad { learning_rate: 0.05, epsilon: 1e-10, decay },
+            6 => Update::Adadelta { learning_rate: 1.0, mean, epsilon: 1e-6, decay },
+            7 => rmsprop(0.0, false),
+            _ => rmsprop(0.5, true),
+        }
+    }
+
+    /// The weight after a step by the papers' formulas in f64, and the gradient with its decay. `kept` is what the
+    /// optimiser remembers.
+    pub(in crate::kernels) fn published(
+        update: &Update,
+        weight: f64,
+        gradient: f64,
+        kept: &mut [f64; 3],
+    ) -> (f64, f64) {
+        let wide = |x: f32| f64::from(x);
+        let mean = |kept: &mut f64, [keep, take]: [f32; 2], new: f64| {
+            *kept = wide(keep) * *kept + wide(take) * new;
+            *kept
+        };
+        let with = |decay: Decay| {
+            let sign = if weight == 0.0 { 0.0 } else { weight.signum() };
+            gradient + wide(decay.l2) * weight + wide(decay.l1) * sign
+        };
+        let [one, two, three] = kept;
+        match *update {
+            Update::Sgd { learning_rate, momentum, nesterov, decay } => {
+                let g = with(decay);
+                let buffer = mean(one, [momentum, 1.0], g);
+                (weight - wide(learning_rate) * if nesterov { g + wide(momentum) * buffer } else { buffer }, g)
+            }
+            Update::Adam { step_size, root, first, second, epsilon, kept, decay } => {
+                let g = with(decay);
+                let (m, v) = (mean(one, first, g), mean(two, second, g * g));
+                (wide(kept) * weight - wide(step_size) * m / (v.sqrt() * wide(root) + wide(epsilon)), g)
+            }
+            Update::Adagrad { learning_rate, epsilon, decay } => {
+                let g = with(decay);
+                *two += g * g;
+                (weight - wide(learning_rate) * g / (two.sqrt() + wide(epsilon)), g)
+            }
+            Update::Adadelta { learning_rate, mean: by, epsilon, decay } => {
+                let g = with(decay);
+                let v = mean(two, by, g * g);
+                let step = (*three + wide(epsilon)).sqrt() / (v + wide(epsilon)).sqrt() * g;
+                mean(three, by, step * step);
+                (weight - wide(learning_rate) * step, g)
+            }
+            Update::Rmsprop { learning_rate, mean: by, momentum, centered, epsilon, decay } => {
+                let g = with(decay);
+                let v = mean(two, by, g * g);
+                let center = if centered { mean(three, by, g) } else { 0.0 };
+                let step = g / ((v - center * center).sqrt() + wide(epsilon));
+                *one = wide(momentum) * *one + step;
+                (weight - wide(learning_rate) * *one, g)
+            }
+        }
+    }
+
+    #[test]
+    fn equal_gradients_have_no_variance_below_0() {
+        crate::kernels::at_every_level(|level| {
+            let update = Update::Rmsprop {
+                learning_rate: 0.001,
+                mean: [0.9, 0.1],
+                momentum: 0.0,
+                centered: true,
+                epsilon: 1e-3,
+                decay: Decay::NONE,
+            };
+            let (mut weights, mut gradient) = (Buffer::zeros(16), Buffer::zeros(16));
+            let mut moments = Moments::zeros(&update, 16);
+            for _ in 0..500 {
+                gradient.fill(0.1234567);
+                super::update(&update, &mut weights, &mut gradient, &mut moments);
+            }
+            assert!(weights.iter().all(|x| x.is_finite()), "{level}: {:?}", &weights[..4]);
+        });
     }
 }

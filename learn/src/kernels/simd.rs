@@ -150,6 +150,10 @@ pub(super) trait Lanes: Copy {
     unsafe fn over_root(self, square: Self, root: Self, epsilon: Self) -> Self;
     /// `self * factor + addend`, rounded once where the CPU can.
     unsafe fn fma(self, factor: Self, addend: Self) -> Self;
+    /// `size` with the sign of `self`, 0 where `self` is 0.
+    unsafe fn signed(self, size: Self) -> Self;
+    /// 0 in place of what is below.
+    unsafe fn positive(self) -> Self;
 }
 
 impl Lanes for [f32; LANES] {
@@ -215,6 +219,20 @@ impl Lanes for [f32; LANES] {
     unsafe fn fma(mut self, factor: Self, addend: Self) -> Self {
         for ((x, y), z) in self.iter_mut().zip(factor).zip(addend) {
             *x = *x * y + z; // `mul_add` is a call into the C library where there is no FMA
+        }
+        self
+    }
+    #[inline(always)]
+    unsafe fn signed(mut self, size: Self) -> Self {
+        for (x, size) in self.iter_mut().zip(size) {
+            *x = if *x == 0.0 { 0.0 } else { size.copysign(*x) };
+        }
+        self
+    }
+    #[inline(always)]
+    unsafe fn positive(mut self) -> Self {
+        for x in &mut self {
+            *x = if *x < 0.0 { 0.0 } else { *x };
         }
         self
     }
@@ -308,6 +326,19 @@ pub(super) mod x86 {
         unsafe fn fma(self, factor: Self, addend: Self) -> Self {
             unsafe { Self(_mm512_fmadd_ps(self.0, factor.0, addend.0)) }
         }
+        #[inline(always)]
+        unsafe fn signed(self, size: Self) -> Self {
+            unsafe {
+                let zero = _mm512_setzero_ps();
+                let above = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(self.0, zero), size.0);
+                let below = _mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_LT_OQ>(self.0, zero), size.0);
+                Self(_mm512_sub_ps(above, below))
+            }
+        }
+        #[inline(always)]
+        unsafe fn positive(self) -> Self {
+            unsafe { Self(_mm512_max_ps(_mm512_setzero_ps(), self.0)) }
+        }
     }
 
     impl Lanes for Avx2 {
@@ -375,6 +406,25 @@ pub(super) mod x86 {
         #[inline(always)]
         unsafe fn fma(self, factor: Self, addend: Self) -> Self {
             unsafe { Self(_mm256_fmadd_ps(self.0, factor.0, addend.0), _mm256_fmadd_ps(self.1, factor.1, addend.1)) }
+        }
+        #[inline(always)]
+        unsafe fn signed(self, size: Self) -> Self {
+            unsafe {
+                let zero = _mm256_setzero_ps();
+                let of = |x: __m256, size: __m256| {
+                    let above = _mm256_and_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(x, zero), size);
+                    let below = _mm256_and_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(x, zero), size);
+                    _mm256_sub_ps(above, below)
+                };
+                Self(of(self.0, size.0), of(self.1, size.1))
+            }
+        }
+        #[inline(always)]
+        unsafe fn positive(self) -> Self {
+            unsafe {
+                let zero = _mm256_setzero_ps();
+                Self(_mm256_max_ps(zero, self.0), _mm256_max_ps(zero, self.1))
+            }
         }
     }
 }

@@ -8,15 +8,17 @@ use rayon::prelude::*;
 use rten::{
     DataType, Dimension, ModelOptions, NodeId, NodeInfo, RunOptions, ThreadPool, ValueOrView, ValueType, op_registry,
 };
-use rten_tensor::NdTensorView;
+use rten_tensor::{NdTensor, NdTensorView};
 
-use crate::features::NumericPart;
+use crate::features::{NumericPart, TextInput};
 use crate::{Encoded, Error, Result, Target, onnx};
 
 /// Bytes of a layer's values that are worked on at once by a core; more rows are cut into chunks.
 const CHUNK_BYTES: usize = 4 << 20;
 /// Rows of a chunk at most.
 const CHUNK_ROWS_MAX: usize = 4096;
+/// Numbers that a word becomes in a network, for the size of chunks.
+const WORD_NUMBERS: usize = 256;
 /// Multiplications up to which waking a second core costs more than it brings (about 0.2 ms of one core).
 const ONE_CORE_WORK: usize = 4_000_000;
 
@@ -26,6 +28,8 @@ pub(super) struct Graph {
     numbers: Option<(NodeId, usize)>,
     codes: Option<(NodeId, usize)>,
     images: Vec<(NodeId, [usize; 3])>,
+    texts: Vec<NodeId>,
+    series: Vec<(NodeId, usize)>,
     output: NodeId,
     /// Answers per row.
     answers: usize,
@@ -43,11 +47,17 @@ impl Graph {
         let model = options().load(file).map_err(|e| corrupt(format!("not an ONNX file of ours: {e}")))?;
         let foreign = || corrupt("does not fit the features beside it; restore the folder".into());
         let expected = expected_inputs(part);
-        let fits = |(number, (kind, axes)): (usize, &(DataType, Vec<usize>))| {
+        let fits = |(number, (kind, axes)): (usize, &(DataType, Vec<Option<usize>>))| {
             let info = model.input_ids().get(number).and_then(|&id| model.node_info(id));
             let shape = info.as_ref().and_then(NodeInfo::shape).unwrap_or_default();
-            let fixed = axes.iter().map(|&length| Dimension::Fixed(length));
-            info.and_then(|info| info.dtype()) == Some(ValueType::Tensor(*kind)) && shape.into_iter().skip(1).eq(fixed)
+            let same = |(dimension, axis): (&Dimension, &Option<usize>)| match (dimension, axis) {
+                (Dimension::Fixed(length), Some(axis)) => length == axis,
+                (Dimension::Symbolic(_), None) => true,
+                _ => false,
+            };
+            info.and_then(|info| info.dtype()) == Some(ValueType::Tensor(*kind))
+                && shape.len() == axes.len() + 1
+                && shape.iter().skip(1).zip(axes).all(same)
         };
         let &[output] = model.output_ids() else { return Err(foreign()) };
         let same_output = model.find_node(onnx::output(target).0) == Some(output);
@@ -57,11 +67,18 @@ impl Graph {
         let mut ids = model.input_ids().iter().copied();
         let mut input = |width: usize| (width > 0).then(|| ids.next().map(|id| (id, width))).flatten();
         let (numbers, codes) = (input(part.numbers.len()), input(part.categories.len()));
-        let images = ids.zip(part.images.iter().map(|image| [image.height, image.width, image.channels])).collect();
+        let mut several = |count: usize| ids.by_ref().take(count).collect::<Vec<_>>();
+        let (images, texts, series) =
+            (several(part.images.len()), several(part.texts.len()), several(part.series.len()));
+        let images =
+            images.into_iter().zip(&part.images).map(|(id, i)| (id, [i.height, i.width, i.channels])).collect();
+        let series = series.into_iter().zip(&part.series).map(|(id, series)| (id, series.steps)).collect();
         let answers = onnx::output(target).1.iter().product();
         let embedded: usize = part.embedded().map(|column| column.dimension).sum();
-        let width = part.dense_width() + embedded;
-        Ok(Self { numbers, codes, images, output, answers, width, model })
+        let words: usize = part.texts.iter().map(|text| text.length * WORD_NUMBERS).sum();
+        let steps: usize = part.series.iter().map(|series| series.steps).sum();
+        let width = part.dense_width() + embedded + words + steps;
+        Ok(Self { numbers, codes, images, texts, series, output, answers, width, model })
     }
 
     /// What the file says about itself.
@@ -112,6 +129,15 @@ impl Graph {
             let pixels = &block.pixels[start * block.values..end * block.values];
             inputs.push((id, NdTensorView::from_data([rows, height, width, channels], pixels).into()));
         }
+        for (&id, block) in self.texts.iter().zip(&encoded.texts) {
+            let tokens = &block.tokens[start * block.length..end * block.length];
+            let (length, tokens) = without_padding(tokens, rows, block.length);
+            inputs.push((id, NdTensor::from_data([rows, length], tokens).into()));
+        }
+        for (&(id, steps), block) in self.series.iter().zip(&encoded.series) {
+            let values = &block.values[start * steps..end * steps];
+            inputs.push((id, NdTensorView::from_data([rows, steps], values).into()));
+        }
         let options = RunOptions::default().with_thread_pool(Some(pool.clone()));
         let broken = |e: &dyn std::fmt::Display| Error::Internal(format!("running model.onnx: {e}"));
         let [output] = self.model.run_n(inputs, [self.output], Some(options)).map_err(|e| broken(&e))?;
@@ -131,26 +157,82 @@ impl Graph {
             && encoded.images.iter().zip(&self.images).all(|(block, (_, shape))| {
                 block.values == shape.iter().product::<usize>() && block.pixels.len() == rows * block.values
             });
-        if encoded.numbers.len() == numbers && encoded.codes.len() == codes && images {
+        let texts = encoded.texts.len() == self.texts.len()
+            && encoded.texts.iter().all(|block| block.length > 0 && block.tokens.len() == rows * block.length);
+        let series = encoded.series.len() == self.series.len()
+            && encoded
+                .series
+                .iter()
+                .zip(&self.series)
+                .all(|(block, &(_, steps))| block.steps == steps && block.values.len() == rows * steps);
+        if encoded.numbers.len() == numbers && encoded.codes.len() == codes && images && texts && series {
             return Ok(());
         }
         Err(Error::Internal("rows that other features encoded".into()))
     }
 }
 
-/// Element type and axes after the batch of each input, in the order of the file. RTen holds int64 as int32.
-fn expected_inputs(part: &NumericPart) -> Vec<(DataType, Vec<usize>)> {
-    let numbers = (!part.numbers.is_empty()).then(|| (DataType::Float, vec![part.numbers.len()]));
-    let codes = (!part.categories.is_empty()).then(|| (DataType::Int32, vec![part.categories.len()]));
-    let images = part.images.iter().map(|image| (DataType::UInt8, vec![image.height, image.width, image.channels]));
-    numbers.into_iter().chain(codes).chain(images).collect()
+/// Element type and axes after the batch of each input, in the order of the file; an axis of any length is none. RTen
+/// holds int64 as int32.
+fn expected_inputs(part: &NumericPart) -> Vec<(DataType, Vec<Option<usize>>)> {
+    let fixed = |axes: &[usize]| axes.iter().copied().map(Some).collect();
+    let numbers = (!part.numbers.is_empty()).then(|| (DataType::Float, fixed(&[part.numbers.len()])));
+    let codes = (!part.categories.is_empty()).then(|| (DataType::Int32, fixed(&[part.categories.len()])));
+    let images = part.images.iter().map(|image| (DataType::UInt8, fixed(&[image.height, image.width, image.channels])));
+    let texts = part.texts.iter().map(|_| (DataType::Int32, vec![None]));
+    let series = part.series.iter().map(|series| (DataType::Float, fixed(&[series.steps])));
+    numbers.into_iter().chain(codes).chain(images).chain(texts).chain(series).collect()
+}
+
+/// The tokens `[rows, length]` up to the end of the longest text, and its length, at least 1.
+fn without_padding(tokens: &[i32], rows: usize, length: usize) -> (usize, Vec<i32>) {
+    let used = |text: &[i32]| text.iter().rposition(|&token| token != TextInput::PADDING).map_or(1, |last| last + 1);
+    let longest = tokens.chunks_exact(length).map(used).max().unwrap_or(1);
+    let mut kept = Vec::with_capacity(rows * longest);
+    tokens.chunks_exact(length).for_each(|text| kept.extend_from_slice(&text[..longest]));
+    (longest, kept)
 }
 
 /// The operators of our files, and no others, so that the rest of RTen is not linked.
 fn options() -> ModelOptions {
     let mut options = ModelOptions::with_ops(op_registry!(
-        Add, Cast, Concat, Equal, Flatten, Gather, IsNaN, LeakyRelu, MatMul, Max, Min, Mul, Relu, Sigmoid, Softmax,
-        Squeeze, Sub, Tanh, Where
+        Add,
+        Cast,
+        Concat,
+        Conv,
+        Div,
+        Equal,
+        Erf,
+        Flatten,
+        GRU,
+        Gather,
+        GlobalAveragePool,
+        Greater,
+        IsNaN,
+        LSTM,
+        LayerNormalization,
+        LeakyRelu,
+        MatMul,
+        Max,
+        MaxPool,
+        Min,
+        Mul,
+        ReduceMax,
+        ReduceMean,
+        ReduceSum,
+        Relu,
+        Reshape,
+        ReverseSequence,
+        Shape,
+        Sigmoid,
+        Slice,
+        Softmax,
+        Squeeze,
+        Sub,
+        Tanh,
+        Transpose,
+        Unsqueeze,
+        Where
     ));
     options.prepack_weights(true);
     options

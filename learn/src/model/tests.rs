@@ -7,7 +7,9 @@ use crate::features::{
     Affine, CategoryInput, Column, ColumnKind, DateInput, EmbeddedColumn, ImageInput, NumberInput, NumericPart,
     Vocabulary,
 };
-use crate::net::{Layers, layers, network_answers};
+use crate::net::plan::tests as plans;
+use crate::net::tests::layers_of;
+use crate::net::{Layers, network_answers};
 use crate::random::uniform;
 use crate::spec::{Activation, DatePart, DenseSpec, Loss, NetSpec};
 use crate::{ErrorKind, ImageBlock, Tensor, Weights, export_onnx};
@@ -97,9 +99,10 @@ impl Case {
         activation: Activation,
         loss: Loss,
     ) -> Self {
-        let net = NetSpec::Dense(DenseSpec { hidden: hidden.to_vec(), activation, dropout: 0.3 });
+        let net =
+            NetSpec::Dense(DenseSpec { hidden: hidden.to_vec(), activation, dropout: 0.3, ..DenseSpec::default() });
         let target = target(classes);
-        let layers = layers(&net, features.numeric(), &target, loss).unwrap();
+        let layers = layers_of(&net, features.numeric(), &target, loss);
         let weights = random_weights(&layers);
         Self { name: name.into(), features, target, net, loss, weights }
     }
@@ -135,7 +138,7 @@ impl Case {
     /// The network's answers, by the definitions and with sums in `f64`.
     fn reference(&self, rows: &Encoded) -> Vec<f32> {
         let part = self.features.numeric();
-        let layers = layers(&self.net, part, &self.target, self.loss).unwrap();
+        let layers = layers_of(&self.net, part, &self.target, self.loss);
         let all: Vec<u32> = (0..rows.rows as u32).collect();
         let width = part.dense_width();
         let mut dense = vec![0.0; rows.rows * width];
@@ -185,6 +188,7 @@ fn activate(activation: Activation, z: f64) -> f64 {
             }
         }
         Activation::Tanh => z.tanh(),
+        other => panic!("{other:?} is not for these layers"),
     }
 }
 
@@ -294,6 +298,24 @@ fn the_file_answers_as_the_network_for_every_kind_of_features_and_head() {
             let network = network_answers(net, part, target, case.loss, &case.weights, &rows).unwrap();
             let difference = model.agreement(&rows, &network).unwrap();
             assert!(difference < 1e-6, "{}, network: {difference}", case.name);
+        }
+    }
+}
+
+/// Networks of every family; their numbers are checked against plain loops in `net::plan`.
+#[test]
+fn the_file_answers_as_the_network_for_every_family() {
+    for (name, net, part) in plans::families() {
+        for classes in [0, 2, 3] {
+            let features = Features { columns: vec![], choices: vec![], numeric: part.clone() };
+            let weights = plans::weights(&plans::plan(&net, &part, classes));
+            let target = target(classes);
+            let onnx = export_onnx(&features, &target, &net, Loss::Auto, &weights, None).unwrap();
+            let model = Model::from_parts(features, target.clone(), &onnx).unwrap();
+            let rows = plans::mixed(&part, 7);
+            let network = network_answers(&net, &part, &target, Loss::Auto, &weights, &rows).unwrap();
+            let difference = model.agreement(&rows, &network).unwrap();
+            assert!(difference < 1e-5, "{name}, {classes} classes: {difference}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What does the network itself answer? For the check that its ONNX file answers the same.
 
 use super::batch::Batch;
-use super::{FusedNet, Head, HeadActivation, layers};
+use super::{Head, HeadActivation, Network, Place, design};
 use crate::features::{Encoded, NumericPart};
 use crate::kernels::{Update, sigmoid_rows, softmax_rows};
 use crate::spec::{Loss, NetSpec};
@@ -17,13 +17,13 @@ pub fn network_answers(
     weights: &Weights,
     encoded: &Encoded,
 ) -> Result<Vec<f32>> {
-    let layers = layers(net, numeric, target, loss)?;
-    let nothing_learned = Update::Sgd { learning_rate: 0.0, momentum: 0.0, decay: 0.0 };
-    let mut network = FusedNet::new(&layers, weights, 1, &nothing_learned, 1)?;
+    let design = design(net, numeric, Head::of(target, loss)?)?;
+    let still = Update::NONE.into();
+    let mut network = Network::new(Place::Cpu, (&design, numeric), weights, &Default::default(), 1, &still)?;
     let rows: Vec<u32> = (0..encoded.rows as u32).collect();
-    let mut logits = Vec::with_capacity(encoded.rows * layers.head.outputs);
-    network.logits(Batch { numeric, encoded, rows: &rows }, &mut logits);
-    Ok(answers(layers.head, target, logits))
+    let mut logits = Vec::with_capacity(encoded.rows * design.head().outputs);
+    network.logits(Batch { numeric, encoded, rows: &rows }, &mut logits)?;
+    Ok(answers(design.head(), target, logits))
 }
 
 /// From the last layer's outputs `[rows, outputs]` to answers.

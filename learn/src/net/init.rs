@@ -12,7 +12,7 @@ const EMBEDDING_BOUND: f64 = 0.05;
 /// Streams of random numbers from here on belong to the first weights, one per tensor.
 const STREAM: u64 = 0x0077_6569_6768_7473;
 
-/// The first weights: uniform with the variance of He et al. 2015 before ReLU (2 / inputs) and of Glorot and Bengio
+/// The first weights: uniform with the variance of He et al. 2015 before ReLU and its like (2 / inputs) and of Glorot and Bengio
 /// 2010 elsewhere (2 / (inputs + outputs)); biases are 0. A function of the layers and the seed alone.
 pub(crate) fn initial_weights(layers: &Layers, seed: u64) -> Weights {
     let mut tensors = BTreeMap::new();
@@ -29,7 +29,9 @@ pub(crate) fn initial_weights(layers: &Layers, seed: u64) -> Weights {
     for layer in &layers.dense {
         let (inputs, outputs) = (layer.inputs as f64, layer.outputs as f64);
         let bound = match layer.activation {
-            Some(Activation::Relu | Activation::LeakyRelu) => (6.0 / inputs).sqrt(),
+            Some(Activation::Relu | Activation::LeakyRelu | Activation::Gelu | Activation::Silu) => {
+                (6.0 / inputs).sqrt()
+            }
             Some(Activation::Sigmoid | Activation::Tanh) | None => (6.0 / (inputs + outputs)).sqrt(),
         };
         tensors.insert(layer.weight.clone(), uniform(vec![layer.inputs, layer.outputs], bound));
@@ -41,15 +43,14 @@ pub(crate) fn initial_weights(layers: &Layers, seed: u64) -> Weights {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::layers;
-    use crate::net::tests::{numeric, target};
+    use crate::net::tests::{layers_of, numeric, target};
     use crate::spec::{DenseSpec, Loss, NetSpec};
 
     #[test]
     fn the_first_weights_have_the_published_variance_and_follow_the_seed() {
         let check = |activation: Activation, expected: f64| {
-            let spec = DenseSpec { hidden: vec![200], activation, dropout: 0.0 };
-            let layers = layers(&NetSpec::Dense(spec), &numeric(300, &[]), &target(2), Loss::Auto).unwrap();
+            let spec = DenseSpec { hidden: vec![200], activation, dropout: 0.0, ..DenseSpec::default() };
+            let layers = layers_of(&NetSpec::Dense(spec), &numeric(300, &[]), &target(2), Loss::Auto);
             let weights = initial_weights(&layers, 7);
             let data = &weights.get("dense.0.weight").unwrap().data;
             let variance = data.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / data.len() as f64;

@@ -2,20 +2,30 @@
 
 mod answers;
 mod batch;
+mod design;
 mod fused;
 mod head;
 mod init;
 mod network;
+mod objective;
+mod picture;
 mod plain;
+pub(crate) mod plan;
+mod rule;
+mod sequence;
+mod tabular;
 
 pub use answers::network_answers;
 pub(crate) use batch::Batch;
+pub(crate) use design::{Design, design};
 pub(crate) use fused::Chance;
 use fused::FusedNet;
 pub(crate) use head::{Head, HeadActivation, HeadLoss};
 pub(crate) use init::initial_weights;
 pub(crate) use network::{Network, Place};
+pub(crate) use objective::{loss_and_gradient, row_loss};
 use plain::PlainNet;
+pub(crate) use rule::StepRule;
 
 use crate::features::NumericPart;
 use crate::spec::{Activation, DenseSpec, Loss, NetSpec};
@@ -27,6 +37,12 @@ const HIDDEN_LAYERS_MAX: usize = 64;
 const UNITS_MAX: usize = 65_536;
 /// Learned numbers a network may have: 1 GiB of `f32`, of which training keeps four.
 const PARAMETERS_MAX: usize = 1 << 28;
+
+/// What is kept beside the weights from step to step, by their names, in the order of [`MEMORY`]; empty where there is
+/// none.
+pub(crate) type Memory = [Weights; 4];
+/// The optimiser's three moments, and the gradient of a step that has more batches to come.
+pub(crate) const MEMORY: [&str; 4] = ["first", "second", "third", "gradient"];
 
 /// The layers of a network in the order of their work. The input is `[dense input, embeddings in order]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,32 +109,34 @@ impl Layers {
 
     /// Refuses weights that are not this network's, listing every missing, extra and misshapen tensor.
     pub(crate) fn check(&self, weights: &Weights) -> Result<()> {
-        let shapes = self.shapes();
-        let mut wrong = Vec::new();
-        for (name, shape) in &shapes {
-            match weights.tensors.get(*name) {
-                None => wrong.push(format!("\"{name}\" is missing")),
-                Some(tensor) if tensor.shape != *shape => {
-                    wrong.push(format!("\"{name}\" is {:?}, the network has {shape:?}", tensor.shape));
-                }
-                Some(_) => {}
-            }
-        }
-        for name in weights.tensors.keys().filter(|name| !shapes.iter().any(|(known, _)| known == name)) {
-            wrong.push(format!("\"{name}\" is not in the network"));
-        }
-        match wrong.is_empty() {
-            true => Ok(()),
-            false => Err(Error::invalid(format!("these weights belong to another network: {}", wrong.join(", ")))),
-        }
+        check_weights(&self.shapes(), weights)
     }
 }
 
-/// The layers that `net` becomes on these features, target and loss. Refuses impossible sizes, naming the setting.
-pub(crate) fn layers(net: &NetSpec, numeric: &NumericPart, target: &Target, loss: Loss) -> Result<Layers> {
-    let NetSpec::Dense(spec) = net;
-    check_spec(spec)?;
-    let head = Head::of(target, loss)?;
+/// Refuses weights of other names or shapes, listing every missing, extra and misshapen tensor.
+pub(crate) fn check_weights(shapes: &[(&str, Vec<usize>)], weights: &Weights) -> Result<()> {
+    let mut wrong = Vec::new();
+    for (name, shape) in shapes {
+        match weights.tensors.get(*name) {
+            None => wrong.push(format!("\"{name}\" is missing")),
+            Some(tensor) if tensor.shape != *shape => {
+                wrong.push(format!("\"{name}\" is {:?}, the network has {shape:?}", tensor.shape));
+            }
+            Some(_) => {}
+        }
+    }
+    for name in weights.tensors.keys().filter(|name| !shapes.iter().any(|(known, _)| known == name)) {
+        wrong.push(format!("\"{name}\" is not in the network"));
+    }
+    match wrong.is_empty() {
+        true => Ok(()),
+        false => Err(Error::invalid(format!("these weights belong to another network: {}", wrong.join(", ")))),
+    }
+}
+
+/// The layers of a dense network on these features and this head. Refuses impossible sizes, naming the setting.
+pub(crate) fn layers(spec: &DenseSpec, numeric: &NumericPart, head: Head) -> Result<Layers> {
+    check_hidden("network.dense", &spec.hidden, spec.dropout)?;
     let embeddings: Vec<EmbeddingLayer> = numeric
         .embedded()
         .map(|column| EmbeddingLayer {
@@ -151,21 +169,20 @@ pub(crate) fn layers(net: &NetSpec, numeric: &NumericPart, target: &Target, loss
 
 /// How many numbers the network learns.
 pub fn parameters(net: &NetSpec, numeric: &NumericPart, target: &Target, loss: Loss) -> Result<usize> {
-    Ok(layers(net, numeric, target, loss)?.parameters())
+    Ok(design(net, numeric, Head::of(target, loss)?)?.parameters())
 }
 
-fn check_spec(spec: &DenseSpec) -> Result<()> {
-    if spec.hidden.len() > HIDDEN_LAYERS_MAX {
-        let layers = spec.hidden.len();
-        return Err(Error::invalid(format!(
-            "network.dense.hidden has {layers} layers, {HIDDEN_LAYERS_MAX} are allowed"
-        )));
+/// Refuses impossible layers of the section `path` by the name of the key.
+fn check_hidden(path: &str, hidden: &[usize], dropout: f64) -> Result<()> {
+    if hidden.len() > HIDDEN_LAYERS_MAX {
+        let layers = hidden.len();
+        return Err(Error::invalid(format!("{path}.hidden has {layers} layers, {HIDDEN_LAYERS_MAX} are allowed")));
     }
-    if let Some((number, units)) = spec.hidden.iter().enumerate().find(|(_, units)| !(1..=UNITS_MAX).contains(*units)) {
-        return Err(Error::invalid(format!("network.dense.hidden[{number}] is {units}, expected 1 to {UNITS_MAX}")));
+    if let Some((number, units)) = hidden.iter().enumerate().find(|(_, units)| !(1..=UNITS_MAX).contains(*units)) {
+        return Err(Error::invalid(format!("{path}.hidden[{number}] is {units}, expected 1 to {UNITS_MAX}")));
     }
-    if !(0.0..1.0).contains(&spec.dropout) {
-        return Err(Error::invalid(format!("network.dense.dropout is {}, expected 0 to below 1", spec.dropout)));
+    if !(0.0..1.0).contains(&dropout) {
+        return Err(Error::invalid(format!("{path}.dropout is {dropout}, expected 0 to below 1")));
     }
     Ok(())
 }
@@ -186,6 +203,14 @@ pub(crate) mod tests {
         let (mean, scale) = if classes == 0 { (3.0, 2.0) } else { (0.0, 1.0) };
         let labels = (0..classes).map(|class| format!("class {class}")).collect();
         Target { column: "answer".into(), task, labels, mean, scale }
+    }
+
+    /// The layers of a dense network.
+    pub(crate) fn layers_of(net: &NetSpec, numeric: &NumericPart, target: &Target, loss: Loss) -> Layers {
+        match design(net, numeric, Head::of(target, loss).unwrap()).unwrap() {
+            Design::Dense(layers) => layers,
+            Design::Plan(_) => panic!("not a dense network"),
+        }
     }
 
     /// Plain numbers and embedded categories (cardinality, dimension).
@@ -210,7 +235,7 @@ pub(crate) mod tests {
     #[test]
     fn layers_follow_the_spec_and_are_named_as_the_weights() {
         let spec = DenseSpec { hidden: vec![8, 4], ..DenseSpec::default() };
-        let found = layers(&NetSpec::Dense(spec), &numeric(3, &[(10, 2)]), &target(3), Loss::Auto).unwrap();
+        let found = layers_of(&NetSpec::Dense(spec), &numeric(3, &[(10, 2)]), &target(3), Loss::Auto);
         let expected = [
             ("embedding.c0.weight", vec![10, 2]),
             ("dense.0.weight", vec![5, 8]),
@@ -227,7 +252,7 @@ pub(crate) mod tests {
     #[test]
     fn impossible_networks_are_refused_by_the_name_of_the_setting() {
         let check = |spec: DenseSpec, columns: usize, expected: &str| {
-            let error = layers(&NetSpec::Dense(spec), &numeric(columns, &[]), &target(2), Loss::Auto).unwrap_err();
+            let error = parameters(&NetSpec::Dense(spec), &numeric(columns, &[]), &target(2), Loss::Auto).unwrap_err();
             assert!(error.to_string().contains(expected), "{error}");
         };
         let dense = DenseSpec::default;
@@ -241,7 +266,7 @@ pub(crate) mod tests {
 
     #[test]
     fn foreign_weights_are_listed() {
-        let layers = layers(&NetSpec::default(), &numeric(3, &[]), &target(2), Loss::Auto).unwrap();
+        let layers = layers_of(&NetSpec::default(), &numeric(3, &[]), &target(2), Loss::Auto);
         let mut weights = initial_weights(&layers, 1);
         assert!(layers.check(&weights).is_ok());
         let bias = weights.tensors.remove("dense.0.bias").unwrap();

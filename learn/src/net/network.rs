@@ -2,15 +2,19 @@
 
 use burn::tensor::Device;
 
-use super::{Batch, Chance, FusedNet, Layers, PlainNet};
-use crate::kernels::Update;
-use crate::{Result, Weights};
+use super::plan::PlanNet;
+use super::{Batch, Chance, Design, FusedNet, Memory, PlainNet, StepRule, tabular};
+use crate::features::NumericPart;
+use crate::kernels::Targets;
+use crate::{Error, Result, Weights};
 
 /// A network that learns.
 #[derive(Debug)]
 pub(crate) enum Network {
-    /// By the fused kernels.
+    /// Fully connected layers by their own kernels.
     Fused(Box<FusedNet>),
+    /// Any network, operation by operation.
+    Plan(Box<PlanNet>),
     /// By Burn's plain operations.
     Plain(PlainNet),
 }
@@ -25,26 +29,37 @@ pub(crate) enum Place {
 }
 
 impl Network {
-    /// A network with these weights and moments that learns up to `rows` rows at a time.
+    /// A network with these weights and this memory that learns up to `rows` rows at a time by rules of this kind.
+    /// The fused kernels move weights layer by layer: where the whole gradient is wanted, a plan has it.
     pub(crate) fn new(
         place: Place,
-        layers: &Layers,
+        (design, numeric): (&Design, &NumericPart),
         weights: &Weights,
-        moments: &[Weights; 2],
+        memory: &Memory,
         rows: usize,
-        update: &Update,
+        rule: &StepRule,
     ) -> Result<Self> {
-        match place {
-            Place::Cpu => {
-                let threads = std::thread::available_parallelism().map_or(1, usize::from);
-                let mut net = FusedNet::new(layers, weights, rows, update, threads)?;
-                net.restore(moments)?;
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let planned = |plan| {
+            let mut net = PlanNet::new(plan, weights, rows, &rule.update, threads)?;
+            net.restore(memory)?;
+            Ok(Self::Plan(Box::new(net)))
+        };
+        match (place, design) {
+            (Place::Cpu, Design::Dense(layers)) if rule.needs_gradient() => planned(tabular::plain(layers, numeric)?),
+            (Place::Cpu, Design::Dense(layers)) => {
+                let mut net = FusedNet::new(layers, weights, rows, &rule.update, threads)?;
+                net.restore(memory)?;
                 Ok(Self::Fused(Box::new(net)))
             }
-            Place::Flex => {
+            (Place::Cpu, Design::Plan(plan)) => planned(plan.clone()),
+            (Place::Flex, Design::Dense(layers)) => {
                 let mut net = PlainNet::new(layers, weights, Device::flex())?;
-                net.restore(moments);
+                net.restore(memory);
                 Ok(Self::Plain(net))
+            }
+            (Place::Flex, Design::Plan(_)) => {
+                Err(Error::Unsupported("Burn's own operations know dense networks only; take device \"cpu\"".into()))
             }
         }
     }
@@ -52,17 +67,21 @@ impl Network {
     /// Where, in words.
     pub(crate) fn device(&self) -> String {
         match self {
-            Self::Fused(net) if net.threads() == 1 => "cpu, 1 thread".to_owned(),
-            Self::Fused(net) => format!("cpu, {} threads", net.threads()),
+            Self::Fused(net) => on_threads(net.threads()),
+            Self::Plan(net) => on_threads(net.threads()),
             Self::Plain(_) => "cpu, Burn's own operations".to_owned(),
         }
     }
 
-    /// As `FusedNet::step`.
-    pub(crate) fn step(&mut self, batch: Batch, targets: &[f32], update: &Update, chance: Chance) -> Result<f32> {
+    /// As `FusedNet::step`, by the whole rule.
+    pub(crate) fn step(&mut self, batch: Batch, targets: Targets, rule: &StepRule, chance: Chance) -> Result<f32> {
         match self {
-            Self::Fused(net) => Ok(net.step(batch, targets, update, chance)),
-            Self::Plain(net) => net.step(batch, targets, update, chance),
+            Self::Fused(_) if rule.needs_gradient() => {
+                Err(Error::Internal("the fused network was made for steps layer by layer".into()))
+            }
+            Self::Fused(net) => Ok(net.step(batch, targets, &rule.update, chance)),
+            Self::Plan(net) => Ok(net.step(batch, targets, rule, chance)),
+            Self::Plain(net) => net.step(batch, targets, rule, chance),
         }
     }
 
@@ -70,6 +89,7 @@ impl Network {
     pub(crate) fn logits(&mut self, batch: Batch, out: &mut Vec<f32>) -> Result<()> {
         match self {
             Self::Fused(net) => net.logits(batch, out),
+            Self::Plan(net) => net.logits(batch, out),
             Self::Plain(net) => net.logits(batch, out)?,
         }
         Ok(())
@@ -79,49 +99,60 @@ impl Network {
     pub(crate) fn weights(&self) -> Result<Weights> {
         match self {
             Self::Fused(net) => Ok(net.weights()),
+            Self::Plan(net) => Ok(net.weights()),
             Self::Plain(net) => net.weights(),
         }
     }
 
-    /// What the optimiser remembers.
-    pub(crate) fn moments(&self) -> Result<[Weights; 2]> {
+    /// What is kept beside the weights.
+    pub(crate) fn memory(&self) -> Result<Memory> {
         match self {
-            Self::Fused(net) => Ok(net.moments()),
-            Self::Plain(net) => net.moments(),
+            Self::Fused(net) => Ok(net.memory()),
+            Self::Plan(net) => Ok(net.memory()),
+            Self::Plain(net) => net.memory(),
         }
     }
+}
+
+fn on_threads(threads: usize) -> String {
+    if threads == 1 { "cpu, 1 thread".to_owned() } else { format!("cpu, {threads} threads") }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::features::Encoded;
-    use crate::net::tests::{numeric, target};
-    use crate::net::{initial_weights, layers};
-    use crate::spec::{Activation, DenseSpec, Loss, NetSpec};
+    use crate::kernels::optimizer_examples::{KINDS, example};
+    use crate::net::initial_weights;
+    use crate::net::tests::{layers_of, numeric, target};
+    use crate::spec::{Activation, DenseSpec, FocalSpec, HuberSpec, Loss, NetSpec, QuantileSpec};
 
     /// Ten steps of both networks from the same weights on the same rows, dropout included.
-    fn check(activation: Activation, classes: usize, loss: Loss, update: &dyn Fn(i32) -> Update, dropout: f64) {
+    fn check(activation: Activation, classes: usize, loss: Loss, update: &dyn Fn(i32) -> StepRule, dropout: f64) {
         let place = format!("{activation:?}, {classes} classes, {loss:?}, {:?}, dropout {dropout}", update(1));
-        let spec = NetSpec::Dense(DenseSpec { hidden: vec![20, 7], activation, dropout });
+        let spec = NetSpec::Dense(DenseSpec { hidden: vec![20, 7], activation, dropout, ..DenseSpec::default() });
         let numeric = numeric(4, &[(6, 2), (3, 1)]);
-        let layers = layers(&spec, &numeric, &target(classes), loss).unwrap();
+        let layers = layers_of(&spec, &numeric, &target(classes), loss);
+        let design = Design::Dense(layers.clone());
         let count = 30;
         let numbers = (0..count * 4).map(|n| ((n * 29) % 23) as f32 / 7.0 - 1.6).collect();
         let codes = (0..count * 2).map(|n| ((n * 5 + n / 7) % if n % 2 == 0 { 6 } else { 3 }) as i32).collect();
         let encoded = Encoded { rows: count, numbers, codes, ..Encoded::default() };
         let weights = initial_weights(&layers, 3);
-        let make = |place| Network::new(place, &layers, &weights, &Default::default(), 10, &update(1)).unwrap();
+        let make =
+            |place| Network::new(place, (&design, &numeric), &weights, &Default::default(), 10, &update(1)).unwrap();
         let mut networks = [make(Place::Cpu), make(Place::Flex)];
         for step in 0..10u32 {
             let rows: Vec<u32> = (0..10).map(|row| (row * 7 + step * 3) % count as u32).collect();
             let answer =
                 |row: &u32| if classes == 0 { *row as f32 / 15.0 - 1.0 } else { (row % classes as u32) as f32 };
-            let targets: Vec<f32> = rows.iter().map(answer).collect();
+            let values: Vec<f32> = rows.iter().map(answer).collect();
+            let weights: Vec<f32> = rows.iter().map(|row| (row % 3) as f32 * 0.7).collect();
+            let targets = Targets { values: &values, weights: if step % 2 == 0 { &weights } else { &[] } };
             let batch = Batch { numeric: &numeric, encoded: &encoded, rows: &rows };
             let chance = Chance { seed: 9, step: u64::from(step) };
-            let update = update(step as i32 + 1);
-            let [fused, plain] = networks.each_mut().map(|net| net.step(batch, &targets, &update, chance).unwrap());
+            let rule = update(step as i32 + 1);
+            let [fused, plain] = networks.each_mut().map(|net| net.step(batch, targets, &rule, chance).unwrap());
             assert!((fused / plain - 1.0).abs() < 1e-4, "{place}, step {step}: {fused} for {plain}");
         }
         let rows: Vec<u32> = (0..count as u32).collect();
@@ -136,25 +167,15 @@ mod tests {
         }
         let shapes =
             |weights: Weights| weights.tensors.into_iter().map(|(name, t)| (name, t.shape)).collect::<Vec<_>>();
-        let [fused, plain] = networks.each_ref().map(|net| {
-            let [first, second] = net.moments().unwrap();
-            [shapes(net.weights().unwrap()), shapes(first), shapes(second)]
-        });
+        let [fused, plain] =
+            networks.each_ref().map(|net| (shapes(net.weights().unwrap()), net.memory().unwrap().map(shapes)));
         assert_eq!(fused, plain, "{place}");
     }
 
     #[test]
     fn the_fused_kernels_do_what_the_plain_operations_do() {
-        let adam = |step: i32| Update::Adam {
-            step_size: (0.01 / (1.0 - 0.9f64.powi(step))) as f32,
-            root: (1.0 / (1.0 - 0.999f64.powi(step)).sqrt()) as f32,
-            first: [0.9, 0.1],
-            second: [0.999, 0.001],
-            epsilon: 1e-5,
-            decay: 0.01,
-        };
-        let sgd = |_: i32| Update::Sgd { learning_rate: 0.05, momentum: 0.0, decay: 0.01 };
-        let momentum = |_: i32| Update::Sgd { learning_rate: 0.05, momentum: 0.9, decay: 0.0 };
+        let rule = |kind: usize| move |step: i32| StepRule::from(example(kind, step));
+        let (sgd, momentum, adam) = (rule(0), rule(1), rule(3));
         for activation in [Activation::Sigmoid, Activation::Relu, Activation::LeakyRelu, Activation::Tanh] {
             check(activation, 0, Loss::Auto, &adam, 0.0);
             check(activation, 2, Loss::Auto, &sgd, 0.0);
@@ -163,5 +184,18 @@ mod tests {
         check(Activation::Relu, 2, Loss::MeanSquaredError, &adam, 0.2);
         check(Activation::Relu, 4, Loss::MeanSquaredError, &adam, 0.0);
         check(Activation::Tanh, 2, Loss::CategoricalCrossEntropy, &momentum, 0.0);
+        for kind in 0..KINDS {
+            check(Activation::Tanh, 3, Loss::Auto, &rule(kind), 0.1);
+        }
+        for loss in [
+            Loss::MeanAbsoluteError,
+            Loss::Huber(HuberSpec { delta: 0.4 }),
+            Loss::Quantile(QuantileSpec { quantile: 0.8 }),
+        ] {
+            check(Activation::Tanh, 0, loss, &sgd, 0.0);
+        }
+        for classes in [2, 4] {
+            check(Activation::Tanh, classes, Loss::Focal(FocalSpec { gamma: 1.5 }), &adam, 0.0);
+        }
     }
 }

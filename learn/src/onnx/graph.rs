@@ -10,6 +10,9 @@ use super::proto::{
 /// Name of the axis that can be of any length.
 const BATCH: &str = "batch";
 
+/// Stands for the axis of a text's tokens, which can be of any length too.
+pub(super) const STEPS: usize = 0;
+
 /// Element types, by their numbers in `TensorProto.DataType`.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Element {
@@ -55,6 +58,17 @@ impl Graph {
     /// An operation of the default domain and its output.
     pub(super) fn node(&mut self, operation: &str, inputs: &[&Value]) -> Value {
         self.node_with(operation, inputs, Vec::new())
+    }
+
+    /// Other axes: 0 keeps the length it has, -1 takes what is left.
+    pub(super) fn reshape(&mut self, value: &Value, axes: &[i64]) -> Value {
+        let axes = self.ints("/shape", &[axes.len()], axes);
+        self.node("Reshape", &[value, &axes])
+    }
+
+    /// Axes in another order.
+    pub(super) fn transpose(&mut self, value: &Value, order: &[usize]) -> Value {
+        self.node_with("Transpose", &[value], vec![ints("perm", order)])
     }
 
     /// An operation with settings, and its output.
@@ -129,17 +143,33 @@ impl Graph {
 
 /// A whole-number setting.
 pub(super) fn int(name: &str, value: i64) -> AttributeProto {
-    AttributeProto { name: Some(name.to_owned()), f: None, i: Some(value), r#type: Some(2) }
+    AttributeProto { name: Some(name.to_owned()), i: Some(value), r#type: Some(2), ..AttributeProto::default() }
 }
 
 /// A float setting.
 pub(super) fn float(name: &str, value: f32) -> AttributeProto {
-    AttributeProto { name: Some(name.to_owned()), f: Some(value), i: None, r#type: Some(1) }
+    AttributeProto { name: Some(name.to_owned()), f: Some(value), r#type: Some(1), ..AttributeProto::default() }
+}
+
+/// A text setting.
+pub(super) fn text(name: &str, value: &str) -> AttributeProto {
+    let s = Some(value.as_bytes().to_vec());
+    AttributeProto { name: Some(name.to_owned()), s, r#type: Some(3), ..AttributeProto::default() }
+}
+
+/// A setting of several whole numbers.
+pub(super) fn ints(name: &str, values: &[usize]) -> AttributeProto {
+    let ints = values.iter().map(|&value| value as i64).collect();
+    AttributeProto { name: Some(name.to_owned()), ints, r#type: Some(7), ..AttributeProto::default() }
 }
 
 fn describe(value: &Value, element: Element, axes: &[usize]) -> ValueInfoProto {
-    let batch = DimensionProto { dim_value: None, dim_param: Some(BATCH.to_owned()) };
-    let fixed = axes.iter().map(|&length| DimensionProto { dim_value: Some(length as i64), dim_param: None });
+    let free = |name: &str| DimensionProto { dim_value: None, dim_param: Some(name.to_owned()) };
+    let batch = free(BATCH);
+    let fixed = axes.iter().map(|&length| match length {
+        STEPS => free("tokens"),
+        length => DimensionProto { dim_value: Some(length as i64), dim_param: None },
+    });
     let shape = TensorShapeProto { dim: std::iter::once(batch).chain(fixed).collect() };
     let tensor_type = Some(TensorTypeProto { elem_type: Some(element as i32), shape: Some(shape) });
     ValueInfoProto { name: Some(value.0.clone()), r#type: Some(TypeProto { tensor_type }) }

@@ -6,6 +6,7 @@
 mod graph;
 mod network;
 mod numeric;
+mod plan;
 mod proto;
 mod seal;
 
@@ -13,7 +14,7 @@ use prost::Message;
 use serde_json::json;
 
 use crate::features::{CategoryInput, Vocabulary};
-use crate::net::layers;
+use crate::net::{Design, Head, design};
 use crate::spec::{Loss, NetSpec};
 use crate::{Error, Features, Result, Target, Task, Weights};
 
@@ -28,8 +29,9 @@ const IR_VERSION: i64 = 8;
 /// The bytes of an ONNX file (opset 18).
 ///
 /// Inputs: `numbers` float32 `[batch, numbers]`, `codes` int64 `[batch, categories]` and one uint8
-/// `[batch, height, width, channels]` per image column under the column's name (with a number behind it where that is
-/// taken), in this order and each where there is one.
+/// `[batch, height, width, channels]` per image column, int64 `[batch, tokens]` per text column and float32
+/// `[batch, steps]` per series column under the column's name (with a number behind it where that is taken), in this
+/// order and each where there is one.
 ///
 /// Output: `probabilities` float32 `[batch, classes]`, or `prediction` float32 `[batch]` in the target's units.
 ///
@@ -46,12 +48,15 @@ pub fn export_onnx(
     weights: &Weights,
     threshold: Option<f32>,
 ) -> Result<Vec<u8>> {
-    let layers = layers(net, features.numeric(), target, loss)?;
-    layers.check(weights)?;
+    let design = design(net, features.numeric(), Head::of(target, loss)?)?;
+    design.check(weights)?;
     let (output, axes) = output(target);
     let mut graph = graph::Graph::new(output);
     let inputs = numeric::write(&mut graph, features.numeric());
-    let answers = network::write(&mut graph, inputs, &layers, weights, target)?;
+    let answers = match &design {
+        Design::Dense(layers) => network::write(&mut graph, &inputs, layers, weights, target)?,
+        Design::Plan(plan) => plan::write(&mut graph, &inputs, plan, weights, target)?,
+    };
     let model = ModelProto {
         ir_version: Some(IR_VERSION),
         opset_import: vec![OperatorSetIdProto { domain: Some(String::new()), version: Some(OPSET) }],

@@ -9,14 +9,14 @@ use crate::{Error, Result, Target, Weights};
 /// Adds the network's nodes on the numeric part's outputs; gives the answers `[batch, classes]` or `[batch]`.
 pub(super) fn write(
     graph: &mut Graph,
-    inputs: Inputs,
+    inputs: &Inputs,
     layers: &Layers,
     weights: &Weights,
     target: &Target,
 ) -> Result<Value> {
     let tensor =
         |graph: &mut Graph, name: &str| weights.get(name).map(|tensor| graph.floats(name, &tensor.shape, &tensor.data));
-    let mut beside: Vec<Value> = inputs.dense.into_iter().collect();
+    let mut beside: Vec<Value> = inputs.dense(graph).into_iter().collect();
     for (embedding, codes) in layers.embeddings.iter().zip(&inputs.embedded) {
         let table = tensor(graph, &embedding.weight)?;
         beside.push(graph.node_with("Gather", &[&table, codes], vec![int("axis", 0)]));
@@ -36,16 +36,33 @@ pub(super) fn write(
     Ok(write_head(graph, &value, layers.head.activation, target))
 }
 
-fn write_activation(graph: &mut Graph, value: &Value, activation: Activation) -> Value {
+pub(super) fn write_activation(graph: &mut Graph, value: &Value, activation: Activation) -> Value {
     match activation {
         Activation::Sigmoid => graph.node("Sigmoid", &[value]),
         Activation::Relu => graph.node("Relu", &[value]),
         Activation::LeakyRelu => graph.node_with("LeakyRelu", &[value], vec![float("alpha", 0.01)]),
         Activation::Tanh => graph.node("Tanh", &[value]),
+        Activation::Gelu => write_gelu(graph, value),
+        Activation::Silu => {
+            let share = graph.node("Sigmoid", &[value]);
+            graph.node("Mul", &[value, &share])
+        }
     }
 }
 
-fn write_head(graph: &mut Graph, value: &Value, head: HeadActivation, target: &Target) -> Value {
+/// The opset has no `Gelu` yet: in the order in which PyTorch writes it, which RTen knows and does in one pass.
+fn write_gelu(graph: &mut Graph, value: &Value) -> Value {
+    let root = graph.floats("/root_of_two", &[], &[std::f32::consts::SQRT_2]);
+    let scaled = graph.node("Div", &[value, &root]);
+    let error = graph.node("Erf", &[&scaled]);
+    let one = graph.floats("/one", &[], &[1.0]);
+    let share = graph.node("Add", &[&error, &one]);
+    let double = graph.node("Mul", &[value, &share]);
+    let half = graph.floats("/half", &[], &[0.5]);
+    graph.node("Mul", &[&double, &half])
+}
+
+pub(super) fn write_head(graph: &mut Graph, value: &Value, head: HeadActivation, target: &Target) -> Value {
     match head {
         HeadActivation::Softmax => graph.node_with("Softmax", &[value], vec![int("axis", 1)]),
         HeadActivation::Sigmoid => {

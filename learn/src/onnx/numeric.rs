@@ -1,14 +1,31 @@
 //! The nodes of the features' numeric part: the operations of `NumericPart::write_dense`, in the same order on `f32`.
 
-use super::graph::{Element, Graph, Value, int};
-use crate::features::{Affine, CategoryInput, NumberInput, NumericPart};
+use super::graph::{Element, Graph, STEPS, Value, int};
+use crate::features::{Affine, CategoryInput, ImageInput, NumberInput, NumericPart, SeriesInput};
 
 /// What the numeric part leaves to the network.
 pub(super) struct Inputs {
-    /// `[batch, dense_width]`; nothing where the width is 0.
-    pub(super) dense: Option<Value>,
+    /// `[batch, table_width]`; nothing where the width is 0.
+    pub(super) table: Option<Value>,
+    /// The scaled pictures `[batch, height, width, channels]`.
+    pub(super) images: Vec<Value>,
     /// The codes of each embedded category `[batch]`, in order.
     pub(super) embedded: Vec<Value>,
+    /// The tokens of each text, int64 `[batch, length]`.
+    pub(super) texts: Vec<Value>,
+    /// The scaled series side by side `[batch, steps, series]`; nothing where there is none.
+    pub(super) series: Option<Value>,
+}
+
+impl Inputs {
+    /// `[batch, dense_width]`: the table and the pictures as one row of numbers; nothing where the width is 0.
+    pub(super) fn dense(&self, graph: &mut Graph) -> Option<Value> {
+        let mut parts: Vec<Value> = self.table.iter().cloned().collect();
+        for image in &self.images {
+            parts.push(graph.node_with("Flatten", &[image], vec![int("axis", 1)]));
+        }
+        graph.beside(&parts)
+    }
 }
 
 /// Adds inputs and nodes of the numeric part.
@@ -20,6 +37,9 @@ pub(super) fn write(graph: &mut Graph, part: &NumericPart) -> Inputs {
         .iter()
         .map(|image| graph.input(&image.name, Element::Uint8, &[image.height, image.width, image.channels]))
         .collect();
+    let texts = part.texts.iter().map(|text| graph.input(&text.name, Element::Int64, &[STEPS])).collect();
+    let series: Vec<Value> =
+        part.series.iter().map(|series| graph.input(&series.name, Element::Float, &[series.steps])).collect();
     let mut dense = Vec::new();
     if let Some(numbers) = numbers {
         dense.extend(write_numbers(graph, &part.numbers, &numbers));
@@ -30,12 +50,14 @@ pub(super) fn write(graph: &mut Graph, part: &NumericPart) -> Inputs {
         dense.extend(write_one_hots(graph, &part.categories, &codes));
         embedded = write_embedded(graph, &part.categories, &codes);
     }
-    for (image, input) in part.images.iter().zip(images) {
+    let scaled = |graph: &mut Graph, (image, input): (&ImageInput, Value)| {
         let pixels = graph.cast(&input);
-        let scaled = write_affine(graph, &pixels, &[image.affine], &[]);
-        dense.push(graph.node_with("Flatten", &[&scaled], vec![int("axis", 1)]));
-    }
-    Inputs { dense: graph.beside(&dense), embedded }
+        write_affine(graph, &pixels, &[image.affine], &[])
+    };
+    let table = graph.beside(&dense);
+    let images = part.images.iter().zip(images).map(|pair| scaled(graph, pair)).collect();
+    let series = write_series(graph, &part.series, &series);
+    Inputs { table, images, embedded, texts, series }
 }
 
 /// Scaled numbers, then the indicators of missing ones.
@@ -104,6 +126,25 @@ fn write_embedded(graph: &mut Graph, categories: &[CategoryInput], codes: &Value
             graph.node_with("Gather", &[codes, &column], vec![int("axis", 1)])
         })
         .collect()
+}
+
+/// The series side by side as the last axis, imputed and scaled.
+fn write_series(graph: &mut Graph, inputs: &[SeriesInput], series: &[Value]) -> Option<Value> {
+    if inputs.is_empty() {
+        return None;
+    }
+    let axes = graph.ints("/axes", &[1], &[2]);
+    let columns: Vec<Value> = series.iter().map(|one| graph.node("Unsqueeze", &[one, &axes])).collect();
+    let values = match columns.as_slice() {
+        [one] => one.clone(),
+        several => graph.node_with("Concat", &several.iter().collect::<Vec<_>>(), vec![int("axis", 2)]),
+    };
+    let missing = graph.node("IsNaN", &[&values]);
+    let impute: Vec<f32> = inputs.iter().map(|input| input.impute).collect();
+    let impute = graph.floats("/impute", &[inputs.len()], &impute);
+    let whole = graph.node("Where", &[&missing, &impute, &values]);
+    let affines: Vec<Affine> = inputs.iter().map(|input| input.affine).collect();
+    Some(write_affine(graph, &whole, &affines, &[inputs.len()]))
 }
 
 /// `(x - shift) * scale` along the last axis, or by one figure (`shape` empty); nothing where it changes nothing.

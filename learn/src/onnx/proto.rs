@@ -79,7 +79,11 @@ pub(crate) struct AttributeProto {
     pub(crate) f: Option<f32>,
     #[prost(int64, optional, tag = "3")]
     pub(crate) i: Option<i64>,
-    /// 1 float, 2 int.
+    #[prost(bytes = "vec", optional, tag = "4")]
+    pub(crate) s: Option<Vec<u8>>,
+    #[prost(int64, repeated, packed = "false", tag = "8")]
+    pub(crate) ints: Vec<i64>,
+    /// 1 float, 2 int, 3 string, 7 ints.
     #[prost(int32, optional, tag = "20")]
     pub(crate) r#type: Option<i32>,
 }

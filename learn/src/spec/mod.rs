@@ -3,18 +3,28 @@
 //! Every struct refuses unknown fields and has a default for all that can be left out, so that printing a spec prints
 //! the run as it will happen.
 
+mod balance;
+mod batch;
 mod evaluate;
 mod features;
+mod loss;
 mod net;
+mod optimizer;
+mod schedule;
 mod split;
 mod train;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use balance::*;
+pub use batch::*;
 pub use evaluate::*;
 pub use features::*;
+pub use loss::*;
 pub use net::*;
+pub use optimizer::*;
+pub use schedule::*;
 pub use split::*;
 pub use train::*;
 

@@ -9,6 +9,22 @@ use serde::{Deserialize, Serialize};
 pub enum NetSpec {
     /// Fully connected layers.
     Dense(DenseSpec),
+    /// Linear or logistic regression: no hidden layer.
+    Linear(LinearSpec),
+    /// A linear model beside fully connected layers (Cheng et al. 2016).
+    WideAndDeep(WideAndDeepSpec),
+    /// Blocks of convolutions over a picture, each followed by a pool, then fully connected layers.
+    Conv(ConvSpec),
+    /// LeNet-5 (LeCun et al. 1998), with ReLU and max pools.
+    Lenet(LenetSpec),
+    /// A residual network over a picture (He et al. 2016).
+    Resnet(ResnetSpec),
+    /// Convolutions of several widths over the words of a text, and their largest values (Kim 2014).
+    TextConv(TextConvSpec),
+    /// LSTM or GRU layers over the words of a text or the steps of series.
+    Recurrent(RecurrentSpec),
+    /// A transformer encoder over the words of a text or the steps of series (Vaswani et al. 2017).
+    Transformer(TransformerSpec),
 }
 
 impl Default for NetSpec {
@@ -27,11 +43,226 @@ pub struct DenseSpec {
     pub activation: Activation,
     /// Share of the hidden units left out at random while training, 0 to below 1.
     pub dropout: f64,
+    /// Normalises the sums of each hidden layer before its activation.
+    pub normalization: Normalization,
+    /// Adds the input of a hidden layer to its output where both have as many units.
+    pub residual: bool,
 }
 
 impl Default for DenseSpec {
     fn default() -> Self {
-        Self { hidden: vec![128, 64], activation: Activation::Relu, dropout: 0.0 }
+        Self {
+            hidden: vec![128, 64],
+            activation: Activation::Relu,
+            dropout: 0.0,
+            normalization: Normalization::None,
+            residual: false,
+        }
+    }
+}
+
+/// Brings the sums of a layer to mean 0 and variance 1.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Normalization {
+    /// Left as they are.
+    #[default]
+    None,
+    /// Over the rows of a batch (Ioffe and Szegedy 2015).
+    Batch,
+    /// Over the units of a layer (Ba et al. 2016).
+    Layer,
+}
+
+/// Linear or logistic regression.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LinearSpec {}
+
+/// A linear model beside fully connected layers; both are added up.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct WideAndDeepSpec {
+    /// Units of each hidden layer, first to last.
+    pub hidden: Vec<usize>,
+    /// Activation of the hidden layers.
+    pub activation: Activation,
+    /// Share of the hidden units left out at random while training, 0 to below 1.
+    pub dropout: f64,
+}
+
+impl Default for WideAndDeepSpec {
+    fn default() -> Self {
+        Self { hidden: vec![128, 64], activation: Activation::Relu, dropout: 0.1 }
+    }
+}
+
+/// Blocks of convolutions, as VGG has them (Simonyan and Zisserman 2015).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConvSpec {
+    /// Channels of the convolutions of each block; a 2 x 2 max pool ends a block.
+    pub blocks: Vec<Vec<usize>>,
+    /// Height and width of the kernels: 1, 3, 5 or 7.
+    pub kernel: usize,
+    /// Normalises the sums of each convolution before its activation.
+    pub normalization: Normalization,
+    /// Activation of all layers.
+    pub activation: Activation,
+    /// Units of the fully connected layers behind the blocks.
+    pub hidden: Vec<usize>,
+    /// Share of the numbers left out at random while training before each fully connected layer, 0 to below 1.
+    pub dropout: f64,
+}
+
+impl Default for ConvSpec {
+    fn default() -> Self {
+        Self {
+            blocks: vec![vec![32, 32], vec![64, 64]],
+            kernel: 3,
+            normalization: Normalization::Batch,
+            activation: Activation::Relu,
+            hidden: vec![128],
+            dropout: 0.3,
+        }
+    }
+}
+
+/// LeNet-5.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct LenetSpec {
+    /// Share of the numbers left out at random while training before each fully connected layer, 0 to below 1.
+    pub dropout: f64,
+}
+
+/// A residual network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ResnetSpec {
+    /// Layers: 18 for pictures of some 64 pixels and more; 20, 32, 44 or 56, with fewer channels, for small ones.
+    pub depth: usize,
+    /// Share of the numbers left out at random while training before the last layer, 0 to below 1.
+    pub dropout: f64,
+}
+
+impl Default for ResnetSpec {
+    fn default() -> Self {
+        Self { depth: 20, dropout: 0.0 }
+    }
+}
+
+/// Convolutions over the words of a text.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TextConvSpec {
+    /// Length of the vector of a word.
+    pub dimension: usize,
+    /// Words that a convolution sees at once, one convolution each.
+    pub widths: Vec<usize>,
+    /// Channels of each convolution.
+    pub channels: usize,
+    /// Share of the words' vectors and of the channels left out at random while training, 0 to below 1.
+    pub dropout: f64,
+}
+
+impl Default for TextConvSpec {
+    fn default() -> Self {
+        Self { dimension: 128, widths: vec![3, 4, 5], channels: 100, dropout: 0.5 }
+    }
+}
+
+/// Recurrent layers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RecurrentSpec {
+    /// The cell.
+    pub cell: CellSpec,
+    /// Units of each layer and direction, first to last.
+    pub units: Vec<usize>,
+    /// Reads from both ends.
+    pub bidirectional: bool,
+    /// What of the last layer's outputs goes on.
+    pub pooling: Pooling,
+    /// Length of the vector of a word.
+    pub dimension: usize,
+    /// Units of the fully connected layers behind.
+    pub hidden: Vec<usize>,
+    /// Share of the numbers left out at random while training between the layers, 0 to below 1.
+    pub dropout: f64,
+}
+
+impl Default for RecurrentSpec {
+    fn default() -> Self {
+        Self {
+            cell: CellSpec::Lstm,
+            units: vec![64],
+            bidirectional: false,
+            pooling: Pooling::Last,
+            dimension: 128,
+            hidden: vec![],
+            dropout: 0.1,
+        }
+    }
+}
+
+/// A recurrent cell.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CellSpec {
+    /// Long short-term memory (Hochreiter and Schmidhuber 1997).
+    #[default]
+    Lstm,
+    /// Gated recurrent unit (Cho et al. 2014).
+    Gru,
+}
+
+/// What of a sequence goes on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Pooling {
+    /// The last step.
+    Last,
+    /// The first step.
+    First,
+    /// The mean of all steps.
+    #[default]
+    Mean,
+    /// The largest value of each number over all steps.
+    Max,
+}
+
+/// A transformer encoder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TransformerSpec {
+    /// Length of the vector of a step.
+    pub width: usize,
+    /// Layers.
+    pub layers: usize,
+    /// Heads of attention of each layer; they divide the width.
+    pub heads: usize,
+    /// Units of the fully connected layer inside each layer.
+    pub feed_forward: usize,
+    /// Activation of that layer.
+    pub activation: Activation,
+    /// What of the last layer's outputs goes on.
+    pub pooling: Pooling,
+    /// Share of the numbers left out at random while training, 0 to below 1.
+    pub dropout: f64,
+}
+
+impl Default for TransformerSpec {
+    fn default() -> Self {
+        Self {
+            width: 128,
+            layers: 2,
+            heads: 4,
+            feed_forward: 256,
+            activation: Activation::Gelu,
+            pooling: Pooling::Mean,
+            dropout: 0.1,
+        }
     }
 }
 
@@ -48,4 +279,8 @@ pub enum Activation {
     LeakyRelu,
     /// Hyperbolic tangent.
     Tanh,
+    /// x times the normal distribution's share below x (Hendrycks and Gimpel 2016), exact.
+    Gelu,
+    /// x times its sigmoid (Elfwing et al. 2018).
+    Silu,
 }

@@ -1,7 +1,11 @@
 //! How is it trained?
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::{Balance, BatchSize, Loss, Optimizer, Schedule};
 
 /// Training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -9,15 +13,31 @@ use serde::{Deserialize, Serialize};
 pub struct TrainSpec {
     /// Passes over the training rows, at least 1.
     pub epochs: usize,
-    /// Rows per step, at least 1.
-    pub batch_size: usize,
+    /// Rows per step.
+    pub batch_size: BatchSize,
     /// How weights follow their gradients.
     #[serde(alias = "optimiser")]
     pub optimizer: Optimizer,
+    /// How the step size changes while training.
+    pub schedule: Schedule,
     /// What is made small.
     pub loss: Loss,
-    /// L2 decay of the weights (not of the biases), added to the gradient as PyTorch's `weight_decay`.
+    /// Share of a class' target that goes to all classes in equal parts, 0 to below 1; for cross-entropy.
+    pub label_smoothing: f64,
+    /// What a row counts in the loss by its class, at least 0; classes left out count 1.
+    pub class_weights: BTreeMap<String, f64>,
+    /// What is done about classes of different size.
+    pub balance: Balance,
+    /// L2 decay of the weights (not of the biases), added to the gradient as PyTorch's `weight_decay`. `adamw` has its own.
     pub weight_decay: f64,
+    /// L1 decay of the weights (not of the biases): this times the sign of a weight is added to its gradient.
+    pub l1: f64,
+    /// Largest norm of all gradients of a step together; larger ones are shortened to it.
+    pub clip_norm: Option<f64>,
+    /// Largest size of each number of a gradient; larger ones are cut to it, before `clip_norm`.
+    pub clip_value: Option<f64>,
+    /// Batches whose gradients make one step, at least 1; as batches so many times as large.
+    pub accumulate: usize,
     /// Ends training when validation no longer gains.
     pub early_stopping: EarlyStopping,
     /// Seed of the split, the first weights, the order of rows and dropout.
@@ -30,84 +50,23 @@ impl Default for TrainSpec {
     fn default() -> Self {
         Self {
             epochs: 30,
-            batch_size: 128,
+            batch_size: BatchSize::Rows(128),
             optimizer: Optimizer::default(),
+            schedule: Schedule::default(),
             loss: Loss::Auto,
+            label_smoothing: 0.0,
+            class_weights: BTreeMap::new(),
+            balance: Balance::None,
             weight_decay: 0.0,
+            l1: 0.0,
+            clip_norm: None,
+            clip_value: None,
+            accumulate: 1,
             early_stopping: EarlyStopping::default(),
             seed: 42,
             device: "auto".into(),
         }
     }
-}
-
-/// How weights follow their gradients.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Optimizer {
-    /// Stochastic gradient descent.
-    Sgd(SgdSpec),
-    /// Adam (Kingma and Ba 2015).
-    Adam(AdamSpec),
-}
-
-impl Default for Optimizer {
-    fn default() -> Self {
-        Self::Adam(AdamSpec::default())
-    }
-}
-
-/// Stochastic gradient descent.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct SgdSpec {
-    /// Step size, above 0.
-    pub learning_rate: f64,
-    /// Share of the last step kept, 0 to below 1.
-    pub momentum: f64,
-}
-
-impl Default for SgdSpec {
-    fn default() -> Self {
-        Self { learning_rate: 0.01, momentum: 0.0 }
-    }
-}
-
-/// Adam.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct AdamSpec {
-    /// Step size, above 0.
-    pub learning_rate: f64,
-    /// Decay of the mean of gradients, 0 to below 1.
-    pub beta1: f64,
-    /// Decay of the mean of squared gradients, 0 to below 1.
-    pub beta2: f64,
-    /// Added to the root of the squared gradients, above 0.
-    pub epsilon: f64,
-}
-
-impl Default for AdamSpec {
-    fn default() -> Self {
-        Self { learning_rate: 0.001, beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }
-    }
-}
-
-/// What training makes small.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Loss {
-    /// Cross-entropy for classes, mean squared error for numbers.
-    #[default]
-    Auto,
-    /// Mean squared error; for classes against the one-hot target.
-    #[serde(alias = "mse")]
-    MeanSquaredError,
-    /// Binary cross-entropy on a sigmoid head; two classes.
-    BinaryCrossEntropy,
-    /// Cross-entropy on a softmax head.
-    #[serde(alias = "cross_entropy")]
-    CategoricalCrossEntropy,
 }
 
 /// Ends training when validation no longer gains; the best epoch's weights are kept.
@@ -134,7 +93,7 @@ impl Default for EarlyStopping {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WatchedMetric {
-    /// Accuracy for classes, root mean squared error for numbers.
+    /// Accuracy for classes; root mean squared error for numbers, or the loss where it is an absolute or a quantile's.
     #[default]
     Auto,
     /// The loss itself.

@@ -1,43 +1,12 @@
-//! Is what training was given possible? Said before it starts.
+//! Are device and rows such that training is possible? Said before it starts.
 
 use super::{Part, TrainJob};
 use crate::features::{CategoryInput, NumericPart};
 use crate::net::Place;
-use crate::spec::{Optimizer, TrainSpec};
 use crate::{Error, Result, Target, Task};
 
 /// Rows named in a message.
 const NAMED_ROWS_MAX: usize = 5;
-
-/// Refuses settings outside their range, naming the setting.
-pub(super) fn check_spec(spec: &TrainSpec) -> Result<()> {
-    let within = |name: &str, value: f64, good: bool, range: &str| match good {
-        true => Ok(()),
-        false => Err(Error::invalid(format!("train.{name} is {value}, expected {range}"))),
-    };
-    within("epochs", spec.epochs as f64, spec.epochs >= 1, "at least 1")?;
-    within("batch_size", spec.batch_size as f64, spec.batch_size >= 1, "at least 1")?;
-    let decay = spec.weight_decay;
-    within("weight_decay", decay, decay >= 0.0 && decay.is_finite(), "at least 0")?;
-    let rate = |name: &str, value: f64| within(name, value, value > 0.0 && value.is_finite(), "above 0");
-    let share = |name: &str, value: f64| within(name, value, (0.0..1.0).contains(&value), "0 to below 1");
-    match &spec.optimizer {
-        Optimizer::Sgd(sgd) => {
-            rate("optimizer.sgd.learning_rate", sgd.learning_rate)?;
-            share("optimizer.sgd.momentum", sgd.momentum)?;
-        }
-        Optimizer::Adam(adam) => {
-            rate("optimizer.adam.learning_rate", adam.learning_rate)?;
-            share("optimizer.adam.beta1", adam.beta1)?;
-            share("optimizer.adam.beta2", adam.beta2)?;
-            rate("optimizer.adam.epsilon", adam.epsilon)?;
-        }
-    }
-    let stopping = &spec.early_stopping;
-    within("early_stopping.patience", stopping.patience as f64, stopping.patience >= 1, "at least 1")?;
-    let delta = stopping.min_delta;
-    within("early_stopping.min_delta", delta, delta >= 0.0 && delta.is_finite(), "at least 0")
-}
 
 /// Where the network will live. Refuses devices this build does not have. `flex`, the reference in Burn's own
 /// operations, is for comparisons and not offered in messages.
@@ -129,7 +98,7 @@ fn check_target(name: &str, part: &Part, target: &Target) -> Result<()> {
     }
 }
 
-fn named(rows: Vec<u32>) -> String {
+pub(super) fn named(rows: Vec<u32>) -> String {
     let shown: Vec<String> = rows.iter().take(NAMED_ROWS_MAX).map(u32::to_string).collect();
     match (rows.len(), rows.len().saturating_sub(NAMED_ROWS_MAX)) {
         (1, _) => format!("row {}", shown.join(", ")),
@@ -141,38 +110,6 @@ fn named(rows: Vec<u32>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::{AdamSpec, EarlyStopping, SgdSpec};
-
-    #[test]
-    fn settings_outside_their_range_are_refused_by_name() {
-        let check = |spec: TrainSpec, expected: &str| {
-            assert_eq!(check_spec(&spec).unwrap_err().to_string(), expected);
-        };
-        let spec = TrainSpec::default;
-        let adam = |adam: AdamSpec| TrainSpec { optimizer: Optimizer::Adam(adam), ..spec() };
-        assert!(check_spec(&spec()).is_ok());
-        check(TrainSpec { epochs: 0, ..spec() }, "train.epochs is 0, expected at least 1");
-        check(TrainSpec { batch_size: 0, ..spec() }, "train.batch_size is 0, expected at least 1");
-        check(TrainSpec { weight_decay: -1.0, ..spec() }, "train.weight_decay is -1, expected at least 0");
-        check(
-            adam(AdamSpec { learning_rate: 0.0, ..AdamSpec::default() }),
-            "train.optimizer.adam.learning_rate is 0, expected above 0",
-        );
-        check(
-            adam(AdamSpec { beta2: 1.0, ..AdamSpec::default() }),
-            "train.optimizer.adam.beta2 is 1, expected 0 to below 1",
-        );
-        let sgd = SgdSpec { learning_rate: f64::NAN, momentum: 0.0 };
-        check(
-            TrainSpec { optimizer: Optimizer::Sgd(sgd), ..spec() },
-            "train.optimizer.sgd.learning_rate is NaN, expected above 0",
-        );
-        let stopping = EarlyStopping { patience: 0, ..EarlyStopping::default() };
-        check(
-            TrainSpec { early_stopping: stopping, ..spec() },
-            "train.early_stopping.patience is 0, expected at least 1",
-        );
-    }
 
     #[test]
     fn absent_devices_are_said_with_the_feature_they_need() {

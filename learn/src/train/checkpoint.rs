@@ -1,7 +1,7 @@
 //! What is kept so that a stopped or killed run can go on to the same bits?
 //!
-//! One safetensors file, `checkpoint.safetensors`: the tensors `weights/NAME`, `best/NAME`, `first/NAME` and
-//! `second/NAME` (the optimiser's moments), and the rest as JSON in its header, so that one rename puts all of it in
+//! One safetensors file, `checkpoint.safetensors`: the tensors `weights/NAME`, `best/NAME`, `first/NAME`, `second/NAME` and
+//! `third/NAME` (the optimiser's moments), `gradient/NAME` (of a step with more batches to come), and the rest as JSON in its header, so that one rename puts all of it in
 //! place. Exact numbers are kept as their bits.
 
 use std::collections::BTreeMap;
@@ -10,12 +10,14 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::EpochRecord;
+use super::rate::Plateau;
+use crate::net::{MEMORY, Memory};
 use crate::weights::{from_bytes, to_bytes, write_atomically};
 use crate::{Error, Result, Weights};
 
 const FILE: &str = "checkpoint.safetensors";
 const KEY: &str = "tidemill.checkpoint";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// Where a run is, beside its tensors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,6 +40,8 @@ pub(super) struct Position {
     pub(super) history: Vec<EpochRecord>,
     /// The best epoch, from 1, and the bits of its figure.
     pub(super) best: Option<(usize, u64)>,
+    /// What the schedule remembers.
+    pub(super) plateau: Plateau,
     /// Why the run ended, where it did.
     pub(super) ended: Option<String>,
 }
@@ -49,8 +53,8 @@ pub(super) struct Checkpoint {
     pub(super) weights: Weights,
     /// Weights of the best epoch; empty where none is finished.
     pub(super) best: Weights,
-    /// The optimiser's moments.
-    pub(super) moments: [Weights; 2],
+    /// What the network keeps beside its weights.
+    pub(super) memory: Memory,
 }
 
 /// The file of a folder's checkpoint.
@@ -64,8 +68,9 @@ impl Checkpoint {
         std::fs::create_dir_all(folder).map_err(|e| Error::io(folder, e))?;
         let position = serde_json::to_string(&self.position);
         let position = position.map_err(|e| Error::Internal(format!("a checkpoint as text: {e}")))?;
-        let groups = [&self.weights, &self.best, &self.moments[0], &self.moments[1]];
-        let tensors = GROUPS.iter().zip(groups).flat_map(|(group, weights)| {
+        let groups = [("weights", &self.weights), ("best", &self.best)].into_iter();
+        let groups = groups.chain(MEMORY.into_iter().zip(&self.memory));
+        let tensors = groups.flat_map(|(group, weights)| {
             weights.tensors.iter().map(move |(name, tensor)| (format!("{group}/{name}"), tensor))
         });
         let path = path(folder);
@@ -94,18 +99,15 @@ impl Checkpoint {
         if position.format != FORMAT {
             return Err(corrupt(format!("format {}, this build reads {FORMAT}", position.format)));
         }
-        let mut groups: BTreeMap<&str, Weights> = BTreeMap::new();
+        let mut groups: BTreeMap<String, Weights> = BTreeMap::new();
         for (name, tensor) in tensors.tensors {
             let (group, name) = name.split_once('/').ok_or_else(|| corrupt(format!("a tensor \"{name}\"")))?;
-            let group = GROUPS.iter().find(|known| **known == group).copied().unwrap_or_default();
-            groups.entry(group).or_default().tensors.insert(name.to_owned(), tensor);
+            groups.entry(group.to_owned()).or_default().tensors.insert(name.to_owned(), tensor);
         }
-        let [weights, best, first, second] = GROUPS.map(|group| groups.remove(group).unwrap_or_default());
-        Ok(Some(Self { position, weights, best, moments: [first, second] }))
+        let mut take = |group: &str| groups.remove(group).unwrap_or_default();
+        Ok(Some(Self { position, weights: take("weights"), best: take("best"), memory: MEMORY.map(take) }))
     }
 }
-
-const GROUPS: [&str; 4] = ["weights", "best", "first", "second"];
 
 impl Position {
     /// Of the layout of this build.
@@ -117,7 +119,9 @@ impl Position {
     pub(super) fn check(&self, folder: &Path, spec: &str, rows: &str) -> Result<()> {
         let what = match (self.spec == spec, self.rows == rows) {
             (true, true) => return Ok(()),
-            (false, _) => "settings (network, training, features or target)",
+            (false, _) => {
+                "settings (network, training, features or target; of some schedules the number of epochs too)"
+            }
             (true, false) => "rows",
         };
         Err(Error::invalid(format!(

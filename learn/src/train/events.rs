@@ -106,7 +106,7 @@ pub struct EpochRecord {
     pub improved_by: Option<f64>,
     /// Time of the epoch with its validation.
     pub seconds: f64,
-    /// Step size.
+    /// Step size of its last step.
     pub learning_rate: f64,
 }
 

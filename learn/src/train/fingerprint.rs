@@ -1,5 +1,6 @@
 //! Does a checkpoint belong to this run?
 
+use super::rate::depends_on_epochs;
 use super::{Part, TrainJob};
 use crate::spec::TrainSpec;
 use crate::{Error, Result};
@@ -36,9 +37,11 @@ impl Hash {
     }
 }
 
-/// Of the network, the features, the target and all settings but the number of epochs, which a resumed run may raise.
+/// Of the network, the features, the target and all settings but the number of epochs, which a resumed run may raise
+/// where no step size depends on it.
 pub(super) fn of_spec(job: &TrainJob) -> Result<String> {
-    let train = TrainSpec { epochs: 0, ..job.train.clone() };
+    let epochs = if depends_on_epochs(&job.train.schedule) { job.train.epochs } else { 0 };
+    let train = TrainSpec { epochs, ..job.train.clone() };
     let text = serde_json::to_vec(&(job.net, &train, job.numeric, job.target));
     let mut hash = Hash::new();
     hash.bytes(&text.map_err(|e| Error::Internal(format!("the settings as text: {e}")))?);

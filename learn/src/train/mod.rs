@@ -6,14 +6,23 @@
 
 mod check;
 mod checkpoint;
+mod diverged;
 mod events;
 mod fingerprint;
+mod order;
+mod ranges;
+mod rate;
+mod rule;
 mod run;
+mod sweep;
 mod watch;
 
 pub use events::{EpochRecord, Flow, Part, TrainEvent, TrainJob, Trained};
 
+pub use sweep::{RateCurve, RatePoint, RateSweep};
+
 use crate::Result;
+use crate::spec::TrainSpec;
 
 /// Trains a network and gives the weights of its best epoch. The same job gives the same weights, bit for bit, also
 /// across a stop and a resume.
@@ -23,5 +32,18 @@ pub fn train(job: TrainJob, on: &mut dyn FnMut(&TrainEvent) -> Flow) -> Result<T
     run::Run::new(job)?.run(on)
 }
 
+/// Finds a step size for a network by trying all of a range on a fresh one, a step each. The job's own step size,
+/// schedule, accumulation and checkpoint do not matter. Ends with an error where `on` says stop.
+pub fn find_learning_rate(
+    job: TrainJob,
+    sweep: &RateSweep,
+    on: &mut dyn FnMut(&RatePoint) -> Flow,
+) -> Result<RateCurve> {
+    let train = TrainSpec { accumulate: 1, ..job.train.clone() };
+    run::Run::new(TrainJob { train: &train, checkpoint: None, resume: false, ..job })?.sweep(sweep, on)
+}
+
+#[cfg(test)]
+mod pytorch;
 #[cfg(test)]
 mod tests;

@@ -3,16 +3,15 @@
 use std::time::{Duration, Instant};
 
 use super::checkpoint::{Checkpoint, Position};
+use super::order::{Order, class_weights, weigh};
+use super::rate::Plateau;
+use super::rule::Rule;
 use super::watch::{Metric, validate};
-use super::{EpochRecord, Flow, TrainEvent, TrainJob, Trained, check, fingerprint};
-use crate::kernels::Update;
-use crate::net::{Batch, Chance, Layers, Network, initial_weights, layers};
-use crate::random;
-use crate::spec::Optimizer;
-use crate::{Error, Result, Task, Weights};
+use super::{EpochRecord, Flow, TrainEvent, TrainJob, Trained, check, diverged, fingerprint, ranges};
+use crate::kernels::Targets;
+use crate::net::{Batch, Chance, Design, Head, Network, design};
+use crate::{Result, Task, Weights};
 
-/// Streams of random numbers from here on belong to the order of rows, one per epoch.
-const ORDER_STREAM: u64 = 0x6f72_6465_7200;
 /// Time between the checkpoints of short epochs: a save costs milliseconds, such an epoch little more.
 const SAVE_EVERY: Duration = Duration::from_secs(2);
 
@@ -20,16 +19,20 @@ type Listener<'a> = &'a mut dyn FnMut(&TrainEvent) -> Flow;
 
 /// A training run between two batches.
 pub(super) struct Run<'a> {
-    job: TrainJob<'a>,
-    layers: Layers,
-    metric: Metric,
-    net: Network,
+    pub(super) job: TrainJob<'a>,
+    pub(super) design: Design,
+    pub(super) metric: Metric,
+    pub(super) rule: Rule<'a>,
+    pub(super) net: Network,
+    pub(super) order: Order,
+    /// What a row counts by its class; empty where all count 1.
+    pub(super) class_weights: Vec<f32>,
     /// Class numbers or standardised values of all rows, for training and for validation.
-    targets: [Vec<f32>; 2],
-    position: Position,
-    best: Weights,
-    resumed: bool,
-    saved: Option<Instant>,
+    pub(super) targets: [Vec<f32>; 2],
+    pub(super) position: Position,
+    pub(super) best: Weights,
+    pub(super) resumed: bool,
+    pub(super) saved: Option<Instant>,
 }
 
 /// How the batches of an epoch ended.
@@ -41,11 +44,14 @@ enum Batches {
 impl<'a> Run<'a> {
     /// Checks the job and makes the network, or takes both up from the checkpoint.
     pub(super) fn new(job: TrainJob<'a>) -> Result<Self> {
-        check::check_spec(job.train)?;
+        ranges::check(job.train)?;
         let place = check::device(&job.train.device)?;
         check::check_parts(&job)?;
-        let layers = layers(job.net, job.numeric, job.target, job.train.loss)?;
-        let metric = Metric::of(job.train.early_stopping.metric, job.target)?;
+        let head = Head::of(job.target, job.train.loss)?.smoothed(job.train.label_smoothing)?;
+        let design = design(job.net, job.numeric, head)?;
+        let class_weights = class_weights(job.train, job.target, &job.training)?;
+        let order = Order::new(job.train, job.target, &job.training)?;
+        let metric = Metric::of(job.train.early_stopping.metric, job.target, head.loss)?;
         let (spec, rows) = match job.checkpoint {
             Some(_) => (fingerprint::of_spec(&job)?, fingerprint::of_rows(&job)),
             None => Default::default(),
@@ -69,14 +75,16 @@ impl<'a> Run<'a> {
                 seconds: 0.0,
                 history: vec![],
                 best: None,
+                plateau: Plateau::default(),
                 ended: None,
             },
-            weights: initial_weights(&layers, job.train.seed),
+            weights: design.initial_weights(job.train.seed),
             best: Weights::default(),
-            moments: Default::default(),
+            memory: Default::default(),
         });
-        let batch = job.train.batch_size.min(job.training.rows.len());
-        let net = Network::new(place, &layers, &found.weights, &found.moments, batch, &update(&job, 0))?;
+        let rule = Rule::new(job.train, order.count());
+        let first = rule.step(0, 0, &found.position.plateau);
+        let net = Network::new(place, (&design, job.numeric), &found.weights, &found.memory, rule.batch(), &first)?;
         let targets = [job.training.target, job.validation.target].map(|values| match job.target.task {
             Task::Regression => {
                 values.iter().map(|y| ((f64::from(*y) - job.target.mean) / job.target.scale) as f32).collect()
@@ -84,7 +92,7 @@ impl<'a> Run<'a> {
             Task::Binary | Task::Multiclass => values.to_vec(),
         });
         let Checkpoint { position, best, .. } = found;
-        Ok(Self { job, layers, metric, net, targets, position, best, resumed, saved: None })
+        Ok(Self { job, design, metric, rule, net, order, class_weights, targets, position, best, resumed, saved: None })
     }
 
     /// Trains to the end, or to where the listener stops it.
@@ -115,41 +123,39 @@ impl<'a> Run<'a> {
     }
 
     fn started(&self) -> TrainEvent {
-        let TrainJob { train, training, .. } = &self.job;
+        let train = self.job.train;
         TrainEvent::Started {
-            rows: training.rows.len(),
-            batches: self.batch_count(),
+            rows: self.order.count(),
+            batches: self.rule.batches(),
             epochs: train.epochs,
-            parameters: self.layers.parameters(),
+            parameters: self.design.parameters(),
             device: self.net.device(),
             stopping: self.metric.policy(&train.early_stopping, train.epochs),
             resumed_at: self.resumed.then_some((self.position.epoch + 1).min(train.epochs)),
         }
     }
 
-    fn batch_count(&self) -> usize {
-        self.job.training.rows.len().div_ceil(self.job.train.batch_size)
-    }
-
     /// The rest of the epoch's batches.
     fn batches(&mut self, on: Listener) -> Result<Batches> {
-        let Self { job, net, targets, position, .. } = self;
-        let (size, count) = (job.train.batch_size, job.training.rows.len());
-        let batches = count.div_ceil(size);
-        let order = random::permutation(job.train.seed, ORDER_STREAM + position.epoch as u64, count as u32);
-        let order: Vec<u32> = order.into_iter().map(|at| job.training.rows[at as usize]).collect();
-        let mut answers = Vec::with_capacity(size.min(count));
+        let Self { job, design, rule, net, order, class_weights, targets, position, .. } = self;
+        let (size, batches, order) = (rule.batch(), rule.batches(), order.of(position.epoch));
+        let (mut answers, mut weights) = (Vec::with_capacity(size), Vec::new());
         let mut loss_sum = f64::from_bits(position.loss_sum);
         let (begin, before) = (Instant::now(), position.seconds);
         for (number, rows) in order.chunks(size).enumerate().skip(position.batch) {
             answers.clear();
             answers.extend(rows.iter().map(|row| targets[0][*row as usize]));
-            let step = (position.epoch * batches + number) as u64;
+            weigh(class_weights, &answers, &mut weights);
             let batch = Batch { numeric: job.numeric, encoded: job.training.encoded, rows };
-            let chance = Chance { seed: job.train.seed, step };
-            let loss = f64::from(net.step(batch, &answers, &update(job, step), chance)?);
+            let chance = Chance { seed: job.train.seed, step: (position.epoch * batches + number) as u64 };
+            let step = rule.step(position.epoch, number, &position.plateau);
+            let targets = Targets { values: &answers, weights: &weights };
+            let loss = f64::from(net.step(batch, targets, &step, chance)?);
             if !loss.is_finite() {
-                return Err(diverged(job, position.epoch + 1, &format!("step {}", number + 1), loss));
+                let rows = diverged::rows(net, design.head(), batch, &answers)?;
+                let rate = rule.learning_rate(position.epoch, number, &position.plateau);
+                let place = format!("epoch {} at step {}", position.epoch + 1, number + 1);
+                return Err(diverged::error(job.train, rate, &place, loss, &rows));
             }
             loss_sum += loss * rows.len() as f64;
             let rows_done = (number * size + rows.len()) as f64;
@@ -173,15 +179,17 @@ impl<'a> Run<'a> {
     /// Validates, and decides whether this was the best epoch and the last one.
     fn end_epoch(&mut self, on: Listener) -> Result<Flow> {
         let begin = Instant::now();
-        let Self { job, net, targets, position, metric, layers, .. } = self;
+        let Self { job, rule, net, order, class_weights, targets, position, metric, design, .. } = self;
         let rows = &job.validation.rows;
-        let mut logits = Vec::with_capacity(rows.len() * layers.head.outputs);
+        let mut logits = Vec::with_capacity(rows.len() * design.head().outputs);
         net.logits(Batch { numeric: job.numeric, encoded: job.validation.encoded, rows }, &mut logits)?;
         let answers: Vec<f32> = rows.iter().map(|row| targets[1][*row as usize]).collect();
-        let found = validate(layers.head, *metric, job.target, &logits, &answers);
+        let found = validate(design.head(), *metric, job.target, class_weights, &logits, &answers);
         let epoch = position.epoch + 1;
+        let learning_rate = rule.learning_rate(position.epoch, rule.batches() - 1, &position.plateau);
         if !found.loss.is_finite() || !found.metric.is_finite() {
-            return Err(diverged(job, epoch, "its end, on the validation rows", found.loss));
+            let place = format!("epoch {epoch} at its end, on the validation rows");
+            return Err(diverged::error(job.train, learning_rate, &place, found.loss, ""));
         }
         let improved_by = position.best.map(|(_, value)| metric.gain(f64::from_bits(value), found.metric));
         let best = improved_by.is_none_or(|gain| gain > job.train.early_stopping.min_delta);
@@ -191,15 +199,16 @@ impl<'a> Run<'a> {
         }
         let record = EpochRecord {
             epoch,
-            train_loss: f64::from_bits(position.loss_sum) / job.training.rows.len() as f64,
+            train_loss: f64::from_bits(position.loss_sum) / order.count() as f64,
             validation_loss: found.loss,
             metric: metric.name().to_owned(),
             validation_metric: found.metric,
             best,
             improved_by,
             seconds: position.seconds + begin.elapsed().as_secs_f64(),
-            learning_rate: learning_rate(&job.train.optimizer),
+            learning_rate,
         };
+        position.plateau.watch(&job.train.schedule, *metric, found.metric);
         position.history.push(record.clone());
         (position.epoch, position.batch, position.loss_sum, position.seconds) = (epoch, 0, 0, 0.0);
         self.position.ended = self.ended();
@@ -229,7 +238,7 @@ impl<'a> Run<'a> {
     fn save(&mut self, on: Listener) -> Result<Flow> {
         let Some(folder) = self.job.checkpoint else { return Ok(Flow::Continue) };
         let (position, best) = (self.position.clone(), self.best.clone());
-        let checkpoint = Checkpoint { position, best, weights: self.net.weights()?, moments: self.net.moments()? };
+        let checkpoint = Checkpoint { position, best, weights: self.net.weights()?, memory: self.net.memory()? };
         let path = checkpoint.save(folder)?;
         self.saved = Some(Instant::now());
         Ok(on(&TrainEvent::Saved { path }))
@@ -246,49 +255,7 @@ impl<'a> Run<'a> {
         let device = self.net.device();
         let best_epoch = self.position.best.map_or(0, |(epoch, _)| epoch);
         let weights = if best_epoch == 0 { self.net.weights()? } else { self.best };
-        let parameters = self.layers.parameters();
+        let parameters = self.design.parameters();
         Ok(Trained { weights, history: self.position.history, best_epoch, finished, device, parameters })
     }
-}
-
-/// The optimiser's step number `step`, from 0.
-fn update(job: &TrainJob, step: u64) -> Update {
-    let decay = job.train.weight_decay as f32;
-    match &job.train.optimizer {
-        Optimizer::Sgd(sgd) => {
-            Update::Sgd { learning_rate: sgd.learning_rate as f32, momentum: sgd.momentum as f32, decay }
-        }
-        Optimizer::Adam(adam) => {
-            let count = (step + 1) as f64;
-            Update::Adam {
-                step_size: (adam.learning_rate / (1.0 - adam.beta1.powf(count))) as f32,
-                root: (1.0 / (1.0 - adam.beta2.powf(count)).sqrt()) as f32,
-                // The rests are taken in f64: 1 - 0.999 in f32 is wrong in the fifth digit.
-                first: [adam.beta1 as f32, (1.0 - adam.beta1) as f32],
-                second: [adam.beta2 as f32, (1.0 - adam.beta2) as f32],
-                epsilon: adam.epsilon as f32,
-                decay,
-            }
-        }
-    }
-}
-
-fn learning_rate(optimizer: &Optimizer) -> f64 {
-    match optimizer {
-        Optimizer::Sgd(sgd) => sgd.learning_rate,
-        Optimizer::Adam(adam) => adam.learning_rate,
-    }
-}
-
-fn diverged(job: &TrainJob, epoch: usize, place: &str, loss: f64) -> Error {
-    let rate = learning_rate(&job.train.optimizer);
-    let name = match job.train.optimizer {
-        Optimizer::Sgd(_) => "sgd",
-        Optimizer::Adam(_) => "adam",
-    };
-    Error::invalid(format!(
-        "training diverged in epoch {epoch} at {place}: the loss is {loss}; lower train.optimizer.{name}.learning_rate \
-         (now {rate}, try {}), or see that the features are scaled",
-        rate / 10.0
-    ))
 }

@@ -5,9 +5,7 @@ use std::path::Path;
 use super::*;
 use crate::features::{Affine, CategoryInput, EmbeddedColumn, Encoded, NumberInput, NumericPart};
 use crate::net::network_answers;
-use crate::spec::{
-    Activation, AdamSpec, DenseSpec, EarlyStopping, Loss, NetSpec, Optimizer, SgdSpec, TrainSpec, WatchedMetric,
-};
+use crate::spec::*;
 use crate::{Error, ErrorKind, Target};
 
 /// All that a job borrows.
@@ -39,7 +37,7 @@ impl Setup {
             answers,
             target: crate::net::tests::target(classes),
             net: NetSpec::Dense(DenseSpec { hidden: vec![8], ..DenseSpec::default() }),
-            spec: TrainSpec { batch_size: 16, epochs: 4, ..TrainSpec::default() },
+            spec: TrainSpec { batch_size: 16.into(), epochs: 4, ..TrainSpec::default() },
             training: (0..rows * 4 / 5).collect(),
             validation: (rows * 4 / 5..rows).collect(),
         }
@@ -55,7 +53,12 @@ impl Setup {
         let column = EmbeddedColumn { name: "kind".into(), cardinality: 5, dimension: 3 };
         setup.numeric.categories = vec![CategoryInput::Embedding(column)];
         setup.encoded.codes = (0..rows).map(|row| (row * row % 5) as i32).collect();
-        setup.net = NetSpec::Dense(DenseSpec { hidden: vec![20, 9], dropout: 0.3, activation: Activation::Relu });
+        setup.net = NetSpec::Dense(DenseSpec {
+            hidden: vec![20, 9],
+            dropout: 0.3,
+            activation: Activation::Relu,
+            ..DenseSpec::default()
+        });
         setup.spec.weight_decay = 0.01;
         setup.spec.early_stopping.enabled = false;
         setup
@@ -114,7 +117,7 @@ fn exclusive_or_is_learned() {
         (Activation::Sigmoid, Loss::Auto),
     ] {
         let mut setup = Setup::new(2, Vec::clone(&numbers), Vec::clone(&answers), 2);
-        setup.net = NetSpec::Dense(DenseSpec { hidden: vec![16], activation, dropout: 0.0 });
+        setup.net = NetSpec::Dense(DenseSpec { hidden: vec![16], activation, dropout: 0.0, ..DenseSpec::default() });
         let optimizer = Optimizer::Adam(AdamSpec { learning_rate: 0.03, ..AdamSpec::default() });
         setup.spec = TrainSpec { epochs: 60, optimizer, loss, ..setup.spec };
         setup.spec.early_stopping.enabled = false;
@@ -143,8 +146,8 @@ fn a_noisy_line_gives_its_coefficients() {
     let mut setup = Setup::new(1, x, y, 0);
     (setup.target.mean, setup.target.scale) = (sy / 400.0, 1.2);
     setup.net = NetSpec::Dense(DenseSpec { hidden: vec![], ..DenseSpec::default() });
-    let optimizer = Optimizer::Sgd(SgdSpec { learning_rate: 0.1, momentum: 0.0 });
-    setup.spec = TrainSpec { epochs: 100, batch_size: 400, optimizer, ..setup.spec };
+    let optimizer = Optimizer::Sgd(SgdSpec { learning_rate: 0.1, momentum: 0.0, nesterov: false });
+    setup.spec = TrainSpec { epochs: 100, batch_size: 400.into(), optimizer, ..setup.spec };
     setup.spec.early_stopping.enabled = false;
     setup.spec.early_stopping.metric = WatchedMetric::Loss;
     let trained = setup.train().unwrap();
@@ -170,11 +173,20 @@ fn a_run_stopped_anywhere_and_resumed_ends_with_the_same_bits() {
     let mut setup = Setup::busy();
     let optimizers = [
         Optimizer::default(),
-        Optimizer::Sgd(SgdSpec { learning_rate: 0.1, momentum: 0.9 }),
-        Optimizer::Sgd(SgdSpec { learning_rate: 0.1, momentum: 0.0 }),
+        Optimizer::Sgd(SgdSpec { learning_rate: 0.1, momentum: 0.9, nesterov: false }),
+        Optimizer::Sgd(SgdSpec { learning_rate: 0.1, momentum: 0.0, nesterov: false }),
     ];
-    for optimizer in optimizers {
-        setup.spec.optimizer = optimizer;
+    let plain = Schedule::default();
+    let schedules = [
+        Schedule::Step(StepSchedule { every_epochs: 1, warm_up_steps: 7, ..StepSchedule::default() }),
+        Schedule::Linear(LinearSchedule::default()),
+        Schedule::Cosine(CosineSchedule { warm_up_epochs: 0.5, ..CosineSchedule::default() }),
+        Schedule::OneCycle(OneCycleSchedule::default()),
+        Schedule::OnPlateau(PlateauSchedule { patience: 1, factor: 0.5, ..PlateauSchedule::default() }),
+    ];
+    let all = optimizers.iter().map(|optimizer| (optimizer, &plain));
+    for (optimizer, schedule) in all.chain(schedules.iter().map(|schedule| (&optimizers[0], schedule))) {
+        (setup.spec.optimizer, setup.spec.schedule) = (optimizer.clone(), schedule.clone());
         let whole = setup.train().unwrap();
         // 11 batches and one epoch per 12 events after the first: within, at the end of and between epochs.
         for stop in [1, 2, 7, 12, 13, 14, 24, 30, 48] {
@@ -185,7 +197,7 @@ fn a_run_stopped_anywhere_and_resumed_ends_with_the_same_bits() {
             assert!(!setup.until(folder.path(), true, 3).is_ok_and(|trained| trained.finished) || stop >= 46);
             let resumed = setup.until(folder.path(), true, usize::MAX).unwrap();
             assert!(resumed.finished);
-            assert!(essence(&resumed) == essence(&whole), "{:?} stopped at {stop}", setup.spec.optimizer);
+            assert!(essence(&resumed) == essence(&whole), "{optimizer:?}, {schedule:?} stopped at {stop}");
             // A finished run gives its result again.
             assert!(essence(&setup.until(folder.path(), true, usize::MAX).unwrap()) == essence(&whole));
         }
@@ -219,6 +231,63 @@ fn more_epochs_go_on_where_fewer_ended() {
     assert!(setup.until(folder.path(), false, usize::MAX).unwrap().finished);
     setup.spec.epochs = 4;
     assert!(essence(&setup.until(folder.path(), true, usize::MAX).unwrap()) == essence(&whole));
+}
+
+#[test]
+fn the_step_size_follows_the_schedule_and_is_told() {
+    let mut setup = Setup::busy();
+    let rates = |setup: &Setup| setup.train().unwrap().history.iter().map(|r| r.learning_rate).collect::<Vec<_>>();
+    assert_eq!(rates(&setup), [0.001; 4]);
+    let constant = setup.train().unwrap();
+    // 11 steps an epoch: the last one of the run is step 43 of 44.
+    setup.spec.schedule = Schedule::Linear(LinearSchedule::default());
+    let found = rates(&setup);
+    for (epoch, rate) in found.iter().enumerate() {
+        let expected = 0.001 * (1.0 - (11.0 * (epoch as f64 + 1.0) - 1.0) / 44.0);
+        assert!((rate / expected - 1.0).abs() < 1e-12, "epoch {}: {rate} for {expected}", epoch + 1);
+    }
+    assert_ne!(setup.train().unwrap().weights, constant.weights);
+    // No gain is ever enough: the rate falls after every epoch but the first.
+    let plateau = PlateauSchedule { patience: 1, factor: 0.5, min_delta: 10.0, ..PlateauSchedule::default() };
+    setup.spec.schedule = Schedule::OnPlateau(plateau);
+    assert_eq!(rates(&setup), [0.001, 0.001, 0.0005, 0.000_25]);
+}
+
+#[test]
+fn a_rare_class_is_found_where_it_counts_as_much_as_the_others() {
+    // 11 of 400 rows are of the second class, in the middle of others that are not: by rows it is never the answer.
+    let numbers: Vec<f32> = (0..400).map(|n| (n * 37 % 400) as f32 / 200.0 - 1.0).collect();
+    let answers = numbers.iter().enumerate().map(|(n, x)| f32::from(*x > 0.6 && n % 7 == 0)).collect();
+    let mut setup = Setup::new(1, numbers.clone(), answers, 2);
+    setup.spec.optimizer = Optimizer::Adam(AdamSpec { learning_rate: 0.02, ..AdamSpec::default() });
+    setup.spec.epochs = 20;
+    setup.spec.early_stopping.enabled = false;
+    setup.spec.early_stopping.metric = WatchedMetric::Loss;
+    let found = |setup: &Setup| {
+        let trained = setup.train().unwrap();
+        let answers = setup.learned(&trained);
+        (0..400).filter(|row| setup.answers[*row] == 1.0 && answers[row * 2 + 1] > 0.5).count()
+    };
+    let rare = setup.answers.iter().filter(|class| **class == 1.0).count();
+    assert_eq!((rare, found(&setup)), (11, 0));
+    for balance in [Balance::Weights, Balance::Oversample] {
+        setup.spec.balance = balance;
+        assert!(found(&setup) >= 10, "{balance:?}: {} of {rare}", found(&setup));
+    }
+    setup.spec.balance = Balance::None;
+    setup.spec.class_weights = [("class 1".to_owned(), 20.0)].into();
+    assert!(found(&setup) >= 10, "weights: {} of {rare}", found(&setup));
+}
+
+#[test]
+fn more_epochs_are_refused_where_the_step_sizes_depend_on_them() {
+    let mut setup = Setup::busy();
+    setup.spec.schedule = Schedule::Cosine(CosineSchedule::default());
+    let folder = tempfile::tempdir().unwrap();
+    assert!(setup.until(folder.path(), false, usize::MAX).unwrap().finished);
+    setup.spec.epochs = 9;
+    let message = setup.until(folder.path(), true, usize::MAX).unwrap_err().to_string();
+    assert!(message.contains("made with other settings (network, training, features or target;"), "{message}");
 }
 
 #[test]
@@ -290,13 +359,28 @@ fn a_step_too_large_is_stopped_with_what_to_try() {
     let x: Vec<f32> = (0..100).map(|n| n as f32).collect();
     let mut setup = Setup::new(1, x.clone(), x, 0);
     setup.net = NetSpec::Dense(DenseSpec { hidden: vec![], ..DenseSpec::default() });
-    setup.spec.optimizer = Optimizer::Sgd(SgdSpec { learning_rate: 10.0, momentum: 0.0 });
+    setup.spec.optimizer = Optimizer::Sgd(SgdSpec { learning_rate: 10.0, momentum: 0.0, nesterov: false });
     let error = setup.train().unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     let message = error.to_string();
     for part in ["diverged in epoch 1 at step ", "the loss is ", "train.optimizer.sgd.learning_rate (now 10, try 1)"] {
         assert!(message.contains(part), "{message}");
     }
+    setup.spec.schedule = Schedule::Constant(ConstantSchedule { warm_up_steps: 100, ..ConstantSchedule::default() });
+    let message = setup.train().unwrap_err().to_string();
+    assert!(message.contains("(now 10, try 1; schedule constant has come to "), "{message}");
+}
+
+#[test]
+fn rows_that_give_no_finite_loss_are_named() {
+    // Square of the one value beyond f32's range; the others are harmless.
+    let mut x: Vec<f32> = (0..100).map(|n| n as f32 / 100.0).collect();
+    let mut setup = Setup::new(1, x.clone(), x.clone(), 0);
+    setup.net = NetSpec::Dense(DenseSpec { hidden: vec![], ..DenseSpec::default() });
+    x[17] = 3e38;
+    setup.answers = x;
+    let message = setup.train().unwrap_err().to_string();
+    assert!(message.contains("the loss is inf, by training row 17; lower"), "{message}");
 }
 
 #[test]
@@ -322,4 +406,30 @@ fn rows_that_are_no_numbers_are_named() {
     check(&|s| s.training.clear(), "there are no training rows");
     check(&|s| s.spec.early_stopping.metric = WatchedMetric::Auc, "has more than two classes");
     check(&|s| s.spec.device = "cuda:1".into(), "feature \"cuda\"");
+}
+
+#[test]
+fn a_sweep_suggests_a_step_size_that_learns_and_stops_where_the_loss_breaks_away() {
+    let setup = {
+        let x: Vec<f32> = (0..500).map(|n| (n * 37 % 500) as f32 / 250.0 - 1.0).collect();
+        let y = x.iter().map(|x| 2.0 * x + 1.0).collect();
+        let mut setup = Setup::new(1, x, y, 0);
+        setup.net = NetSpec::Dense(DenseSpec { hidden: vec![], ..DenseSpec::default() });
+        setup.spec.optimizer = Optimizer::Sgd(SgdSpec::default());
+        setup
+    };
+    let curve = |sweep| find_learning_rate(setup.job(None, false), &sweep, &mut |_| Flow::Continue).unwrap();
+    let found = curve(RateSweep { to: 100.0, ..RateSweep::default() });
+    assert!(found.broke_away && found.points.len() < 300);
+    assert!(found.points.windows(2).all(|pair| pair[0].learning_rate < pair[1].learning_rate));
+    // The loss is (w x - y)^2 with x^2 about 1/3: SGD breaks away from 2 / (2 (1 + 1/3)) on at the latest.
+    let last = found.points.last().unwrap().learning_rate;
+    assert!(last > 0.5 && last < 10.0, "{last}");
+    assert!(found.suggestion > 0.01 && found.suggestion < 0.3, "{}", found.suggestion);
+    assert_eq!(found, curve(RateSweep { to: 100.0, ..RateSweep::default() }));
+    let refused = RateSweep { from: 1.0, to: 0.1, steps: 300 };
+    let message = find_learning_rate(setup.job(None, false), &refused, &mut |_| Flow::Continue).unwrap_err();
+    assert!(message.to_string().contains("from 1 to 0.1 in 300 steps"), "{message}");
+    let stopped = find_learning_rate(setup.job(None, false), &RateSweep::default(), &mut |_| Flow::Stop);
+    assert!(stopped.unwrap_err().to_string().contains("was stopped"));
 }

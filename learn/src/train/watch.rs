@@ -1,6 +1,6 @@
 //! Is the network getting better, and when is it enough?
 
-use crate::net::{Head, HeadActivation, HeadLoss};
+use crate::net::{Head, HeadActivation, HeadLoss, row_loss};
 use crate::spec::{EarlyStopping, WatchedMetric};
 use crate::{Error, Result, Target, Task};
 
@@ -14,8 +14,8 @@ pub(super) enum Metric {
 }
 
 impl Metric {
-    /// The figure to watch for this target; refuses one that it does not have.
-    pub(super) fn of(watched: WatchedMetric, target: &Target) -> Result<Self> {
+    /// The figure to watch for this target and loss; refuses one that the target does not have.
+    pub(super) fn of(watched: WatchedMetric, target: &Target, loss: HeadLoss) -> Result<Self> {
         let refuse = |name: &str, why: &str| {
             let column = &target.column;
             Err(Error::invalid(format!(
@@ -23,6 +23,12 @@ impl Metric {
             )))
         };
         match (watched, target.task) {
+            // What makes these losses small is no mean: their best epoch is another than that of squares.
+            (WatchedMetric::Auto, Task::Regression)
+                if matches!(loss, HeadLoss::AbsoluteError | HeadLoss::Quantile { .. }) =>
+            {
+                Ok(Self::Loss)
+            }
             (WatchedMetric::Auto, Task::Regression) => Ok(Self::Rmse),
             (WatchedMetric::Auto, _) => Ok(Self::Accuracy),
             (WatchedMetric::Loss, _) => Ok(Self::Loss),
@@ -75,11 +81,20 @@ pub(super) struct Validation {
     pub(super) metric: f64,
 }
 
-/// Judges the last layer's outputs `[rows, outputs]`; `targets` are class numbers or standardised values.
-pub(super) fn validate(head: Head, metric: Metric, target: &Target, logits: &[f32], targets: &[f32]) -> Validation {
+/// Judges the last layer's outputs `[rows, outputs]`; `targets` are class numbers or standardised values. The loss counts
+/// a row by its class, as training does; no weights count every row 1.
+pub(super) fn validate(
+    head: Head,
+    metric: Metric,
+    target: &Target,
+    class_weights: &[f32],
+    logits: &[f32],
+    targets: &[f32],
+) -> Validation {
     let rows = || logits.chunks_exact(head.outputs).zip(targets);
     let mean = |of: &dyn Fn(&[f32], f32) -> f64| rows().map(|(row, t)| of(row, *t)).sum::<f64>() / targets.len() as f64;
-    let loss = mean(&|row, target| loss(head, row, target));
+    let weight = |target: f32| class_weights.get(target as usize).map_or(1.0, |weight| f64::from(*weight));
+    let loss = mean(&|row, target| weight(target) * row_loss(head, row, &[target]));
     let metric = match metric {
         Metric::Loss => loss,
         Metric::Accuracy => mean(&|row, target| f64::from(answer(head, row) == target as usize)),
@@ -97,36 +112,6 @@ fn answer(head: Head, row: &[f32]) -> usize {
     match head.activation {
         HeadActivation::Sigmoid => usize::from(row[0] >= 0.0),
         _ => (1..row.len()).fold(0, |best, class| if row[class] > row[best] { class } else { best }),
-    }
-}
-
-/// The loss of one row in f64; formulas as in `kernels::loss`.
-fn loss(head: Head, row: &[f32], target: f32) -> f64 {
-    let first = f64::from(row[0]);
-    let t = f64::from(target);
-    match (head.activation, head.loss) {
-        (HeadActivation::Linear, _) => (first - t).powi(2),
-        (HeadActivation::Sigmoid, HeadLoss::CrossEntropy) => {
-            if first.is_nan() {
-                first
-            } else {
-                first.max(0.0) - first * t + (-first.abs()).exp().ln_1p()
-            }
-        }
-        (HeadActivation::Sigmoid, HeadLoss::SquaredError) => (1.0 / (1.0 + (-first).exp()) - t).powi(2),
-        (HeadActivation::Softmax, kind) => {
-            let largest = row.iter().fold(f64::NEG_INFINITY, |a, b| if f64::from(*b) < a { a } else { f64::from(*b) });
-            let sum: f64 = row.iter().map(|x| (f64::from(*x) - largest).exp()).sum();
-            let right = target as usize;
-            if kind == HeadLoss::CrossEntropy {
-                return sum.ln() + largest - f64::from(row[right]);
-            }
-            let errors = row
-                .iter()
-                .enumerate()
-                .map(|(class, x)| (f64::from(*x) - largest).exp() / sum - f64::from(u8::from(class == right)));
-            errors.map(|error| error * error).sum::<f64>() / row.len() as f64
-        }
     }
 }
 
@@ -171,7 +156,7 @@ mod tests {
     fn figures_are_in_the_units_people_read() {
         let judge = |classes: usize, loss: Loss, metric: Metric, logits: &[f32], targets: &[f32]| {
             let target = target(classes);
-            validate(Head::of(&target, loss).unwrap(), metric, &target, logits, targets)
+            validate(Head::of(&target, loss).unwrap(), metric, &target, &[], logits, targets)
         };
         let ln2 = std::f64::consts::LN_2;
         let found = judge(2, Loss::Auto, Metric::Accuracy, &[0.0, -3.0, 4.0], &[1.0, 0.0, 0.0]);
@@ -185,15 +170,24 @@ mod tests {
         assert_eq!((found.loss, found.metric), (0.25, 1.0));
         let found = judge(2, Loss::CategoricalCrossEntropy, Metric::Auc, &[0.0, 1.0, 0.0, -1.0], &[1.0, 0.0]);
         assert_eq!(found.metric, 1.0);
+        let target = target(2);
+        let head = Head::of(&target, Loss::Auto).unwrap();
+        let found = validate(head, Metric::Loss, &target, &[0.5, 3.0], &[0.0, 0.0], &[0.0, 1.0]);
+        assert!((found.metric - ln2 * 3.5 / 2.0).abs() < 1e-12, "{}", found.metric);
         let found = judge(3, Loss::MeanSquaredError, Metric::Loss, &[0.0; 3], &[0.0]);
         assert!((found.metric - (4.0 / 9.0 + 1.0 / 9.0 + 1.0 / 9.0) / 3.0).abs() < 1e-12);
     }
 
     #[test]
     fn figures_that_a_target_does_not_have_are_refused() {
+        let of = |watched, classes, loss| Metric::of(watched, &target(classes), loss).ok();
         let check = |watched, classes, expected: Option<Metric>| {
-            assert_eq!(Metric::of(watched, &target(classes)).ok(), expected, "{watched:?} of {classes} classes");
+            let found = of(watched, classes, HeadLoss::SquaredError);
+            assert_eq!(found, expected, "{watched:?} of {classes} classes");
         };
+        assert_eq!(of(WatchedMetric::Auto, 0, HeadLoss::AbsoluteError), Some(Metric::Loss));
+        assert_eq!(of(WatchedMetric::Auto, 0, HeadLoss::Quantile { quantile: 0.9 }), Some(Metric::Loss));
+        assert_eq!(of(WatchedMetric::Auto, 0, HeadLoss::Huber { delta: 1.0 }), Some(Metric::Rmse));
         check(WatchedMetric::Auto, 0, Some(Metric::Rmse));
         check(WatchedMetric::Auto, 2, Some(Metric::Accuracy));
         check(WatchedMetric::Auc, 2, Some(Metric::Auc));

@@ -6,6 +6,7 @@
 //! The way: `yaml` (text to tree, with places) -> `overrides` (`--set`) -> `shape` (keys, types, ranges, by the schema of
 //! the structs) -> serde (`raw`) -> `resolve` (names and what belongs together) -> [`Project`].
 
+mod bounds;
 mod environment;
 mod form;
 mod init;

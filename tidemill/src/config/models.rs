@@ -132,10 +132,12 @@ impl Check<'_> {
     /// Task, loss, watched metric and threshold have to belong together.
     fn learning(&mut self, path: &str, model: &RawModel) {
         let (loss, metric) = (model.train.loss, model.train.early_stopping.metric);
-        let classes_loss = matches!(loss, Loss::BinaryCrossEntropy | Loss::CategoricalCrossEntropy);
+        let classes_loss = matches!(loss, Loss::BinaryCrossEntropy | Loss::CategoricalCrossEntropy | Loss::Focal(_));
+        let values_loss = matches!(loss, Loss::MeanAbsoluteError | Loss::Huber(_) | Loss::Quantile(_));
         let classes_metric = matches!(metric, WatchedMetric::Accuracy | WatchedMetric::Auc);
         let task = match model.task {
             TaskSpec::Auto if classes_loss => TaskSpec::Classification,
+            TaskSpec::Auto if values_loss => TaskSpec::Regression,
             task => task,
         };
         let loss_path = format!("{path}.train.loss");
@@ -145,7 +147,11 @@ impl Check<'_> {
             if classes_loss {
                 self.at_value(
                     &loss_path,
-                    format!("{loss_path}: cross-entropy is for classes; regression takes mean_squared_error"),
+                    format!(
+                        "{loss_path}: {} is for classes; regression takes mean_squared_error, mean_absolute_error, huber \
+                         or quantile",
+                        loss.name()
+                    ),
                 );
             }
             if classes_metric {
@@ -160,6 +166,16 @@ impl Check<'_> {
                     format!("{threshold_path}: a threshold is for two classes; leave it out for regression"),
                 );
             }
+        }
+        if task == TaskSpec::Classification && values_loss {
+            self.at_value(
+                &loss_path,
+                format!(
+                    "{loss_path}: {} is for regression; classification takes a cross-entropy, focal or \
+                     mean_squared_error",
+                    loss.name()
+                ),
+            );
         }
         if task == TaskSpec::Classification && metric == WatchedMetric::Rmse {
             self.at_value(

@@ -1,63 +1,20 @@
 //! Which keys, types and ranges may a project file have? The one description that checking, editors and docs share.
 //!
-//! schemars derives it from the structs; the ranges below are added, since serde does not know them.
+//! schemars derives it from the structs; the ranges of `bounds.rs` are added, since serde does not know them.
 
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
+use super::bounds::bounds;
 use super::raw::RawProject;
 
 /// Words that stand for another one: type or property owner, what may be written, what it means.
-pub(super) const ALIASES: &[(&str, &str)] =
-    &[("optimiser", "optimizer"), ("mse", "mean_squared_error"), ("cross_entropy", "categorical_cross_entropy")];
-
-/// Bounds of single keys: type, key, keywords of JSON Schema.
-fn bounds() -> Vec<(&'static str, &'static str, Value)> {
-    let share = || json!({ "exclusiveMinimum": 0, "exclusiveMaximum": 1 });
-    let below_one = || json!({ "minimum": 0, "exclusiveMaximum": 1 });
-    let above_zero = || json!({ "exclusiveMinimum": 0 });
-    let count = |max: u64| json!({ "minimum": 1, "maximum": max });
-    vec![
-        ("CsvSpec", "sample_rows", count(100_000_000)),
-        ("JsonSpec", "sample_rows", count(100_000_000)),
-        ("FractionSplit", "validation", share()),
-        ("FractionSplit", "test", share()),
-        ("TimeSplit", "validation", share()),
-        ("TimeSplit", "test", share()),
-        ("TablesSplit", "validation_fraction", share()),
-        (
-            "DenseSpec",
-            "hidden",
-            json!({ "maxItems": 64, "items": { "type": "integer", "minimum": 1, "maximum": 65_536 } }),
-        ),
-        ("DenseSpec", "dropout", below_one()),
-        ("TrainSpec", "epochs", count(1_000_000)),
-        ("TrainSpec", "batch_size", count(1 << 20)),
-        ("TrainSpec", "weight_decay", json!({ "minimum": 0 })),
-        ("TrainSpec", "device", json!({ "enum": ["auto", "cpu"] })),
-        ("SgdSpec", "learning_rate", above_zero()),
-        ("SgdSpec", "momentum", below_one()),
-        ("AdamSpec", "learning_rate", above_zero()),
-        ("AdamSpec", "beta1", below_one()),
-        ("AdamSpec", "beta2", below_one()),
-        ("AdamSpec", "epsilon", above_zero()),
-        ("EarlyStopping", "patience", count(1_000_000)),
-        ("EarlyStopping", "min_delta", json!({ "minimum": 0 })),
-        ("EvaluateSpec", "importance_rows_max", json!({ "maximum": 1_000_000 })),
-        ("EvaluateSpec", "worst_max", json!({ "maximum": 1_000 })),
-        ("CrossValidationSpec", "folds", json!({ "minimum": 2, "maximum": 100 })),
-        ("CategorySpec", "values_max", count(100_000)),
-        ("EmbeddingSpec", "dimension", count(1_024)),
-        ("ImageSpec", "width", count(1_024)),
-        ("ImageSpec", "height", count(1_024)),
-        ("DateSpec", "parts", json!({ "minItems": 1 })),
-        ("RawEndpoint", "confidence_min", json!({ "minimum": 0, "maximum": 1 })),
-        ("RawEndpoint", "queue_max", count(1_000_000)),
-        ("ServerSpec", "body_bytes_max", json!({ "minimum": 1_024, "maximum": 1_u64 << 32 })),
-        ("ServerSpec", "request_timeout_ms", count(3_600_000)),
-        ("ServerSpec", "drain_timeout_ms", json!({ "maximum": 3_600_000 })),
-    ]
-}
+pub(super) const ALIASES: &[(&str, &str)] = &[
+    ("optimiser", "optimizer"),
+    ("mse", "mean_squared_error"),
+    ("mae", "mean_absolute_error"),
+    ("cross_entropy", "categorical_cross_entropy"),
+];
 
 /// The description of the file with ranges, without short forms: what checking and docs go by.
 pub(super) fn described() -> Value {

@@ -71,7 +71,7 @@ error: unknown key "epohcs" in models.income.train; did you mean "epochs"?
   |
 8 |       epohcs: 20
   |       ^^^^^^
-  = known keys: epochs, batch_size, optimizer, loss, weight_decay, early_stopping, seed, device"#,
+  = known keys: epochs, batch_size, optimizer, schedule, loss, label_smoothing, class_weights, balance, weight_decay, l1, clip_norm, clip_value, accumulate, early_stopping, seed, device"#,
     );
 }
 
@@ -96,7 +96,7 @@ error: models.income.train.epochs: expected an integer from 1 to 1000000, found 
 8 |     train: {epochs: zero, batch_size: 0, seed: -1}
   |                     ^^^^
 
-error: models.income.train.batch_size: expected an integer from 1 to 1048576, found 0
+error: models.income.train.batch_size: expected one of full, or an integer from 1 to 1048576, found 0
  --> p/tidemill.yaml:8:39
   |
 8 |     train: {epochs: zero, batch_size: 0, seed: -1}
@@ -134,7 +134,7 @@ fn wrong_types_say_what_was_expected_and_found() {
     check_model(
         "train: [1]",
         &[
-            "models.income.train: expected a mapping with the keys epochs, batch_size, optimizer, loss, weight_decay, early_stopping, seed, device, found a list",
+            "models.income.train: expected a mapping with the keys epochs, batch_size, optimizer, schedule, loss, label_smoothing, class_weights, balance, weight_decay, l1, clip_norm, clip_value, accumulate, early_stopping, seed, device, found a list",
         ],
     );
     check_model(
@@ -160,14 +160,21 @@ fn wrong_types_say_what_was_expected_and_found() {
         &["models.income.train.optimizer.sgd.learning_rate: expected a number above 0, found 0"],
     );
     check_model(
-        "train: {optimizer: {rmsprop: {}}}",
-        &["unknown choice \"rmsprop\" in models.income.train.optimizer | choices: sgd, adam"],
+        "train: {optimizer: {lbfgs: {}}}",
+        &[
+            "unknown choice \"lbfgs\" in models.income.train.optimizer | choices: sgd, adam, adamw, adagrad, adadelta, rmsprop",
+        ],
     );
     check_model(
         "train: {optimizer: {sgd: {}, adam: {}}}",
-        &["models.income.train.optimizer: expected one of sgd, adam, found sgd and adam"],
+        &[
+            "models.income.train.optimizer: expected one of sgd, adam, adamw, adagrad, adadelta, rmsprop, found sgd and adam",
+        ],
     );
-    check_model("train: {optimizer: {}}", &["models.income.train.optimizer: expected one of sgd, adam, found none"]);
+    check_model(
+        "train: {optimizer: {}}",
+        &["models.income.train.optimizer: expected one of sgd, adam, adamw, adagrad, adadelta, rmsprop, found none"],
+    );
     check_model(
         "train: {device: gpu}",
         &["models.income.train.device: unknown choice \"gpu\"; did you mean \"cpu\"? | choices: auto, cpu"],
@@ -362,7 +369,9 @@ fn columns_and_splits_have_to_fit_together() {
 fn loss_metric_and_threshold_have_to_fit_the_task() {
     check_model(
         "task: regression\ntrain: {loss: cross_entropy}",
-        &["models.income.train.loss: cross-entropy is for classes; regression takes mean_squared_error"],
+        &[
+            "models.income.train.loss: categorical_cross_entropy is for classes; regression takes mean_squared_error, mean_absolute_error, huber or quantile",
+        ],
     );
     check_model(
         "task: regression\ntrain: {early_stopping: {metric: auc}}",
@@ -385,6 +394,23 @@ fn loss_metric_and_threshold_have_to_fit_the_task() {
         &["models.income.evaluate.threshold: a threshold is for two classes; leave it out for regression"],
     );
     check_model("task: classification\ntrain: {loss: mse}", &[]);
+    check_model("task: regression\ntrain: {loss: mae}", &[]);
+    check_model(
+        "task: regression\ntrain: {loss: focal}",
+        &[
+            "models.income.train.loss: focal is for classes; regression takes mean_squared_error, mean_absolute_error, huber or quantile",
+        ],
+    );
+    check_model(
+        "task: classification\ntrain: {loss: {huber: {delta: 0.5}}}",
+        &[
+            "models.income.train.loss: huber is for regression; classification takes a cross-entropy, focal or mean_squared_error",
+        ],
+    );
+    check_model(
+        "train: {loss: quantile, early_stopping: {metric: auc}}",
+        &["models.income.train.early_stopping.metric: auc is for classes; regression takes loss or rmse"],
+    );
 }
 
 #[test]
@@ -442,11 +468,15 @@ fn overrides_are_laid_over_the_file() {
         panic!("the variant of --set wins")
     };
     assert_eq!(sgd.learning_rate, 0.5);
-    let NetSpec::Dense(dense) = &with(&["models.income.network.dense.hidden=[8, 4]"]).models[0].network;
+    let project = with(&["models.income.network.dense.hidden=[8, 4]"]);
+    let NetSpec::Dense(dense) = &project.models[0].network else { panic!("not dense") };
     assert_eq!(dense.hidden, [8, 4]);
     let NetSpec::Dense(dense) =
         &with(&["models.income.network={dense: {hidden: [9]}}", "models.income.network.dense.hidden[0]=7"]).models[0]
-            .network;
+            .network
+    else {
+        panic!("the network of --set wins")
+    };
     assert_eq!(dense.hidden, [7]);
     let columns = &with(&["models.income.features.columns.\"a.b\"=category"]).models[0].features.columns;
     assert!(matches!(columns["a.b"], FeatureSpec::Category(_)), "{columns:?}");
@@ -458,7 +488,7 @@ fn overrides_are_laid_over_the_file() {
 fn wrong_overrides_name_the_argument() {
     let yaml = project("", "");
     let errors = load_with(&yaml, &["models.income.train.epohcs=2"]).err().unwrap();
-    let expected = "unknown key \"epohcs\" in models.income.train; did you mean \"epochs\"?\n --> --set models.income.train.epohcs=2\n  = known keys: epochs, batch_size, optimizer, loss, weight_decay, early_stopping, seed, device";
+    let expected = "unknown key \"epohcs\" in models.income.train; did you mean \"epochs\"?\n --> --set models.income.train.epohcs=2\n  = known keys: epochs, batch_size, optimizer, schedule, loss, label_smoothing, class_weights, balance, weight_decay, l1, clip_norm, clip_value, accumulate, early_stopping, seed, device";
     assert_eq!(errors.to_string(), expected);
     assert!(errors.is_usage());
     check_set("models.incmoe.train.epochs=2", &["no model \"incmoe\" in the project file; did you mean \"income\"?"]);

@@ -1,0 +1,81 @@
+//! What does a network that somebody asked for consist of, and what does it begin with?
+
+use super::plan::Plan;
+use super::{Head, Layers, check_weights, initial_weights, layers, picture, plan, sequence, tabular};
+use crate::features::NumericPart;
+use crate::spec::{DenseSpec, NetSpec, Normalization};
+use crate::{Result, Weights};
+
+/// A network before it has weights.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Design {
+    /// Plain fully connected layers, which have kernels of their own.
+    Dense(Layers),
+    /// Any other network.
+    Plan(Plan),
+}
+
+/// What `net` becomes on these features and this head. Refuses impossible sizes, naming setting or layer.
+pub(crate) fn design(net: &NetSpec, numeric: &NumericPart, head: Head) -> Result<Design> {
+    let plan = match net {
+        NetSpec::Dense(spec) if is_plain(spec, numeric) => return Ok(Design::Dense(layers(spec, numeric, head)?)),
+        NetSpec::Linear(_) if is_plain(&linear(), numeric) => {
+            return Ok(Design::Dense(layers(&linear(), numeric, head)?));
+        }
+        NetSpec::Dense(spec) => tabular::dense(spec, numeric, head),
+        NetSpec::Linear(_) => tabular::dense(&linear(), numeric, head),
+        NetSpec::WideAndDeep(spec) => tabular::wide_and_deep(spec, numeric, head),
+        NetSpec::Conv(spec) => picture::conv(spec, numeric, head),
+        NetSpec::Lenet(spec) => picture::lenet(spec, numeric, head),
+        NetSpec::Resnet(spec) => picture::resnet(spec, numeric, head),
+        NetSpec::TextConv(spec) => sequence::text_conv(spec, numeric, head),
+        NetSpec::Recurrent(spec) => sequence::recurrent(spec, numeric, head),
+        NetSpec::Transformer(spec) => sequence::transformer(spec, numeric, head),
+    };
+    plan.map(Design::Plan)
+}
+
+fn linear() -> DenseSpec {
+    DenseSpec { hidden: vec![], ..DenseSpec::default() }
+}
+
+/// Whether the dense kernels know all of it.
+fn is_plain(spec: &DenseSpec, numeric: &NumericPart) -> bool {
+    let layers =
+        spec.normalization == Normalization::None && !spec.residual && spec.activation.has_gradient_of_output();
+    layers && numeric.texts.is_empty() && numeric.series.is_empty()
+}
+
+impl Design {
+    /// What becomes of the last layer's outputs.
+    pub(crate) fn head(&self) -> Head {
+        match self {
+            Self::Dense(layers) => layers.head,
+            Self::Plan(plan) => plan.head,
+        }
+    }
+
+    /// How many numbers are learned.
+    pub(crate) fn parameters(&self) -> usize {
+        match self {
+            Self::Dense(layers) => layers.parameters(),
+            Self::Plan(plan) => plan.learned(),
+        }
+    }
+
+    /// Refuses weights that are not this network's, listing every missing, extra and misshapen tensor.
+    pub(crate) fn check(&self, weights: &Weights) -> Result<()> {
+        match self {
+            Self::Dense(layers) => layers.check(weights),
+            Self::Plan(plan) => check_weights(&plan.shapes(), weights),
+        }
+    }
+
+    /// The first weights: a function of the design and the seed alone.
+    pub(crate) fn initial_weights(&self, seed: u64) -> Weights {
+        match self {
+            Self::Dense(layers) => initial_weights(layers, seed),
+            Self::Plan(plan) => plan::initial_weights(plan, seed),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Which values may a key have? Struct, key, and what JSON Schema says of it.
+
+use serde_json::{Value, json};
+
+/// A struct, one of its keys, and the keywords of JSON Schema that hold its values in bounds.
+type Bound = (&'static str, &'static str, Value);
+
+/// Bounds of single keys: type, key, keywords of JSON Schema.
+pub(super) fn bounds() -> Vec<Bound> {
+    [of_sections(), of_training(), of_networks()].concat()
+}
+
+/// Of sources, splits, features, evaluation, endpoints and the server.
+fn of_sections() -> Vec<Bound> {
+    let share = || json!({ "exclusiveMinimum": 0, "exclusiveMaximum": 1 });
+    let count = |max: u64| json!({ "minimum": 1, "maximum": max });
+    vec![
+        ("CsvSpec", "sample_rows", count(100_000_000)),
+        ("JsonSpec", "sample_rows", count(100_000_000)),
+        ("FractionSplit", "validation", share()),
+        ("FractionSplit", "test", share()),
+        ("TimeSplit", "validation", share()),
+        ("TimeSplit", "test", share()),
+        ("TablesSplit", "validation_fraction", share()),
+        ("EvaluateSpec", "importance_rows_max", json!({ "maximum": 1_000_000 })),
+        ("EvaluateSpec", "worst_max", json!({ "maximum": 1_000 })),
+        ("CrossValidationSpec", "folds", json!({ "minimum": 2, "maximum": 100 })),
+        ("CategorySpec", "values_max", count(100_000)),
+        ("EmbeddingSpec", "dimension", count(1_024)),
+        ("ImageSpec", "width", count(1_024)),
+        ("ImageSpec", "height", count(1_024)),
+        ("DateSpec", "parts", json!({ "minItems": 1 })),
+        ("RawEndpoint", "confidence_min", json!({ "minimum": 0, "maximum": 1 })),
+        ("RawEndpoint", "queue_max", count(1_000_000)),
+        ("ServerSpec", "body_bytes_max", json!({ "minimum": 1_024, "maximum": 1_u64 << 32 })),
+        ("ServerSpec", "request_timeout_ms", count(3_600_000)),
+        ("ServerSpec", "drain_timeout_ms", json!({ "maximum": 3_600_000 })),
+    ]
+}
+
+/// Of training, optimisers, losses and schedules.
+fn of_training() -> Vec<Bound> {
+    let share = || json!({ "exclusiveMinimum": 0, "exclusiveMaximum": 1 });
+    let below_one = || json!({ "minimum": 0, "exclusiveMaximum": 1 });
+    let above_zero = || json!({ "exclusiveMinimum": 0 });
+    let part = || json!({ "exclusiveMinimum": 0, "maximum": 1 });
+    let rest = || json!({ "minimum": 0, "maximum": 1 });
+    let count = |max: u64| json!({ "minimum": 1, "maximum": max });
+    vec![
+        ("TrainSpec", "epochs", count(1_000_000)),
+        ("TrainSpec", "label_smoothing", below_one()),
+        ("TrainSpec", "class_weights", json!({ "additionalProperties": { "type": "number", "minimum": 0 } })),
+        ("TrainSpec", "weight_decay", json!({ "minimum": 0 })),
+        ("TrainSpec", "l1", json!({ "minimum": 0 })),
+        ("TrainSpec", "clip_norm", above_zero()),
+        ("TrainSpec", "clip_value", above_zero()),
+        ("TrainSpec", "accumulate", count(1_000_000)),
+        ("TrainSpec", "device", json!({ "enum": ["auto", "cpu"] })),
+        ("SgdSpec", "learning_rate", above_zero()),
+        ("SgdSpec", "momentum", below_one()),
+        ("AdamSpec", "learning_rate", above_zero()),
+        ("AdamSpec", "beta1", below_one()),
+        ("AdamSpec", "beta2", below_one()),
+        ("AdamSpec", "epsilon", above_zero()),
+        ("AdamwSpec", "learning_rate", above_zero()),
+        ("AdamwSpec", "beta1", below_one()),
+        ("AdamwSpec", "beta2", below_one()),
+        ("AdamwSpec", "epsilon", above_zero()),
+        ("AdamwSpec", "weight_decay", json!({ "minimum": 0 })),
+        ("AdagradSpec", "learning_rate", above_zero()),
+        ("AdagradSpec", "epsilon", above_zero()),
+        ("AdadeltaSpec", "learning_rate", above_zero()),
+        ("AdadeltaSpec", "rho", below_one()),
+        ("AdadeltaSpec", "epsilon", above_zero()),
+        ("RmspropSpec", "learning_rate", above_zero()),
+        ("RmspropSpec", "alpha", below_one()),
+        ("RmspropSpec", "momentum", below_one()),
+        ("RmspropSpec", "epsilon", above_zero()),
+        ("HuberSpec", "delta", above_zero()),
+        ("QuantileSpec", "quantile", share()),
+        ("FocalSpec", "gamma", json!({ "minimum": 0 })),
+        ("ConstantSchedule", "warm_up_epochs", json!({ "minimum": 0 })),
+        ("StepSchedule", "every_epochs", count(1_000_000)),
+        ("StepSchedule", "factor", part()),
+        ("StepSchedule", "warm_up_epochs", json!({ "minimum": 0 })),
+        ("LinearSchedule", "final_fraction", rest()),
+        ("LinearSchedule", "warm_up_epochs", json!({ "minimum": 0 })),
+        ("CosineSchedule", "final_fraction", rest()),
+        ("CosineSchedule", "warm_up_epochs", json!({ "minimum": 0 })),
+        ("OneCycleSchedule", "rise", share()),
+        ("OneCycleSchedule", "initial_fraction", part()),
+        ("OneCycleSchedule", "final_fraction", rest()),
+        ("PlateauSchedule", "patience", count(1_000_000)),
+        ("PlateauSchedule", "factor", share()),
+        ("PlateauSchedule", "min_delta", json!({ "minimum": 0 })),
+        ("PlateauSchedule", "min_fraction", rest()),
+        ("PlateauSchedule", "warm_up_epochs", json!({ "minimum": 0 })),
+        ("EarlyStopping", "patience", count(1_000_000)),
+        ("EarlyStopping", "min_delta", json!({ "minimum": 0 })),
+    ]
+}
+
+/// Of networks.
+fn of_networks() -> Vec<Bound> {
+    let below_one = || json!({ "minimum": 0, "exclusiveMaximum": 1 });
+    let count = |max: u64| json!({ "minimum": 1, "maximum": max });
+    let units = || json!({ "maxItems": 64, "items": { "type": "integer", "minimum": 1, "maximum": 65_536 } });
+    vec![
+        ("DenseSpec", "hidden", units()),
+        ("DenseSpec", "dropout", below_one()),
+        ("WideAndDeepSpec", "hidden", units()),
+        ("WideAndDeepSpec", "dropout", below_one()),
+        ("ConvSpec", "kernel", json!({ "enum": [1, 3, 5, 7] })),
+        ("ConvSpec", "hidden", units()),
+        ("ConvSpec", "dropout", below_one()),
+        ("LenetSpec", "dropout", below_one()),
+        ("ResnetSpec", "depth", json!({ "enum": [18, 20, 32, 44, 56] })),
+        ("ResnetSpec", "dropout", below_one()),
+        ("TextConvSpec", "dimension", count(65_536)),
+        ("TextConvSpec", "widths", json!({ "items": { "type": "integer", "minimum": 1, "maximum": 15 } })),
+        ("TextConvSpec", "channels", count(65_536)),
+        ("TextConvSpec", "dropout", below_one()),
+        ("RecurrentSpec", "units", units()),
+        ("RecurrentSpec", "dimension", count(65_536)),
+        ("RecurrentSpec", "hidden", units()),
+        ("RecurrentSpec", "dropout", below_one()),
+        ("TransformerSpec", "width", count(65_536)),
+        ("TransformerSpec", "layers", count(48)),
+        ("TransformerSpec", "heads", count(65_536)),
+        ("TransformerSpec", "feed_forward", count(65_536)),
+        ("TransformerSpec", "dropout", below_one()),
+    ]
+}
