@@ -1,4 +1,4 @@
-//! From an Arrow batch to raw numbers, codes and pixels: the host part. The way of every row, in training and serving.
+//! From an Arrow batch to raw numbers, codes, tokens and pixels: the host part. The way of every row, in training and serving.
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::datatypes::Field;
@@ -7,7 +7,8 @@ use rayon::prelude::*;
 use super::column::{Column, ColumnKind, Vocabulary};
 use super::numeric::{Encoded, ImageBlock, SeriesBlock, TokenBlock};
 use super::values::{complaint, each_boolean, each_date, each_number, narrow};
-use super::{Features, category, date, image};
+use super::text::TextCode;
+use super::{BagBlock, Features, category, date, image, series, text};
 use crate::error::did_you_mean;
 use crate::{Error, Result};
 
@@ -42,6 +43,9 @@ pub(super) fn encode(features: &Features, batch: &RecordBatch) -> Result<Encoded
         for (all, block) in all.texts.iter_mut().zip(&block.texts) {
             all.tokens.extend_from_slice(&block.tokens);
         }
+        for (all, block) in all.bags.iter_mut().zip(&block.bags) {
+            all.append(block);
+        }
         for (all, block) in all.series.iter_mut().zip(&block.series) {
             all.values.extend_from_slice(&block.values);
         }
@@ -61,6 +65,7 @@ fn empty(features: &Features, room: usize) -> Encoded {
         texts: (numeric.texts.iter())
             .map(|text| TokenBlock { length: text.length, tokens: Vec::with_capacity(room * text.length) })
             .collect(),
+        bags: numeric.bags.iter().map(|bag| BagBlock::new(bag.width)).collect(),
         series: (numeric.series.iter())
             .map(|series| SeriesBlock { steps: series.steps, values: Vec::with_capacity(room * series.steps) })
             .collect(),
@@ -72,7 +77,7 @@ fn encode_block(features: &Features, batch: &RecordBatch, before: usize) -> Resu
     encoded.rows = batch.num_rows();
     encoded.numbers.resize(encoded.rows * features.numeric.numbers.len(), f32::NAN);
     encoded.codes.resize(encoded.rows * features.numeric.categories.len(), Vocabulary::MISSING);
-    let mut place = Place { number: 0, code: 0, image: 0, before };
+    let mut place = Place { number: 0, code: 0, image: 0, text: 0, bag: 0, series: 0, before };
     let mut near = 0;
     for column in &features.columns {
         let (field, array) = find(batch, &column.name, &mut near)?;
@@ -86,6 +91,9 @@ struct Place {
     number: usize,
     code: usize,
     image: usize,
+    text: usize,
+    bag: usize,
+    series: usize,
     before: usize,
 }
 
@@ -121,7 +129,37 @@ fn write_column(
             };
             (done, category::EXPECTED)
         }
+        ColumnKind::Text { tokenizer, code } => {
+            let array = (!blank).then_some(array);
+            let done = match code {
+                TextCode::Tokens { vocabulary, .. } => {
+                    place.text += 1;
+                    let block = &mut encoded.texts[place.text - 1];
+                    text::encode_tokens(array, encoded.rows, tokenizer, vocabulary, block)
+                }
+                TextCode::TfIdf { .. } | TextCode::Hashing { .. } => {
+                    place.bag += 1;
+                    text::encode_bag(array, encoded.rows, tokenizer, code, &mut encoded.bags[place.bag - 1])
+                }
+            };
+            (done, text::EXPECTED)
+        }
+        ColumnKind::Series { steps, flat: false, .. } => {
+            place.series += 1;
+            let values = &mut encoded.series[place.series - 1].values;
+            values.resize(encoded.rows * steps, f32::NAN);
+            let done = match blank {
+                true => Ok(()),
+                false => series::encode(array, *steps, &mut |row, step, x| values[row * steps + step] = x),
+            };
+            (done, series::EXPECTED)
+        }
         _ if blank => (Ok(()), ""),
+        ColumnKind::Series { steps, .. } => {
+            let out = &mut encoded.numbers;
+            let write = &mut |row: usize, step: usize, x| out[row * numbers + first + step] = x;
+            (series::encode(array, *steps, write), series::EXPECTED)
+        }
         ColumnKind::Number { .. } => {
             let out = &mut encoded.numbers;
             (each_number(array, &mut |row, x| out[row * numbers + first] = narrow(x)), "a number")

@@ -64,7 +64,7 @@ pub(super) fn fit(training: &Training<'_>, spec: &NumberSpec, numbers: &Numbers,
     let example = if integer { Value::from(median as i64) } else { json(median) };
     let input = NumberInput { name: training.name.into(), impute, indicator, clip, affine };
     let kind = ColumnKind::Number { min, max, integer };
-    Ok(Fitted { kind, example, missing, numbers: vec![input], category: None, image: None, how })
+    Ok(Fitted { kind, example, missing, inputs: input.into(), how })
 }
 
 fn check(column: &str, spec: &NumberSpec) -> Result<()> {
@@ -125,7 +125,7 @@ pub(super) fn fit_boolean(training: &Training<'_>, auto: bool) -> Result<Fitted>
     let affine = Affine::IDENTITY;
     let input = NumberInput { name: training.name.into(), impute: share as f32, indicator, clip, affine };
     let example = Value::from(yes >= no);
-    Ok(Fitted { kind: ColumnKind::Boolean, example, missing, numbers: vec![input], category: None, image: None, how })
+    Ok(Fitted { kind: ColumnKind::Boolean, example, missing, inputs: input.into(), how })
 }
 
 /// What stands in for a missing number.

@@ -6,6 +6,7 @@
 mod evaluate;
 mod features;
 mod net;
+mod sequences;
 mod split;
 mod train;
 
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use evaluate::*;
 pub use features::*;
 pub use net::*;
+pub use sequences::*;
 pub use split::*;
 pub use train::*;
 
