@@ -16,11 +16,13 @@ mod buffer;
 mod dense;
 mod dropout;
 mod loss;
+mod matmul;
 mod optimizer;
 mod pixels;
 mod product;
 mod simd;
 mod team;
+mod tile;
 
 pub(crate) use activation::gradient;
 pub(crate) use buffer::{Buffer, Matrix, Panels};
@@ -30,6 +32,7 @@ pub(crate) use loss::{
     sigmoid_cross_entropy, sigmoid_squared_error, softmax_cross_entropy, softmax_squared_error, squared_error,
 };
 pub(crate) use loss::{sigmoid_rows, softmax_rows};
+pub(crate) use matmul::{Strided, matmul, matmul_here};
 pub(crate) use optimizer::{Moments, Update, update};
 pub(crate) use pixels::scale_pixels;
 #[cfg(test)]

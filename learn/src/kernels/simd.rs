@@ -100,6 +100,10 @@ pub(super) trait Lanes: Copy {
     unsafe fn splat(x: f32) -> Self;
     unsafe fn load(from: *const f32) -> Self;
     unsafe fn store(self, to: *mut f32);
+    /// The first `count` (below 16) numbers, then 0; memory beyond them is not touched.
+    unsafe fn load_first(from: *const f32, count: usize) -> Self;
+    /// Stores the first `count` (below 16) numbers; memory beyond them is not touched.
+    unsafe fn store_first(self, to: *mut f32, count: usize);
     unsafe fn add(self, other: Self) -> Self;
     unsafe fn mul(self, other: Self) -> Self;
     /// `self / (sqrt(square) * root + epsilon)`, to 2 units in the last place.
@@ -122,6 +126,18 @@ impl Lanes for [f32; LANES] {
     unsafe fn store(self, to: *mut f32) {
         // SAFETY: the caller vouches for 16 numbers.
         unsafe { to.cast::<Self>().write_unaligned(self) }
+    }
+    #[inline(always)]
+    unsafe fn load_first(from: *const f32, count: usize) -> Self {
+        let mut lanes = [0.0; LANES];
+        // SAFETY: the caller vouches for `count` numbers, below 16.
+        unsafe { std::ptr::copy_nonoverlapping(from, lanes.as_mut_ptr(), count) };
+        lanes
+    }
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut f32, count: usize) {
+        // SAFETY: the caller vouches for `count` numbers, below 16.
+        unsafe { std::ptr::copy_nonoverlapping(self.as_ptr(), to, count) };
     }
     #[inline(always)]
     unsafe fn add(mut self, other: Self) -> Self {
@@ -168,6 +184,17 @@ pub(super) mod x86 {
     #[derive(Clone, Copy)]
     pub(in crate::kernels) struct Avx512(__m512);
 
+    /// Ones for the first `count` of 16.
+    #[inline(always)]
+    unsafe fn masks(count: usize) -> [__m256i; 2] {
+        unsafe {
+            let count = _mm256_set1_epi32(count as i32);
+            let low = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+            let high = _mm256_add_epi32(low, _mm256_set1_epi32(8));
+            [_mm256_cmpgt_epi32(count, low), _mm256_cmpgt_epi32(count, high)]
+        }
+    }
+
     impl Lanes for Avx512 {
         #[inline(always)]
         unsafe fn splat(x: f32) -> Self {
@@ -180,6 +207,14 @@ pub(super) mod x86 {
         #[inline(always)]
         unsafe fn store(self, to: *mut f32) {
             unsafe { _mm512_storeu_ps(to, self.0) }
+        }
+        #[inline(always)]
+        unsafe fn load_first(from: *const f32, count: usize) -> Self {
+            unsafe { Self(_mm512_maskz_loadu_ps((1 << count) - 1, from)) }
+        }
+        #[inline(always)]
+        unsafe fn store_first(self, to: *mut f32, count: usize) {
+            unsafe { _mm512_mask_storeu_ps(to, (1 << count) - 1, self.0) }
         }
         #[inline(always)]
         unsafe fn add(self, other: Self) -> Self {
@@ -226,6 +261,21 @@ pub(super) mod x86 {
             unsafe {
                 _mm256_storeu_ps(to, self.0);
                 _mm256_storeu_ps(to.add(8), self.1);
+            }
+        }
+        #[inline(always)]
+        unsafe fn load_first(from: *const f32, count: usize) -> Self {
+            unsafe {
+                let [low, high] = masks(count);
+                Self(_mm256_maskload_ps(from, low), _mm256_maskload_ps(from.wrapping_add(8), high))
+            }
+        }
+        #[inline(always)]
+        unsafe fn store_first(self, to: *mut f32, count: usize) {
+            unsafe {
+                let [low, high] = masks(count);
+                _mm256_maskstore_ps(to, low, self.0);
+                _mm256_maskstore_ps(to.wrapping_add(8), high, self.1);
             }
         }
         #[inline(always)]
