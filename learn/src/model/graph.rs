@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use rten::{
     DataType, Dimension, ModelOptions, NodeId, NodeInfo, RunOptions, ThreadPool, ValueOrView, ValueType, op_registry,
 };
-use rten_tensor::NdTensorView;
+use rten_tensor::{NdTensor, NdTensorView};
 
 use crate::features::NumericPart;
 use crate::{Encoded, Error, Result, Target, onnx};
@@ -26,10 +26,16 @@ pub(super) struct Graph {
     numbers: Option<(NodeId, usize)>,
     codes: Option<(NodeId, usize)>,
     images: Vec<(NodeId, [usize; 3])>,
+    /// Weighted terms: how many there are.
+    bags: Vec<(NodeId, usize)>,
+    /// Texts: tokens of each.
+    texts: Vec<(NodeId, usize)>,
+    /// Steps and number of series.
+    series: Option<(NodeId, [usize; 2])>,
     output: NodeId,
     /// Answers per row.
     answers: usize,
-    /// Width of the network's input.
+    /// Numbers of a row that go into the network.
     width: usize,
 }
 
@@ -43,11 +49,16 @@ impl Graph {
         let model = options().load(file).map_err(|e| corrupt(format!("not an ONNX file of ours: {e}")))?;
         let foreign = || corrupt("does not fit the features beside it; restore the folder".into());
         let expected = expected_inputs(part);
-        let fits = |(number, (kind, axes)): (usize, &(DataType, Vec<usize>))| {
+        let fits = |(number, (kind, axes)): (usize, &(DataType, Vec<Option<usize>>))| {
             let info = model.input_ids().get(number).and_then(|&id| model.node_info(id));
             let shape = info.as_ref().and_then(NodeInfo::shape).unwrap_or_default();
-            let fixed = axes.iter().map(|&length| Dimension::Fixed(length));
-            info.and_then(|info| info.dtype()) == Some(ValueType::Tensor(*kind)) && shape.into_iter().skip(1).eq(fixed)
+            let same = |(found, axis): (&Dimension, &Option<usize>)| match axis {
+                Some(length) => *found == Dimension::Fixed(*length),
+                None => matches!(found, Dimension::Symbolic(_)),
+            };
+            info.and_then(|info| info.dtype()) == Some(ValueType::Tensor(*kind))
+                && shape.len() == axes.len() + 1
+                && shape[1..].iter().zip(axes).all(same)
         };
         let &[output] = model.output_ids() else { return Err(foreign()) };
         let same_output = model.find_node(onnx::output(target).0) == Some(output);
@@ -57,11 +68,18 @@ impl Graph {
         let mut ids = model.input_ids().iter().copied();
         let mut input = |width: usize| (width > 0).then(|| ids.next().map(|id| (id, width))).flatten();
         let (numbers, codes) = (input(part.numbers.len()), input(part.categories.len()));
-        let images = ids.zip(part.images.iter().map(|image| [image.height, image.width, image.channels])).collect();
+        // The shorter side first: `zip` takes one too many of it, not of the ids.
+        let shapes = part.images.iter().map(|image| [image.height, image.width, image.channels]);
+        let images = shapes.zip(ids.by_ref()).map(|(shape, id)| (id, shape)).collect();
+        let bags = part.bags.iter().zip(ids.by_ref()).map(|(bag, id)| (id, bag.width)).collect();
+        let texts = part.texts.iter().zip(ids.by_ref()).map(|(text, id)| (id, text.length)).collect();
+        let series = part.series.first().zip(ids.next()).map(|(first, id)| (id, [first.steps, part.series.len()]));
         let answers = onnx::output(target).1.iter().product();
         let embedded: usize = part.embedded().map(|column| column.dimension).sum();
-        let width = part.dense_width() + embedded;
-        Ok(Self { numbers, codes, images, output, answers, width, model })
+        let sequences: usize = part.texts.iter().map(|text| text.length).sum();
+        let series_width: usize = part.series.iter().map(|series| series.steps).sum();
+        let width = part.dense_width() + embedded + sequences + series_width;
+        Ok(Self { numbers, codes, images, bags, texts, series, output, answers, width, model })
     }
 
     /// What the file says about itself.
@@ -112,6 +130,24 @@ impl Graph {
             let pixels = &block.pixels[start * block.values..end * block.values];
             inputs.push((id, NdTensorView::from_data([rows, height, width, channels], pixels).into()));
         }
+        for (&(id, width), block) in self.bags.iter().zip(&encoded.bags) {
+            let mut terms = NdTensor::zeros([rows, width]);
+            let row_of = |(row, out): (usize, &mut [f32])| block.write(start + row, out);
+            terms.data_mut().unwrap_or_default().chunks_exact_mut(width.max(1)).enumerate().for_each(row_of);
+            inputs.push((id, terms.into()));
+        }
+        for (&(id, length), block) in self.texts.iter().zip(&encoded.texts) {
+            let tokens = &block.tokens[start * length..end * length];
+            inputs.push((id, NdTensorView::from_data([rows, length], tokens).into()));
+        }
+        if let Some((id, [steps, series])) = self.series {
+            let mut values = vec![0.0; rows * steps * series];
+            for (place, block) in encoded.series.iter().enumerate() {
+                let from = &block.values[start * steps..end * steps];
+                values[place..].iter_mut().step_by(series).zip(from).for_each(|(slot, &x)| *slot = x);
+            }
+            inputs.push((id, NdTensor::from_data([rows, steps, series], values).into()));
+        }
         let options = RunOptions::default().with_thread_pool(Some(pool.clone()));
         let broken = |e: &dyn std::fmt::Display| Error::Internal(format!("running model.onnx: {e}"));
         let [output] = self.model.run_n(inputs, [self.output], Some(options)).map_err(|e| broken(&e))?;
@@ -131,19 +167,41 @@ impl Graph {
             && encoded.images.iter().zip(&self.images).all(|(block, (_, shape))| {
                 block.values == shape.iter().product::<usize>() && block.pixels.len() == rows * block.values
             });
-        if encoded.numbers.len() == numbers && encoded.codes.len() == codes && images {
+        let bags = encoded.bags.len() == self.bags.len()
+            && (encoded.bags.iter().zip(&self.bags)).all(|(block, (_, width))| {
+                block.width == *width && block.rows() == rows
+            });
+        let texts = encoded.texts.len() == self.texts.len()
+            && (encoded.texts.iter().zip(&self.texts)).all(|(block, (_, length))| {
+                block.length == *length && block.tokens.len() == rows * length
+            });
+        let [steps, series] = self.series.map_or([0; 2], |(_, shape)| shape);
+        let same_series = encoded.series.len() == series
+            && encoded.series.iter().all(|block| block.steps == steps && block.values.len() == rows * steps);
+        let tables = encoded.numbers.len() == numbers && encoded.codes.len() == codes;
+        if tables && images && bags && texts && same_series {
             return Ok(());
         }
         Err(Error::Internal("rows that other features encoded".into()))
     }
 }
 
-/// Element type and axes after the batch of each input, in the order of the file. RTen holds int64 as int32.
-fn expected_inputs(part: &NumericPart) -> Vec<(DataType, Vec<usize>)> {
-    let numbers = (!part.numbers.is_empty()).then(|| (DataType::Float, vec![part.numbers.len()]));
-    let codes = (!part.categories.is_empty()).then(|| (DataType::Int32, vec![part.categories.len()]));
-    let images = part.images.iter().map(|image| (DataType::UInt8, vec![image.height, image.width, image.channels]));
-    numbers.into_iter().chain(codes).chain(images).collect()
+/// Element type and axes after the batch of each input, in the order of the file; nothing for an axis of any length. RTen holds int64 as int32.
+fn expected_inputs(part: &NumericPart) -> Vec<(DataType, Vec<Option<usize>>)> {
+    let fixed = |kind, axes: &[usize]| (kind, axes.iter().map(|&length| Some(length)).collect());
+    let mut expected = Vec::new();
+    if !part.numbers.is_empty() {
+        expected.push(fixed(DataType::Float, &[part.numbers.len()]));
+    }
+    if !part.categories.is_empty() {
+        expected.push(fixed(DataType::Int32, &[part.categories.len()]));
+    }
+    let pictures = part.images.iter().map(|image| fixed(DataType::UInt8, &[image.height, image.width, image.channels]));
+    expected.extend(pictures);
+    expected.extend(part.bags.iter().map(|bag| fixed(DataType::Float, &[bag.width])));
+    expected.extend(part.texts.iter().map(|_| (DataType::Int32, vec![None])));
+    expected.extend(part.series.first().map(|first| fixed(DataType::Float, &[first.steps, part.series.len()])));
+    expected
 }
 
 /// The operators of our files, and no others, so that the rest of RTen is not linked.

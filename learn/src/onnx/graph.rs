@@ -42,6 +42,18 @@ impl Graph {
         value
     }
 
+    /// An input `[batch, length]` whose length is open too.
+    pub(super) fn sequence(&mut self, name: &str, element: Element) -> Value {
+        let value = self.name(name);
+        let length = DimensionProto { dim_value: None, dim_param: Some(format!("{}_length", value.0)) };
+        let mut described = describe(&value, element, &[]);
+        if let Some(TypeProto { tensor_type: Some(TensorTypeProto { shape: Some(shape), .. }) }) = &mut described.r#type {
+            shape.dim.push(length);
+        }
+        self.proto.input.push(described);
+        value
+    }
+
     /// A constant of floats.
     pub(super) fn floats(&mut self, name: &str, shape: &[usize], data: &[f32]) -> Value {
         self.constant(name, Element::Float, shape, data.iter().flat_map(|x| x.to_le_bytes()).collect())

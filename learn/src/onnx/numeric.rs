@@ -1,7 +1,7 @@
 //! The nodes of the features' numeric part: the operations of `NumericPart::write_dense`, in the same order on `f32`.
 
 use super::graph::{Element, Graph, Value, int};
-use crate::features::{Affine, CategoryInput, NumberInput, NumericPart};
+use crate::features::{Affine, CategoryInput, NumberInput, NumericPart, SeriesInput};
 
 /// What the numeric part leaves to the network.
 pub(super) struct Inputs {
@@ -9,6 +9,10 @@ pub(super) struct Inputs {
     pub(super) dense: Option<Value>,
     /// The codes of each embedded category `[batch]`, in order.
     pub(super) embedded: Vec<Value>,
+    /// The token numbers of each text `[batch, length]`, int64.
+    pub(super) texts: Vec<Value>,
+    /// The scaled series `[batch, steps, series]`; nothing where there are none.
+    pub(super) series: Option<Value>,
 }
 
 /// Adds inputs and nodes of the numeric part.
@@ -20,6 +24,13 @@ pub(super) fn write(graph: &mut Graph, part: &NumericPart) -> Inputs {
         .iter()
         .map(|image| graph.input(&image.name, Element::Uint8, &[image.height, image.width, image.channels]))
         .collect();
+    let bags: Vec<Value> =
+        part.bags.iter().map(|bag| graph.input(&bag.name, Element::Float, &[bag.width])).collect();
+    let texts = part.texts.iter().map(|text| graph.sequence(&text.name, Element::Int64)).collect();
+    let series = part.series.first().map(|first| {
+        let input = graph.input("series", Element::Float, &[first.steps, part.series.len()]);
+        write_series(graph, &part.series, &input)
+    });
     let mut dense = Vec::new();
     if let Some(numbers) = numbers {
         dense.extend(write_numbers(graph, &part.numbers, &numbers));
@@ -30,12 +41,13 @@ pub(super) fn write(graph: &mut Graph, part: &NumericPart) -> Inputs {
         dense.extend(write_one_hots(graph, &part.categories, &codes));
         embedded = write_embedded(graph, &part.categories, &codes);
     }
+    dense.extend(bags);
     for (image, input) in part.images.iter().zip(images) {
         let pixels = graph.cast(&input);
         let scaled = write_affine(graph, &pixels, &[image.affine], &[]);
         dense.push(graph.node_with("Flatten", &[&scaled], vec![int("axis", 1)]));
     }
-    Inputs { dense: graph.beside(&dense), embedded }
+    Inputs { dense: graph.beside(&dense), embedded, texts, series }
 }
 
 /// Scaled numbers, then the indicators of missing ones.
@@ -60,6 +72,16 @@ fn write_numbers(graph: &mut Graph, inputs: &[NumberInput], numbers: &Value) -> 
         parts.push(graph.columns(&flags, &indicators));
     }
     parts
+}
+
+/// Scaled series: every step of one on the scale of its column.
+fn write_series(graph: &mut Graph, inputs: &[SeriesInput], values: &Value) -> Value {
+    let missing = graph.node("IsNaN", &[values]);
+    let impute: Vec<f32> = inputs.iter().map(|input| input.impute).collect();
+    let impute = graph.floats("/series_impute", &[inputs.len()], &impute);
+    let values = graph.node("Where", &[&missing, &impute, values]);
+    let affines: Vec<Affine> = inputs.iter().map(|input| input.affine).collect();
+    write_affine(graph, &values, &affines, &[inputs.len()])
 }
 
 fn write_ordinals(graph: &mut Graph, categories: &[CategoryInput], codes: &Value) -> Option<Value> {

@@ -3,7 +3,7 @@
 use arrow::compute::interleave_record_batch;
 use arrow::record_batch::RecordBatch;
 use data::{AuditReport, AuditRequest, Severity};
-use learn::spec::{FractionSplit, SplitSpec};
+use learn::spec::SplitSpec;
 use learn::{Encoded, Features, Part, Split, Target, Task};
 
 use crate::config::ModelSpec;
@@ -80,7 +80,8 @@ pub(super) fn prepare(spec: &ModelSpec, tables: Tables, on: &mut dyn FnMut(Progr
     }
     let target = Target::fit(divided.task.into(), &spec.target, &divided.train)?;
     let schema = schema_of(&divided.train, spec)?;
-    let features = Features::fit(&spec.features, &schema, &spec.target, &ignored(spec), &divided.train)?;
+    let takes = spec.network.takes();
+    let features = Features::fit(&spec.features, &schema, &spec.target, &ignored(spec), &divided.train, takes)?;
     for choice in features.choices() {
         on(Progress::Note(&format!("  {}: {}", choice.column, choice.how)));
     }
@@ -104,10 +105,16 @@ fn audit(spec: &ModelSpec, divided: &Divided) -> Result<AuditReport> {
 
 /// Columns that are no features although the table has them.
 fn ignored(spec: &ModelSpec) -> Vec<String> {
-    match &spec.split {
+    let mut ignored = match &spec.split {
         SplitSpec::Column(split) => vec![split.column.clone()],
-        _ => Vec::new(),
+        SplitSpec::Group(split) => vec![split.column.clone()],
+        SplitSpec::Tables(split) => split.group.iter().cloned().collect(),
+        SplitSpec::Fraction(_) | SplitSpec::Time(_) => Vec::new(),
+    };
+    if let Some(window) = &spec.window {
+        ignored.extend(window.key.iter().filter(|key| !ignored.contains(key)).cloned().collect::<Vec<_>>());
     }
+    ignored
 }
 
 fn schema_of(batches: &[RecordBatch], spec: &ModelSpec) -> Result<arrow::datatypes::SchemaRef> {
@@ -124,9 +131,8 @@ fn divide(spec: &ModelSpec, tables: Tables) -> Result<Divided> {
     let seed = spec.train.seed;
     let divided = match (&spec.split, tables.validation, tables.test) {
         (SplitSpec::Tables(_), Some(validation), Some(test)) => Divided { task, train: tables.main, validation, test },
-        (SplitSpec::Tables(split), None, Some(test)) => {
-            let kept = FractionSplit { validation: split.validation_fraction, test: 0.0, stratify: split.stratify };
-            let parts = learn::split(&SplitSpec::Fraction(kept), &spec.target, task, main, seed)?;
+        (SplitSpec::Tables(_), None, Some(test)) => {
+            let parts = learn::split(&spec.split, &spec.target, task, main, seed)?;
             let (train, validation) = (take(main, &parts.train)?, take(main, &parts.validation)?);
             Divided { task, train, validation, test }
         }

@@ -175,11 +175,12 @@ fn what_cannot_be_fitted_is_refused_with_its_place() {
         "y",
         &["age".into()],
         std::slice::from_ref(&batch),
+        Takes::Numbers,
     );
     assert!(ignored.unwrap_err().to_string().contains("column \"age\" divides the rows"));
     for train in [vec![], vec![batch.slice(0, 0)]] {
         let message =
-            Features::fit(&FeaturesSpec::default(), batch.schema_ref(), "y", &[], &train).unwrap_err().to_string();
+            Features::fit(&FeaturesSpec::default(), batch.schema_ref(), "y", &[], &train, Takes::Numbers).unwrap_err().to_string();
         assert!(message.contains("no training rows"), "{message}");
     }
 }
