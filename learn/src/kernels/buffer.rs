@@ -22,6 +22,14 @@ impl Buffer {
     }
 }
 
+/// The buffer, made anew where it has less room than this.
+pub(super) fn at_least(buffer: &mut Buffer, length: usize) -> &mut Buffer {
+    if buffer.len() < length {
+        *buffer = Buffer::zeros(length);
+    }
+    buffer
+}
+
 impl Deref for Buffer {
     type Target = [f32];
     fn deref(&self) -> &[f32] {

@@ -8,12 +8,12 @@
 use std::cell::Cell;
 use std::ops::Range;
 
-use super::buffer::Buffer;
+use super::buffer::{Buffer, at_least};
 #[cfg(target_arch = "x86_64")]
 use super::simd::x86;
 use super::simd::{LANES, Lanes, Level, level};
 use super::team::Team;
-use super::tile::{Below, Beside, Columns, Rows, accumulate};
+use super::tile::{Below, Beside, Columns, Regular, accumulate};
 
 /// Most `k` per block: two panels of this height and the rows of a tile fill the first-level cache.
 const K_BLOCK: usize = 320;
@@ -160,13 +160,6 @@ thread_local! {
 struct Room {
     a: Buffer,
     b: Buffer,
-}
-
-fn at_least(buffer: &mut Buffer, length: usize) -> &mut Buffer {
-    if buffer.len() < length {
-        *buffer = Buffer::zeros(length);
-    }
-    buffer
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -345,7 +338,7 @@ impl Part {
     /// Panels outside, rows inside: panels stay in the nearest cache while all rows pass over them. `a` gives the rows
     /// from one row on.
     #[inline(always)]
-    unsafe fn all<V: Lanes, A: Rows, const ROWS: usize, const PANELS: usize>(&self, a: impl Fn(usize) -> A) {
+    unsafe fn all<V: Lanes, A: Regular, const ROWS: usize, const PANELS: usize>(&self, a: impl Fn(usize) -> A) {
         let panels = self.b.columns.div_ceil(LANES);
         let together = if self.b.last.is_some() { panels - 1 } else { panels };
         let mut panel = 0;
@@ -369,7 +362,7 @@ impl Part {
     }
 
     #[inline(always)]
-    unsafe fn column<V: Lanes, A: Rows, const ROWS: usize, const PANELS: usize>(
+    unsafe fn column<V: Lanes, A: Regular, const ROWS: usize, const PANELS: usize>(
         &self,
         b: Columns,
         panel: usize,
@@ -386,21 +379,21 @@ impl Part {
             if row == self.rows {
                 return;
             }
-            let rest = a(row);
-            match self.rows - row {
-                1 => self.tile::<V, A, 1, PANELS>(rest, b, row, panel),
-                2 => self.tile::<V, A, 2, PANELS>(rest, b, row, panel),
-                3 => self.tile::<V, A, 3, PANELS>(rest, b, row, panel),
-                4 => self.tile::<V, A, 4, PANELS>(rest, b, row, panel),
-                5 => self.tile::<V, A, 5, PANELS>(rest, b, row, panel),
-                6 => self.tile::<V, A, 6, PANELS>(rest, b, row, panel),
-                _ => self.tile::<V, A, 7, PANELS>(rest, b, row, panel),
+            // The last group of packed rows begins here.
+            let (rest, first) = (a(row), row);
+            while row + 4 <= self.rows {
+                self.tile::<V, A, 4, PANELS>(rest.from(row - first), b, row, panel);
+                row += 4;
+            }
+            while row < self.rows {
+                self.tile::<V, A, 1, PANELS>(rest.from(row - first), b, row, panel);
+                row += 1;
             }
         }
     }
 
     #[inline(always)]
-    unsafe fn tile<V: Lanes, A: Rows, const ROWS: usize, const PANELS: usize>(
+    unsafe fn tile<V: Lanes, A: Regular, const ROWS: usize, const PANELS: usize>(
         &self,
         a: A,
         b: Columns,

@@ -13,6 +13,9 @@
 
 mod activation;
 mod buffer;
+mod conv;
+mod conv_weight;
+mod correlate;
 mod dense;
 mod dropout;
 mod loss;
@@ -26,6 +29,7 @@ mod tile;
 
 pub(crate) use activation::gradient;
 pub(crate) use buffer::{Buffer, Matrix, Panels};
+pub(crate) use conv::{ConvScratch, ConvShape, conv_backward, conv_forward, conv_gradient};
 pub(crate) use dense::{DenseState, dense_backward, dense_forward, dense_update};
 pub(crate) use dropout::{dropout_mask, multiply};
 pub(crate) use loss::{

@@ -106,6 +106,8 @@ pub(super) trait Lanes: Copy {
     unsafe fn store_first(self, to: *mut f32, count: usize);
     unsafe fn add(self, other: Self) -> Self;
     unsafe fn mul(self, other: Self) -> Self;
+    /// 0 where a number is below 0; NaN stays.
+    unsafe fn relu(self) -> Self;
     /// `self / (sqrt(square) * root + epsilon)`, to 2 units in the last place.
     unsafe fn over_root(self, square: Self, root: Self, epsilon: Self) -> Self;
     /// `self * factor + addend`, rounded once where the CPU can.
@@ -152,6 +154,10 @@ impl Lanes for [f32; LANES] {
             *x *= y;
         }
         self
+    }
+    #[inline(always)]
+    unsafe fn relu(self) -> Self {
+        self.map(|x| if x < 0.0 { 0.0 } else { x })
     }
     #[inline(always)]
     unsafe fn over_root(mut self, square: Self, root: Self, epsilon: Self) -> Self {
@@ -224,6 +230,11 @@ pub(super) mod x86 {
         unsafe fn mul(self, other: Self) -> Self {
             unsafe { Self(_mm512_mul_ps(self.0, other.0)) }
         }
+        // Where one of the two is NaN the instruction gives the second.
+        #[inline(always)]
+        unsafe fn relu(self) -> Self {
+            unsafe { Self(_mm512_max_ps(_mm512_setzero_ps(), self.0)) }
+        }
         // Root and quotient from the CPU's 14-bit guesses and one step of Newton each: the exact instructions take 20
         // cycles per register, these 6. A square below the smallest normal number counts as that: its root is 1e-19.
         #[inline(always)]
@@ -285,6 +296,13 @@ pub(super) mod x86 {
         #[inline(always)]
         unsafe fn mul(self, other: Self) -> Self {
             unsafe { Self(_mm256_mul_ps(self.0, other.0), _mm256_mul_ps(self.1, other.1)) }
+        }
+        #[inline(always)]
+        unsafe fn relu(self) -> Self {
+            unsafe {
+                let zero = _mm256_setzero_ps();
+                Self(_mm256_max_ps(zero, self.0), _mm256_max_ps(zero, self.1))
+            }
         }
         #[inline(always)]
         unsafe fn over_root(self, square: Self, root: Self, epsilon: Self) -> Self {

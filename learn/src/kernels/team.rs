@@ -145,6 +145,21 @@ impl Team {
         });
     }
 
+    /// Calls `work(thread, item)` once with each of `0..items`: a thread that is done takes the next one, so that a busy
+    /// core does not hold up the others. No two calls with the same `thread` at a time.
+    pub(crate) fn each(&mut self, threads: usize, items: usize, work: &(dyn Fn(usize, usize) + Sync)) {
+        let next = AtomicUsize::new(0);
+        self.run(threads.min(items), &|thread| {
+            loop {
+                let item = next.fetch_add(1, Ordering::Relaxed);
+                if item >= items {
+                    break;
+                }
+                work(thread, item);
+            }
+        });
+    }
+
     fn wake(&self, workers: usize) {
         for (worker, post) in self.workers.iter().zip(&self.shared.posts).take(workers) {
             if post.asleep.load(Ordering::SeqCst) {
@@ -261,6 +276,21 @@ mod tests {
                 }
             });
             assert_eq!(data, (0..length).map(|n| n as f32).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn every_item_is_done_once_and_no_thread_does_two_at_a_time() {
+        let mut team = Team::new(3);
+        for items in [0, 1, 2, 50] {
+            let counts: Vec<AtomicUsize> = (0..items).map(|_| AtomicUsize::new(0)).collect();
+            let busy = [0; 3].map(AtomicUsize::new);
+            team.each(3, items, &|thread, item| {
+                assert_eq!(busy[thread].fetch_add(1, Ordering::SeqCst), 0);
+                counts[item].fetch_add(1, Ordering::SeqCst);
+                busy[thread].fetch_sub(1, Ordering::SeqCst);
+            });
+            assert!(counts.iter().all(|count| count.load(Ordering::SeqCst) == 1));
         }
     }
 
