@@ -164,7 +164,9 @@ fn list(array: &dyn Array) -> Vec<u64> {
     let values = hash_column(lists.values());
     let of = |row: usize| {
         let (start, end) = (lists.offsets()[row] as usize, lists.offsets()[row + 1] as usize);
-        values[start..end].iter().fold(K2 ^ (end - start) as u64, |state, &hash| hash_integer(state ^ hash).rotate_left(7))
+        values[start..end]
+            .iter()
+            .fold(K2 ^ (end - start) as u64, |state, &hash| hash_integer(state ^ hash).rotate_left(7))
     };
     (0..array.len()).map(|row| if array.is_null(row) { MISSING } else { of(row) }).collect()
 }

@@ -68,7 +68,9 @@ pub fn split(spec: &SplitSpec, target: &str, task: Task, batches: &[RecordBatch]
         SplitSpec::Tables(spec) if spec.validation.is_none() => {
             check_fraction("validation_fraction", spec.validation_fraction)?;
             match spec {
-                TablesSplit { group: Some(group), .. } => by_group(group, [spec.validation_fraction, 0.0], batches, seed),
+                TablesSplit { group: Some(group), .. } => {
+                    by_group(group, [spec.validation_fraction, 0.0], batches, seed)
+                }
                 _ => divide(spec.validation_fraction, 0.0, spec.stratify),
             }
         }
@@ -522,7 +524,8 @@ mod tests {
         let groups: Vec<String> = (0..40).flat_map(|group| vec![format!("g{group}"); 5 + group % 7]).collect();
         let rows: Vec<&str> = groups.iter().map(String::as_str).collect();
         let spec = SplitSpec::Group(GroupSplit { column: "g".into(), validation: 0.2, test: 0.1 });
-        let divide = |rows: &[&str], seed| split(&spec, "y", Task::Regression, &[batch("g", words(rows))], seed).unwrap();
+        let divide =
+            |rows: &[&str], seed| split(&spec, "y", Task::Regression, &[batch("g", words(rows))], seed).unwrap();
         let names = |rows: &[&str], part: &[u32]| -> Vec<String> {
             let mut names: Vec<String> = part.iter().map(|&row| rows[row as usize].to_owned()).collect();
             names.sort_unstable();
@@ -548,7 +551,8 @@ mod tests {
         assert!(parts.test.is_empty() && (share(&parts.validation) - 0.3).abs() < 0.02);
         let apart = [names(&rows, &parts.train), names(&rows, &parts.validation)].concat();
         assert_eq!(apart.len(), 40);
-        let message = |rows: ArrayRef| split(&spec, "y", Task::Regression, &[batch("g", rows)], 1).unwrap_err().to_string();
+        let message =
+            |rows: ArrayRef| split(&spec, "y", Task::Regression, &[batch("g", rows)], 1).unwrap_err().to_string();
         assert!(message(words(&["a", "b"])).contains("names 2 groups, at least 3 are needed"));
         let holes: ArrayRef = Arc::new(StringArray::from(vec![Some("a"), None]));
         assert!(message(holes).contains("names no group in row 2"));

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::class_numbers;
 use super::curves::auc;
+use crate::features::TextCode;
 use crate::model::all_cores;
 use crate::random::permutation;
-use crate::features::TextCode;
 use crate::{Column, ColumnKind, Encoded, Error, Model, Predictions, Result, Task};
 
 /// How much a column matters.

@@ -7,6 +7,7 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 
 use super::category::{Counts, ONE_HOT_MAX};
+use super::column::ColumnKind;
 use super::fit::{Fitted, Outcome, Training};
 use super::number::Numbers;
 use super::values::{counted, holds, is_binary, is_date, is_number, is_text};
@@ -34,7 +35,7 @@ pub(super) fn fit(training: &Training<'_>, asked: bool) -> Result<Outcome> {
         kind if is_number(kind) => numbers(training, asked),
         kind if is_date(kind) => dates(training),
         kind if is_text(kind) => words(training),
-        kind if series::is_series(kind) => read(series::fit(training, &SeriesSpec::default())?),
+        kind if series::is_series(kind) => lists(training),
         DataType::FixedSizeBinary(_) if training.field.metadata().is_empty() => {
             left_out("bytes of which no picture size is known")
         }
@@ -119,6 +120,14 @@ fn dates(training: &Training<'_>) -> Result<Outcome> {
     }
 }
 
+fn lists(training: &Training<'_>) -> Result<Outcome> {
+    let fitted = series::fit(training, &SeriesSpec::default())?;
+    match fitted.kind {
+        ColumnKind::Series { min, max, .. } if min == max => left_out(format!("lists of the one value {min}")),
+        _ => read(fitted),
+    }
+}
+
 /// Text: dates, a category, texts to be read, or nothing of use.
 fn words(training: &Training<'_>) -> Result<Outcome> {
     let counts = category::count(training)?;
@@ -136,7 +145,10 @@ fn words(training: &Training<'_>) -> Result<Outcome> {
         return read(text::fit(training, &TextSpec::default())?);
     }
     if counts.bytes > CATEGORY_BYTES_MAX * present {
-        return left_out(format!("prose, {} bytes on average; name it as text to learn from it", counts.bytes / present));
+        return left_out(format!(
+            "prose, {} bytes on average; name it as text to learn from it",
+            counts.bytes / present
+        ));
     }
     if distinct > 1 && (distinct == present || (distinct > 20 && distinct * 10 >= present * 9)) {
         return left_out(format!(

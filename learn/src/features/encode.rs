@@ -6,8 +6,8 @@ use rayon::prelude::*;
 
 use super::column::{Column, ColumnKind, Vocabulary};
 use super::numeric::{Encoded, ImageBlock, SeriesBlock, TokenBlock};
-use super::values::{complaint, each_boolean, each_date, each_number, narrow};
 use super::text::TextCode;
+use super::values::{complaint, each_boolean, each_date, each_number, narrow};
 use super::{BagBlock, Features, category, date, image, series, text};
 use crate::error::did_you_mean;
 use crate::{Error, Result};

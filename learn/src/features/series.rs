@@ -31,8 +31,10 @@ pub(super) fn is_series(kind: &DataType) -> bool {
 
 /// Calls `f` with the row and the list of each row that has one.
 fn each_list(array: &dyn Array, f: &mut dyn FnMut(usize, &dyn Array)) -> Result<(), Mismatch> {
-    if !is_series(array.data_type()) {
-        return Err(Mismatch::Type);
+    match array.data_type() {
+        DataType::Null => return Ok(()),
+        kind if !is_series(kind) => return Err(Mismatch::Type),
+        _ => {}
     }
     let mut list = |row: usize, values: &dyn Array| {
         if array.is_valid(row) {
@@ -57,11 +59,7 @@ fn each_list(array: &dyn Array, f: &mut dyn FnMut(usize, &dyn Array)) -> Result<
 }
 
 /// Calls `set` with row, step and value: the newest value of each list at the last step, NaN where missing.
-pub(super) fn encode(
-    array: &dyn Array,
-    steps: usize,
-    set: &mut dyn FnMut(usize, usize, f32),
-) -> Result<(), Mismatch> {
+pub(super) fn encode(array: &dyn Array, steps: usize, set: &mut dyn FnMut(usize, usize, f32)) -> Result<(), Mismatch> {
     let mut wrong = None;
     each_list(array, &mut |row, values| {
         let skipped = values.len().saturating_sub(steps);
@@ -112,7 +110,11 @@ pub(super) fn fit(training: &Training<'_>, spec: &SeriesSpec) -> Result<Fitted> 
         counted(steps as u64, "step"),
         number::shown(min),
         number::shown(max),
-        if shortest < steps { format!(", lists from {shortest} values on are filled up at their beginning") } else { "".into() },
+        if shortest < steps {
+            format!(", lists from {shortest} values on are filled up at their beginning")
+        } else {
+            "".into()
+        },
         if longest > steps { format!(", of lists of up to {longest} the newest") } else { "".into() },
         if values.len() < read { format!(", {} missing", read - values.len()) } else { "".into() },
         if flat { ", each step an input of its own" } else { "" },

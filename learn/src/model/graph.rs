@@ -168,13 +168,11 @@ impl Graph {
                 block.values == shape.iter().product::<usize>() && block.pixels.len() == rows * block.values
             });
         let bags = encoded.bags.len() == self.bags.len()
-            && (encoded.bags.iter().zip(&self.bags)).all(|(block, (_, width))| {
-                block.width == *width && block.rows() == rows
-            });
+            && (encoded.bags.iter().zip(&self.bags))
+                .all(|(block, (_, width))| block.width == *width && block.rows() == rows);
         let texts = encoded.texts.len() == self.texts.len()
-            && (encoded.texts.iter().zip(&self.texts)).all(|(block, (_, length))| {
-                block.length == *length && block.tokens.len() == rows * length
-            });
+            && (encoded.texts.iter().zip(&self.texts))
+                .all(|(block, (_, length))| block.length == *length && block.tokens.len() == rows * length);
         let [steps, series] = self.series.map_or([0; 2], |(_, shape)| shape);
         let same_series = encoded.series.len() == series
             && encoded.series.iter().all(|block| block.steps == steps && block.values.len() == rows * steps);

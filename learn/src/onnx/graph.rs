@@ -47,7 +47,8 @@ impl Graph {
         let value = self.name(name);
         let length = DimensionProto { dim_value: None, dim_param: Some(format!("{}_length", value.0)) };
         let mut described = describe(&value, element, &[]);
-        if let Some(TypeProto { tensor_type: Some(TensorTypeProto { shape: Some(shape), .. }) }) = &mut described.r#type {
+        if let Some(TypeProto { tensor_type: Some(TensorTypeProto { shape: Some(shape), .. }) }) = &mut described.r#type
+        {
             shape.dim.push(length);
         }
         self.proto.input.push(described);

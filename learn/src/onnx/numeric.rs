@@ -24,8 +24,7 @@ pub(super) fn write(graph: &mut Graph, part: &NumericPart) -> Inputs {
         .iter()
         .map(|image| graph.input(&image.name, Element::Uint8, &[image.height, image.width, image.channels]))
         .collect();
-    let bags: Vec<Value> =
-        part.bags.iter().map(|bag| graph.input(&bag.name, Element::Float, &[bag.width])).collect();
+    let bags: Vec<Value> = part.bags.iter().map(|bag| graph.input(&bag.name, Element::Float, &[bag.width])).collect();
     let texts = part.texts.iter().map(|text| graph.sequence(&text.name, Element::Int64)).collect();
     let series = part.series.first().map(|first| {
         let input = graph.input("series", Element::Float, &[first.steps, part.series.len()]);

@@ -97,8 +97,10 @@ fn with_answers(batch: &RecordBatch, answers: &Predictions, args: &Predict) -> R
     let mut columns: Vec<ArrayRef> = Vec::new();
     let flat = args.output.extension().is_some_and(|kind| kind == "csv" || kind == "tsv");
     let hidden = |kind: &DataType| {
-        let picture =
-            matches!(kind, DataType::Binary | DataType::LargeBinary | DataType::FixedSizeBinary(_) | DataType::BinaryView);
+        let picture = matches!(
+            kind,
+            DataType::Binary | DataType::LargeBinary | DataType::FixedSizeBinary(_) | DataType::BinaryView
+        );
         picture || (flat && kind.is_nested())
     };
     if !args.only_answers {

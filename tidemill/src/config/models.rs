@@ -70,7 +70,8 @@ impl Check<'_> {
         let Some(window) = &model.window else { return };
         let path = join(model_path, "window");
         let keys = window.key.iter().enumerate().map(|(at, name)| (join_index(&join(&path, "key"), at), name));
-        let columns = window.columns.iter().enumerate().map(|(at, name)| (join_index(&join(&path, "columns"), at), name));
+        let columns =
+            window.columns.iter().enumerate().map(|(at, name)| (join_index(&join(&path, "columns"), at), name));
         let mut seen = BTreeSet::new();
         for (path, column) in keys.chain([(join(&path, "order"), &window.order)]).chain(columns) {
             let shown = self.found.shown(&path, column);

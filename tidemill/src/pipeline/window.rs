@@ -24,7 +24,8 @@ pub(crate) fn window_of(folder: &Path) -> Result<Option<WindowSpec>> {
         return Ok(None);
     }
     let text = std::fs::read(&path).map_err(|e| Failure::io(&path, &e))?;
-    let broken = |e: serde_json::Error| Failure::new(Fault::Ours, format!("{}: {e}; restore the folder", path.display()));
+    let broken =
+        |e: serde_json::Error| Failure::new(Fault::Ours, format!("{}: {e}; restore the folder", path.display()));
     serde_json::from_slice(&text).map(Some).map_err(broken)
 }
 
@@ -106,7 +107,8 @@ impl<'a> Windows<'a> {
         };
         let sortable = |places: &[usize]| {
             let fields = places.iter().map(|&place| SortField::new(schema.field(place).data_type().clone())).collect();
-            RowConverter::new(fields).map_err(|e| Failure::input(format!("window: rows cannot be ordered by this: {e}")))
+            RowConverter::new(fields)
+                .map_err(|e| Failure::input(format!("window: rows cannot be ordered by this: {e}")))
         };
         let list = DataType::List(Arc::new(Field::new_list_field(DataType::Float32, true)));
         let field = |(place, field): (usize, &Arc<Field>)| match columns.contains(&place) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, AsArray, ArrayRef, BinaryArray, BooleanArray, FixedSizeBinaryArray, Float64Array, ListArray, StringArray,
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, FixedSizeBinaryArray, Float64Array, ListArray, StringArray,
 };
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Float64Type, Schema};

@@ -146,7 +146,12 @@ fn field(context: &Context, view: &TryView, place: usize, column: &Column) -> Ma
                 ("min", &format::number(f64::from(*min))),
                 ("max", &format::number(f64::from(*max))),
             ];
-            area(&id, column, "series", Some(&context.fill(W::HintSeries, &figures.map(|(key, value)| (key, value.as_str())))))
+            area(
+                &id,
+                column,
+                "series",
+                Some(&context.fill(W::HintSeries, &figures.map(|(key, value)| (key, value.as_str())))),
+            )
         }
     }
 }

@@ -120,12 +120,19 @@ fn mixed(seed: u64, rows: usize) -> RecordBatch {
         ("prose", Arc::new(StringArray::from_iter((0..rows).map(|row| some(11, row).then(|| prose(draw(11, row))))))),
         ("terms", Arc::new(StringArray::from_iter_values((0..rows).map(|row| prose(draw(12, row)))))),
         ("hashed", Arc::new(StringArray::from_iter_values((0..rows).map(|row| prose(draw(13, row)))))),
-        ("steps", Arc::new(ListArray::from_iter_primitive::<Float32Type, _, _>((0..rows).map(|row| {
-            some(14, row).then(|| list(draw(14, row)))
-        })))),
-        ("flat", Arc::new(LargeListArray::from_iter_primitive::<Int64Type, _, _>((0..rows).map(|row| {
-            Some((0..draw(15, row) % 7).map(|i| (i != 2).then(|| (draw(15, row) >> 60) as i64 * i as i64)))
-        })))),
+        (
+            "steps",
+            Arc::new(ListArray::from_iter_primitive::<Float32Type, _, _>(
+                (0..rows).map(|row| some(14, row).then(|| list(draw(14, row)))),
+            )),
+        ),
+        (
+            "flat",
+            Arc::new(LargeListArray::from_iter_primitive::<Int64Type, _, _>((0..rows).map(|row| {
+                let drawn = draw(15, row);
+                Some((0..drawn % 7).map(move |i| (i != 2).then(|| (drawn >> 60) as i64 * i as i64)))
+            }))),
+        ),
         ("pixels", Arc::new(pixels.unwrap())),
         ("files", Arc::new(BinaryArray::from_iter_values(files))),
     ];
@@ -157,7 +164,7 @@ const MIXED: &str = r#"{"columns": {
 }}"#;
 
 /// Encoded values of every kind, numbers as their bits.
-fn bits(encoded: &Encoded) -> impl PartialEq + std::fmt::Debug {
+fn bits(encoded: &Encoded) -> impl PartialEq + std::fmt::Debug + use<> {
     let exact = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
     let terms = |block: &BagBlock| {
         (0..block.rows()).map(|row| (block.row(row).0.to_vec(), exact(block.row(row).1))).collect::<Vec<_>>()
@@ -394,7 +401,8 @@ fn a_request_of_one_row_is_encoded_in_microseconds() {
         spec.columns.insert(name.clone(), serde_json::from_str(kind).unwrap());
     }
     let batch = table(columns.iter().map(|(name, array)| (name.as_str(), array.clone())).collect());
-    let features = Features::fit(&spec, batch.schema_ref(), "y", &[], std::slice::from_ref(&batch), Takes::Numbers).unwrap();
+    let features =
+        Features::fit(&spec, batch.schema_ref(), "y", &[], std::slice::from_ref(&batch), Takes::Numbers).unwrap();
     let row = batch.slice(1, 1);
     let best = (0..200)
         .map(|_| {

@@ -16,7 +16,8 @@ fn series(takes: Takes, spec: &str, batch: &RecordBatch) -> Result<Features> {
 
 #[test]
 fn the_newest_values_are_read_and_the_beginning_is_filled_up() {
-    let batch = table(vec![("s", lists(vec![some(&[1.0, 2.0, 3.0]), some(&[4.0]), None, Some(vec![Some(5.0), None])]))]);
+    let batch =
+        table(vec![("s", lists(vec![some(&[1.0, 2.0, 3.0]), some(&[4.0]), None, Some(vec![Some(5.0), None])]))]);
     let nan = f32::NAN;
     let check = |spec: &str, expected: &[f32]| {
         let features = series(Takes::Sequences, spec, &batch).unwrap();
@@ -36,7 +37,8 @@ fn the_newest_values_are_read_and_the_beginning_is_filled_up() {
     let mut row = [0.0; 3];
     features.numeric().write_series(&features.encode(&batch).unwrap(), 1, &mut row);
     assert_eq!((row[0], row[1], row[2]), (0.0, 0.0, 1.0 / 2.0_f32.sqrt()));
-    let features = check(r#"{"steps": 2, "impute": {"constant": 0}, "scale": "none"}"#, &[2.0, 3.0, nan, 4.0, nan, nan, 5.0, nan]);
+    let features =
+        check(r#"{"steps": 2, "impute": {"constant": 0}, "scale": "none"}"#, &[2.0, 3.0, nan, 4.0, nan, nan, 5.0, nan]);
     let how = how(&features, "s");
     assert!(how.contains("series of 2 steps from 2 to 5") && how.contains("of lists of up to 3 the newest"), "{how}");
 }

@@ -48,7 +48,11 @@ fn the_length_covers_99_of_100_texts_up_to_the_one_asked_for() {
     check(99, "{}", 2);
     check(98, "{}", 40);
     check(98, r#"{"length_max": 16}"#, 16);
-    check(0, r#"{"tokenizer": "characters", "length_max": 7}"#.replace("\"characters\"", r#"{"characters": {}}"#).as_str(), 7);
+    check(
+        0,
+        r#"{"tokenizer": "characters", "length_max": 7}"#.replace("\"characters\"", r#"{"characters": {}}"#).as_str(),
+        7,
+    );
 }
 
 #[test]
@@ -76,12 +80,17 @@ fn other_models_get_weighted_terms() {
 fn auto_reads_texts_and_leaves_names_and_ids_alone() {
     let subjects = ["the old mill", "a small boat", "this house", "our dear crew", "that storm"];
     let ends = ["turns with the tide", "is slow today", "was not good at all", "made us laugh", "ends in the sea"];
-    let text = |make: &dyn Fn(usize) -> String| -> ArrayRef {
-        Arc::new(StringArray::from_iter_values((0..60).map(make)))
-    };
+    let text =
+        |make: &dyn Fn(usize) -> String| -> ArrayRef { Arc::new(StringArray::from_iter_values((0..60).map(make))) };
     let batch = table(vec![
-        ("review", text(&|i| format!("{} {} {}", subjects[i % 5], ends[i / 5 % 5], ["again", "now", "so", "ok"][i / 25]))),
-        ("评论", text(&|i| format!("房间{}，服务{}第{i}次", ["很好", "太小", "干净"][i % 3], ["热情", "一般"][i / 3 % 2]))),
+        (
+            "review",
+            text(&|i| format!("{} {} {}", subjects[i % 5], ends[i / 5 % 5], ["again", "now", "so", "ok"][i / 25])),
+        ),
+        (
+            "评论",
+            text(&|i| format!("房间{}，服务{}第{i}次", ["很好", "太小", "干净"][i % 3], ["热情", "一般"][i / 3 % 2])),
+        ),
         ("part", text(&|i| format!("X-{}-{}", i * 7919 % 1009, i))),
         ("word", text(&|i| format!("name{i}"))),
         ("colour", text(&|i| ["red", "green"][i % 2].to_owned())),
@@ -115,7 +124,10 @@ fn vocabulary(folder: &std::path::Path) -> String {
 #[test]
 fn word_pieces_stand_between_their_special_tokens_and_live_in_the_model() {
     let folder = tempfile::tempdir().unwrap();
-    let spec = format!(r#"{{"tokenizer": {{"word_piece": {{"vocabulary": {:?}}}}}, "length_max": 6}}"#, vocabulary(folder.path()));
+    let spec = format!(
+        r#"{{"tokenizer": {{"word_piece": {{"vocabulary": {:?}}}}}, "length_max": 6}}"#,
+        vocabulary(folder.path())
+    );
     let batch = texts(&["Unaffable tide, tide, tide, tide", "tide"]);
     let features = text(Takes::Sequences, &spec, &batch).unwrap();
     drop(folder);
@@ -135,11 +147,12 @@ fn word_pieces_stand_between_their_special_tokens_and_live_in_the_model() {
 fn byte_pairs_are_joined_in_order_and_moved_beyond_the_padding() {
     let folder = tempfile::tempdir().unwrap();
     let (vocab, merges) = (folder.path().join("vocab.json"), folder.path().join("merges.txt"));
-    std::fs::write(&vocab, r#"{"t": 0, "i": 1, "d": 2, "e": 3, "Ġ": 4, "ti": 5, "de": 6, "tide": 7, "Ġtide": 8}"#).unwrap();
+    std::fs::write(&vocab, r#"{"t": 0, "i": 1, "d": 2, "e": 3, "Ġ": 4, "ti": 5, "de": 6, "tide": 7, "Ġtide": 8}"#)
+        .unwrap();
     std::fs::write(&merges, "#version: 0.2\nt i\nd e\nti de\nĠ tide\n").unwrap();
     let spec = format!(r#"{{"tokenizer": {{"byte_pair": {{"vocabulary": {vocab:?}, "merges": {merges:?}}}}}}}"#);
     let features = text(Takes::Sequences, &spec, &texts(&["tide tide ti", "tide"])).unwrap();
-    assert_eq!(tokens(&features, Some("tide tide")), [8, 9, 0]);
+    assert_eq!(tokens(&features, Some("tide tide")), [8, 9, 0, 0]);
     assert_eq!(features.numeric().texts[0].vocabulary, 10);
 }
 
@@ -155,14 +168,21 @@ fn texts_that_cannot_be_read_are_refused_with_their_place() {
     check(Takes::Sequences, r#"{"vocabulary_max": 0}"#, "column \"t\": vocabulary_max is 0");
     check(Takes::Sequences, r#"{"count_min": 9}"#, "no token occurs 9 times in the 2 training rows; lower count_min");
     check(Takes::Numbers, r#"{"count_min": 9}"#, "no term occurs 9 times");
-    check(Takes::Sequences, r#"{"tokenizer": {"word_piece": {"vocabulary": "nowhere.txt"}}}"#, "column \"t\": nowhere.txt: ");
+    check(
+        Takes::Sequences,
+        r#"{"tokenizer": {"word_piece": {"vocabulary": "nowhere.txt"}}}"#,
+        "column \"t\": nowhere.txt: ",
+    );
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("words.txt");
     std::fs::write(&path, "a\nb\n").unwrap();
     let spec = |kind: &str, key: &str| format!(r#"{{"tokenizer": {{"{kind}": {{"{key}": {path:?}}}}}}}"#);
     check(Takes::Sequences, &spec("word_piece", "vocabulary"), "words.txt: no token [CLS]");
     check(Takes::Sequences, &spec("file", "path"), "words.txt: no tokenizer.json");
-    let with_own = format!(r#"{{"tokenizer": {{"word_piece": {{"vocabulary": {:?}}}}}, "vocabulary_max": 9}}"#, vocabulary(folder.path()));
+    let with_own = format!(
+        r#"{{"tokenizer": {{"word_piece": {{"vocabulary": {:?}}}}}, "vocabulary_max": 9}}"#,
+        vocabulary(folder.path())
+    );
     check(Takes::Sequences, &with_own, "vocabulary_max is 9, but the tokenizer has its vocabulary from a file");
     let features = text(Takes::Sequences, "{}", &batch).unwrap();
     let wrong = table(vec![("t", Arc::new(BinaryArray::from(vec![b"a".as_ref()])))]);

@@ -48,7 +48,8 @@ impl TryFrom<Value> for FileTokenizer {
         inner.with_padding(None);
         let vocabulary = inner.get_vocab(true);
         let last = vocabulary.values().max().ok_or("its vocabulary is empty")?;
-        let is_padding = |token: &str| matches!(token.to_lowercase().as_str(), "[pad]" | "<pad>" | "<|pad|>" | "<blank>");
+        let is_padding =
+            |token: &str| matches!(token.to_lowercase().as_str(), "[pad]" | "<pad>" | "<|pad|>" | "<blank>");
         let stated = json.pointer("/padding/pad_id").and_then(Value::as_u64) == Some(0);
         let offset = i32::from(!(stated || inner.id_to_token(0).is_some_and(|token| is_padding(&token))));
         let cardinality = *last as usize + 1 + offset as usize;
@@ -122,20 +123,23 @@ impl FileTokenizer {
         };
         let (cls, sep) = (special("[CLS]")?, special("[SEP]")?);
         special("[UNK]")?;
-        Self::described(&spec.vocabulary, json!({
-            "version": "1.0",
-            "added_tokens": [],
-            "normalizer": {
-                "type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": null,
-                "lowercase": spec.lower_case,
-            },
-            "pre_tokenizer": { "type": "BertPreTokenizer" },
-            "post_processor": { "type": "BertProcessing", "sep": ["[SEP]", sep], "cls": ["[CLS]", cls] },
-            "model": {
-                "type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
-                "max_input_chars_per_word": 100, "vocab": vocabulary,
-            },
-        }))
+        Self::described(
+            &spec.vocabulary,
+            json!({
+                "version": "1.0",
+                "added_tokens": [],
+                "normalizer": {
+                    "type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": null,
+                    "lowercase": spec.lower_case,
+                },
+                "pre_tokenizer": { "type": "BertPreTokenizer" },
+                "post_processor": { "type": "BertProcessing", "sep": ["[SEP]", sep], "cls": ["[CLS]", cls] },
+                "model": {
+                    "type": "WordPiece", "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+                    "max_input_chars_per_word": 100, "vocab": vocabulary,
+                },
+            }),
+        )
     }
 
     /// GPT-2's: bytes as characters, joined by the merges in their order (Radford et al. 2019; Sennrich et al. 2016).
