@@ -12,6 +12,7 @@
 #![allow(unsafe_code)]
 
 mod activation;
+mod batch_norm;
 mod buffer;
 mod conv;
 mod conv_weight;
@@ -22,12 +23,16 @@ mod loss;
 mod matmul;
 mod optimizer;
 mod pixels;
+mod pool;
 mod product;
 mod simd;
 mod team;
 mod tile;
 
 pub(crate) use activation::gradient;
+pub(crate) use batch_norm::{
+    After, Gate, Norm, NormScratch, Running, batch_norm_backward, batch_norm_forward, batch_norm_infer,
+};
 pub(crate) use buffer::{Buffer, Matrix, Panels};
 pub(crate) use conv::{ConvScratch, ConvShape, conv_backward, conv_forward, conv_gradient};
 pub(crate) use dense::{DenseState, dense_backward, dense_forward, dense_update};
@@ -39,6 +44,10 @@ pub(crate) use loss::{sigmoid_rows, softmax_rows};
 pub(crate) use matmul::{Strided, matmul, matmul_here};
 pub(crate) use optimizer::{Moments, Update, update};
 pub(crate) use pixels::scale_pixels;
+pub(crate) use pool::{
+    PoolShape, add_relu, add_relu_backward, average_pool_backward, average_pool_forward, global_average_backward,
+    global_average_forward, max_pool_backward, max_pool_forward,
+};
 #[cfg(test)]
 pub(crate) use simd::at_every_level;
 pub(crate) use team::Team;

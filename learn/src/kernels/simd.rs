@@ -91,6 +91,42 @@ macro_rules! versions {
 }
 pub(super) use versions;
 
+/// Work on vectors, compiled once per level.
+pub(super) trait Vectored {
+    /// # Safety
+    /// The CPU has the instructions of `V`, and what the implementor says.
+    unsafe fn run<V: Lanes>(self);
+}
+
+/// Runs `work` with the vectors of `level`.
+///
+/// # Safety
+/// The CPU has this level, and what the work's `run` says.
+pub(super) unsafe fn vectored(level: Level, work: impl Vectored) {
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma,avx512f")]
+    unsafe fn avx512(work: impl Vectored) {
+        // SAFETY: as `vectored`.
+        unsafe { work.run::<x86::Avx512>() }
+    }
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn avx2(work: impl Vectored) {
+        // SAFETY: as `vectored`.
+        unsafe { work.run::<x86::Avx2>() }
+    }
+    // SAFETY: as said above.
+    unsafe {
+        match level {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => avx512(work),
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => avx2(work),
+            Level::Plain => work.run::<[f32; LANES]>(),
+        }
+    }
+}
+
 /// 16 numbers in registers.
 ///
 /// # Safety
@@ -108,6 +144,8 @@ pub(super) trait Lanes: Copy {
     unsafe fn mul(self, other: Self) -> Self;
     /// 0 where a number is below 0; NaN stays.
     unsafe fn relu(self) -> Self;
+    /// 0 where `gate` is not above 0.
+    unsafe fn where_positive(self, gate: Self) -> Self;
     /// `self / (sqrt(square) * root + epsilon)`, to 2 units in the last place.
     unsafe fn over_root(self, square: Self, root: Self, epsilon: Self) -> Self;
     /// `self * factor + addend`, rounded once where the CPU can.
@@ -158,6 +196,13 @@ impl Lanes for [f32; LANES] {
     #[inline(always)]
     unsafe fn relu(self) -> Self {
         self.map(|x| if x < 0.0 { 0.0 } else { x })
+    }
+    #[inline(always)]
+    unsafe fn where_positive(mut self, gate: Self) -> Self {
+        for (x, gate) in self.iter_mut().zip(gate) {
+            *x = if gate > 0.0 { *x } else { 0.0 };
+        }
+        self
     }
     #[inline(always)]
     unsafe fn over_root(mut self, square: Self, root: Self, epsilon: Self) -> Self {
@@ -235,6 +280,13 @@ pub(super) mod x86 {
         unsafe fn relu(self) -> Self {
             unsafe { Self(_mm512_max_ps(_mm512_setzero_ps(), self.0)) }
         }
+        #[inline(always)]
+        unsafe fn where_positive(self, gate: Self) -> Self {
+            unsafe {
+                let mask = _mm512_cmp_ps_mask::<_CMP_GT_OQ>(gate.0, _mm512_setzero_ps());
+                Self(_mm512_maskz_mov_ps(mask, self.0))
+            }
+        }
         // Root and quotient from the CPU's 14-bit guesses and one step of Newton each: the exact instructions take 20
         // cycles per register, these 6. A square below the smallest normal number counts as that: its root is 1e-19.
         #[inline(always)]
@@ -302,6 +354,14 @@ pub(super) mod x86 {
             unsafe {
                 let zero = _mm256_setzero_ps();
                 Self(_mm256_max_ps(zero, self.0), _mm256_max_ps(zero, self.1))
+            }
+        }
+        #[inline(always)]
+        unsafe fn where_positive(self, gate: Self) -> Self {
+            unsafe {
+                let zero = _mm256_setzero_ps();
+                let low = _mm256_and_ps(self.0, _mm256_cmp_ps::<_CMP_GT_OQ>(gate.0, zero));
+                Self(low, _mm256_and_ps(self.1, _mm256_cmp_ps::<_CMP_GT_OQ>(gate.1, zero)))
             }
         }
         #[inline(always)]
