@@ -253,3 +253,100 @@ pub(super) fn windowed(
     }
     Ok(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Float64Array, Int64Array, StringArray};
+
+    use super::*;
+
+    fn spec() -> WindowSpec {
+        let columns = vec!["x".to_owned()];
+        WindowSpec { key: vec!["k".into()], order: "t".into(), steps: 3, columns, stride: 1, min_steps: 1 }
+    }
+
+    /// Rows of key, time, value and target.
+    fn rows(rows: &[(&str, i64, f64, Option<i64>)]) -> RecordBatch {
+        let array: [(&str, ArrayRef); 4] = [
+            ("k", Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.0)))),
+            ("t", Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.1)))),
+            ("x", Arc::new(Float64Array::from_iter(rows.iter().map(|row| (!row.2.is_nan()).then_some(row.2))))),
+            ("y", Arc::new(rows.iter().map(|row| row.3).collect::<Int64Array>())),
+        ];
+        RecordBatch::try_from_iter_with_nullable(array.into_iter().map(|(name, array)| (name, array, true))).unwrap()
+    }
+
+    fn shown(batches: &[RecordBatch]) -> Vec<String> {
+        let row = |batch: &RecordBatch, row: usize| {
+            let cell = |name: &str| array_value_to_string(batch.column_by_name(name).unwrap(), row).unwrap();
+            format!("{}{} {}", cell("k"), cell("t"), cell("x"))
+        };
+        batches.iter().flat_map(|batch| (0..batch.num_rows()).map(move |at| row(batch, at))).collect()
+    }
+
+    const ROWS: [(&str, i64, f64, Option<i64>); 7] = [
+        ("a", 1, 1.0, Some(0)),
+        ("a", 2, 2.0, None),
+        ("a", 4, f64::NAN, Some(0)),
+        ("a", 7, 4.0, Some(0)),
+        ("b", 1, 9.0, Some(1)),
+        ("b", 2, 8.0, Some(1)),
+        ("b", 3, 7.0, Some(1)),
+    ];
+
+    #[test]
+    fn a_window_holds_the_last_values_of_its_key_and_nothing_later() {
+        let check = |spec: &WindowSpec, expected: &[&str]| {
+            // However the rows are cut into batches.
+            for size in [1, 2, 7] {
+                let batches = ROWS.chunks(size).map(rows).collect();
+                assert_eq!(shown(&windowed(spec, "rows", "y", batches).unwrap()), expected, "{size}");
+            }
+        };
+        // The row without a target is history only.
+        check(
+            &spec(),
+            &["a1 [1.0]", "a4 [1.0, 2.0, ]", "a7 [2.0, , 4.0]", "b1 [9.0]", "b2 [9.0, 8.0]", "b3 [9.0, 8.0, 7.0]"],
+        );
+        check(&WindowSpec { min_steps: 3, ..spec() }, &["a4 [1.0, 2.0, ]", "a7 [2.0, , 4.0]", "b3 [9.0, 8.0, 7.0]"]);
+        check(&WindowSpec { stride: 2, ..spec() }, &["a1 [1.0]", "a4 [1.0, 2.0, ]", "b1 [9.0]", "b3 [9.0, 8.0, 7.0]"]);
+        let spec = spec();
+        let mut answering = Windows::new(&spec, "rows", rows(&ROWS).schema_ref(), Wanted::Answering).unwrap();
+        let found = answering.push(&rows(&ROWS)).unwrap();
+        assert_eq!((found.windows.num_rows(), found.rows), (7, rows(&ROWS)));
+    }
+
+    #[test]
+    fn other_rows_do_not_change_a_window() {
+        let poisoned: Vec<_> =
+            ROWS.iter().map(|&(k, t, x, y)| if k == "b" { (k, t, 1e9, y) } else { (k, t, x, y) }).collect();
+        let of = |all: &[_]| shown(&windowed(&spec(), "rows", "y", vec![rows(all)]).unwrap())[..3].to_vec();
+        assert_eq!(of(&poisoned), of(&ROWS));
+        // Nor do later ones.
+        assert_eq!(of(&ROWS)[..2], shown(&windowed(&spec(), "rows", "y", vec![rows(&ROWS[..3])]).unwrap())[..2]);
+    }
+
+    #[test]
+    fn what_cannot_be_a_window_is_refused_with_its_place() {
+        let check = |spec: WindowSpec, batch: RecordBatch, expected: &str| {
+            let message = windowed(&spec, "rows", "y", vec![batch]).unwrap_err().message;
+            assert!(message.contains(expected), "{message}");
+        };
+        let all = || rows(&ROWS);
+        check(WindowSpec { key: vec!["kk".into()], ..spec() }, all(), "window.key: no column \"kk\" in \"rows\"");
+        check(WindowSpec { order: "time".into(), ..spec() }, all(), "window.order: no column \"time\" in \"rows\"");
+        check(
+            WindowSpec { columns: vec!["k".into()], ..spec() },
+            all(),
+            "window.columns: column \"k\" holds values of type Utf8, windows are of numbers",
+        );
+        check(spec(), rows(&[("a", 1, 1.0, Some(0)), ("a", 1, 2.0, Some(0))]), "two rows of k a with t 1");
+        check(WindowSpec { min_steps: 3, ..spec() }, rows(&ROWS[..2]), "has 3 values so far");
+        let holes = RecordBatch::try_from_iter_with_nullable([
+            ("k", Arc::new(StringArray::from(vec!["a"])) as ArrayRef, true),
+            ("t", Arc::new(Int64Array::from(vec![None])) as ArrayRef, true),
+            ("x", Arc::new(Float64Array::from(vec![1.0])) as ArrayRef, true),
+        ]);
+        check(spec(), holes.unwrap(), "window.order: column \"t\" of \"rows\" has a row without a value");
+    }
+}
