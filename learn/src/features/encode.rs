@@ -6,8 +6,8 @@ use rayon::prelude::*;
 
 use super::column::{Column, ColumnKind, Vocabulary};
 use super::numeric::{Encoded, ImageBlock, SeriesBlock, TokenBlock};
-use super::text::TextCode;
-use super::values::{complaint, each_boolean, each_date, each_number, narrow};
+use super::text::{TextCode, Tokenizer};
+use super::values::{Mismatch, complaint, each_boolean, each_date, each_number, narrow};
 use super::{BagBlock, Features, category, date, image, series, text};
 use crate::error::did_you_mean;
 use crate::{Error, Result};
@@ -114,8 +114,7 @@ fn write_column(
         ColumnKind::Image { .. } => {
             place.image += 1;
             if !super::values::is_binary(array.data_type()) && !array.is_empty() {
-                let mismatch = super::values::Mismatch::Type;
-                return Err(complaint(&column.name, array, place.before, mismatch, image::EXPECTED));
+                return Err(complaint(&column.name, array, place.before, Mismatch::Type, image::EXPECTED));
             }
             encoded.images[image].pixels = image::encode(array, field, &column.kind, paths(batch), place.before)?;
             return Ok(());
@@ -130,29 +129,10 @@ fn write_column(
             (done, category::EXPECTED)
         }
         ColumnKind::Text { tokenizer, code } => {
-            let array = (!blank).then_some(array);
-            let done = match code {
-                TextCode::Tokens { vocabulary, .. } => {
-                    place.text += 1;
-                    let block = &mut encoded.texts[place.text - 1];
-                    text::encode_tokens(array, encoded.rows, tokenizer, vocabulary, block)
-                }
-                TextCode::TfIdf { .. } | TextCode::Hashing { .. } => {
-                    place.bag += 1;
-                    text::encode_bag(array, encoded.rows, tokenizer, code, &mut encoded.bags[place.bag - 1])
-                }
-            };
-            (done, text::EXPECTED)
+            (write_text(tokenizer, code, (!blank).then_some(array), place, encoded), text::EXPECTED)
         }
         ColumnKind::Series { steps, flat: false, .. } => {
-            place.series += 1;
-            let values = &mut encoded.series[place.series - 1].values;
-            values.resize(encoded.rows * steps, f32::NAN);
-            let done = match blank {
-                true => Ok(()),
-                false => series::encode(array, *steps, &mut |row, step, x| values[row * steps + step] = x),
-            };
-            (done, series::EXPECTED)
+            (write_series(*steps, (!blank).then_some(array), place, encoded), series::EXPECTED)
         }
         _ if blank => (Ok(()), ""),
         ColumnKind::Series { steps, .. } => {
@@ -177,6 +157,42 @@ fn write_column(
         }
     };
     done.map_err(|mismatch| complaint(&column.name, array, place.before, mismatch, expected))
+}
+
+/// Token numbers or weighted terms; nothing for a column without any value.
+fn write_text(
+    tokenizer: &Tokenizer,
+    code: &TextCode,
+    array: Option<&dyn Array>,
+    place: &mut Place,
+    encoded: &mut Encoded,
+) -> Result<(), Mismatch> {
+    match code {
+        TextCode::Tokens { vocabulary, .. } => {
+            place.text += 1;
+            text::encode_tokens(array, encoded.rows, tokenizer, vocabulary, &mut encoded.texts[place.text - 1])
+        }
+        TextCode::TfIdf { .. } | TextCode::Hashing { .. } => {
+            place.bag += 1;
+            text::encode_bag(array, encoded.rows, tokenizer, code, &mut encoded.bags[place.bag - 1])
+        }
+    }
+}
+
+/// Series step by step; nothing for a column without any value.
+fn write_series(
+    steps: usize,
+    array: Option<&dyn Array>,
+    place: &mut Place,
+    encoded: &mut Encoded,
+) -> Result<(), Mismatch> {
+    place.series += 1;
+    let values = &mut encoded.series[place.series - 1].values;
+    values.resize(encoded.rows * steps, f32::NAN);
+    match array {
+        None => Ok(()),
+        Some(array) => series::encode(array, steps, &mut |row, step, x| values[row * steps + step] = x),
+    }
 }
 
 /// The column of this name. Looks first where the last one was found: batches mostly come in the fitted order.
