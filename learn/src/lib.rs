@@ -11,6 +11,7 @@ mod model;
 mod net;
 mod onnx;
 mod picture;
+pub mod pretrained;
 mod random;
 pub mod spec;
 mod split;

@@ -10,6 +10,7 @@
 //! product reads memory in order, and a thread that owns some outputs owns whole panels: its weights and their moments
 //! stay in its own cache from step to step. **No sum depends on the number of threads**, so neither do the weights.
 #![allow(unsafe_code)]
+#![allow(dead_code, unused_imports, reason = "the networks that they are for follow")]
 
 mod activation;
 mod batch_norm;
