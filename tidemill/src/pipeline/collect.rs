@@ -6,7 +6,7 @@ use learn::spec::SplitSpec;
 use tokio::runtime::Handle;
 
 use crate::config::{ModelSpec, Project};
-use crate::failure::Result;
+use crate::failure::{Failure, Fault, Result};
 use crate::terminal::count;
 
 use super::window::{order_by, windowed};
@@ -38,10 +38,10 @@ impl Tables {
 /// All rows of the model's tables, in memory.
 pub(crate) fn collect(project: &Project, runtime: &Handle, spec: &ModelSpec) -> Result<Tables> {
     let fetch = |table: &str| -> Result<Vec<RecordBatch>> {
-        let rows: Vec<RecordBatch> = runtime.block_on(async {
+        let rows = runtime.block_on(async {
             let order = spec.window.as_ref().map(order_by).unwrap_or_default();
             let rows = rows_in_order(project, table, &order).await?;
-            Ok(rows.collect().await?)
+            Ok::<_, Failure>(rows.collect().await?)
         })?;
         match &spec.window {
             Some(window) => windowed(window, table, &spec.target, rows),
@@ -81,5 +81,5 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
         .worker_threads(crate::machine::cores())
         .enable_all()
         .build()
-        .map_err(|e| crate::failure::Failure::new(crate::failure::Fault::Ours, format!("cannot start threads: {e}")))
+        .map_err(|e| Failure::new(Fault::Ours, format!("cannot start threads: {e}")))
 }

@@ -196,12 +196,13 @@ impl<'a> Windows<'a> {
             && same
             && **last >= *order
         {
+            let twice = **last == *order;
             let shown = |place: usize| array_value_to_string(batch.column(place), row).unwrap_or_default();
             let of: Vec<String> =
                 self.spec.key.iter().zip(&self.key).map(|(name, &place)| format!("{name} {}", shown(place))).collect();
             let (order, time, table) = (&self.spec.order, shown(self.order), self.table);
             let of = if of.is_empty() { String::new() } else { format!(" of {}", of.join(", ")) };
-            return Err(match **last == *order {
+            return Err(match twice {
                 true => Failure::input(format!(
                     "window: \"{table}\" has two rows{of} with {order} {time}; name what tells them apart in window.key, or \
                      leave one out in the table's SQL"

@@ -163,7 +163,6 @@ fn texts_that_cannot_be_read_are_refused_with_their_place() {
         let message = text(takes, spec, &batch).unwrap_err().to_string();
         assert!(message.contains(expected), "{message}");
     };
-    check(Takes::Numbers, r#"{"encode": "tokens"}"#, "column \"t\": this network reads no texts token by token");
     check(Takes::Sequences, r#"{"length_max": 0}"#, "column \"t\": length_max is 0, expected 1 to 4096");
     check(Takes::Sequences, r#"{"vocabulary_max": 0}"#, "column \"t\": vocabulary_max is 0");
     check(Takes::Sequences, r#"{"count_min": 9}"#, "no token occurs 9 times in the 2 training rows; lower count_min");

@@ -129,11 +129,6 @@ fn settle(training: &Training<'_>, spec: &TextSpec) -> Result<TextEncoding> {
     Ok(match (spec.encode, training.takes) {
         (TextEncoding::Auto, Takes::Sequences) => TextEncoding::Tokens,
         (TextEncoding::Auto, Takes::Numbers) => TextEncoding::TfIdf,
-        (TextEncoding::Tokens, Takes::Numbers) => {
-            return refuse(
-                "this network reads no texts token by token; take encode: tf_idf, or a network for texts".into(),
-            );
-        }
         (encoding, _) => encoding,
     })
 }
