@@ -17,6 +17,9 @@ use crate::failure::{Failure, Fault, Result};
 /// Where a model version keeps how its windows were made.
 pub(super) const FILE: &str = "window.json";
 
+/// Keys and times of rows, in a form that can be compared.
+type Bytes = Box<[u8]>;
+
 /// How the windows of a model version were made; nothing where it has none.
 pub(crate) fn window_of(folder: &Path) -> Result<Option<WindowSpec>> {
     let path = folder.join(FILE);
@@ -68,7 +71,7 @@ pub(crate) struct Windows<'a> {
     keys: RowConverter,
     orders: RowConverter,
     /// Key and time of the row before.
-    last: Option<(Box<[u8]>, Box<[u8]>)>,
+    last: Option<(Bytes, Bytes)>,
     /// Values of the last rows of this key, oldest first: `[rows, columns]`.
     history: VecDeque<f32>,
     /// Rows of this key so far.
