@@ -48,6 +48,7 @@ pub(crate) fn hash_column(array: &dyn Array) -> Vec<u64> {
         DataType::BinaryView => each(array.as_binary_view(), hash_bytes),
         DataType::FixedSizeBinary(_) => each(array.as_fixed_size_binary(), hash_bytes),
         DataType::Dictionary(..) => dictionary(array),
+        DataType::List(_) => list(array),
         _ => formatted(array),
     }
 }
@@ -157,7 +158,20 @@ fn dictionary(array: &dyn Array) -> Vec<u64> {
     .collect()
 }
 
-/// Types that are no features (lists, structs, times of day) by how they are written; slow.
+/// Lists by the hashes of their values in order.
+fn list(array: &dyn Array) -> Vec<u64> {
+    let lists = array.as_list::<i32>();
+    let values = hash_column(lists.values());
+    let of = |row: usize| {
+        let (start, end) = (lists.offsets()[row] as usize, lists.offsets()[row + 1] as usize);
+        values[start..end]
+            .iter()
+            .fold(K2 ^ (end - start) as u64, |state, &hash| hash_integer(state ^ hash).rotate_left(7))
+    };
+    (0..array.len()).map(|row| if array.is_null(row) { MISSING } else { of(row) }).collect()
+}
+
+/// Types that are no features (structs, times of day) by how they are written; slow.
 fn formatted(array: &dyn Array) -> Vec<u64> {
     let options = FormatOptions::default();
     let Ok(formatter) = ArrayFormatter::try_new(array, &options) else { return vec![MISSING; array.len()] };

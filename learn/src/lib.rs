@@ -23,7 +23,7 @@ mod weights;
 pub use error::{Error, ErrorKind, Result};
 pub use evaluate::{Evaluation, evaluate};
 pub use features::{
-    Choice, Column, ColumnKind, EmbeddedColumn, Encoded, Features, ImageBlock, SeriesBlock, TokenBlock,
+    BagBlock, Choice, Column, ColumnKind, EmbeddedColumn, Encoded, Features, ImageBlock, SeriesBlock, TokenBlock,
 };
 pub use folds::folds;
 pub use model::{Model, Predictions, on_answering_thread};

@@ -11,11 +11,14 @@ use crate::features::values::{
     Mismatch, complaint, counted, each_date, each_number, each_text, is_date, is_number, sort_values,
 };
 use crate::random::permutation;
-use crate::spec::{ColumnSplit, SplitSpec, TimeSplit};
+use crate::spec::{ColumnSplit, SplitSpec, TablesSplit, TimeSplit};
 use crate::{Error, Result, Task};
 
 /// Stream of the seed that shuffles the rows before they are divided.
 const SHUFFLE_STREAM: u64 = 0x7370_6c69_7400;
+
+/// Stream of the seed that shuffles groups before they are divided.
+const GROUP_STREAM: u64 = 0x6772_6f75_7000;
 
 /// Values of the split column that an error names.
 const NAMED_MAX: usize = 5;
@@ -64,7 +67,12 @@ pub fn split(spec: &SplitSpec, target: &str, task: Task, batches: &[RecordBatch]
         }
         SplitSpec::Tables(spec) if spec.validation.is_none() => {
             check_fraction("validation_fraction", spec.validation_fraction)?;
-            divide(spec.validation_fraction, 0.0, spec.stratify)
+            match spec {
+                TablesSplit { group: Some(group), .. } => {
+                    by_group(group, [spec.validation_fraction, 0.0], batches, seed)
+                }
+                _ => divide(spec.validation_fraction, 0.0, spec.stratify),
+            }
         }
         SplitSpec::Tables(_) if rows == 0 => Err(too_few(0, 1)),
         SplitSpec::Tables(_) => Ok(Split { train: (0..rows).collect(), ..Split::default() }),
@@ -72,6 +80,10 @@ pub fn split(spec: &SplitSpec, target: &str, task: Task, batches: &[RecordBatch]
         SplitSpec::Time(spec) => {
             check_fractions(spec.validation, spec.test)?;
             by_time(spec, batches)
+        }
+        SplitSpec::Group(spec) => {
+            check_fractions(spec.validation, spec.test)?;
+            by_group(&spec.column, [spec.validation, spec.test], batches, seed)
         }
     }
 }
@@ -180,6 +192,73 @@ fn seats(counts: &[usize], room: &[usize], fraction: f64) -> Vec<usize> {
         gain.into_iter().for_each(|class| seats[class] += 1);
         give.into_iter().for_each(|class| seats[class] -= 1);
     }
+}
+
+/// Whole groups in an order by the seed: test first, then validation, the rest trains. The order of the rows does not
+/// matter.
+fn by_group(name: &str, [validation, test]: [f64; 2], batches: &[RecordBatch], seed: u64) -> Result<Split> {
+    let groups = groups(name, batches)?;
+    let rows: usize = groups.iter().map(Vec::len).sum();
+    let needed = if test > 0.0 { 3 } else { 2 };
+    if groups.len() < needed {
+        return Err(Error::invalid(format!(
+            "split: column \"{name}\" names {}, at least {needed} are needed to fill every part",
+            counted(groups.len() as u64, "group")
+        )));
+    }
+    let mut order = permutation(seed, GROUP_STREAM, groups.len() as u32).into_iter().peekable();
+    let mut left = groups.len();
+    // To the nearer side of the share; at least one group, and one for each part that comes after.
+    let mut part = |fraction: f64, after: usize| {
+        let (mut taken, share) = (Vec::new(), rows as f64 * fraction);
+        while let Some(&group) = order.peek().filter(|_| left > after) {
+            let next = &groups[group as usize];
+            if !taken.is_empty() && taken.len() as f64 + next.len() as f64 / 2.0 > share {
+                break;
+            }
+            taken.extend_from_slice(next);
+            left -= 1;
+            order.next();
+        }
+        taken.sort_unstable();
+        taken
+    };
+    let test = if test > 0.0 { part(test, 2) } else { Vec::new() };
+    let validation = part(validation, 1);
+    let mut train: Vec<u32> = order.flat_map(|group| groups[group as usize].iter().copied()).collect();
+    train.sort_unstable();
+    Ok(Split { train, validation, test })
+}
+
+/// The rows of each group, the groups in the order of their names.
+fn groups(name: &str, batches: &[RecordBatch]) -> Result<Vec<Vec<u32>>> {
+    let mut groups: HashMap<String, Vec<u32>> = HashMap::new();
+    let (mut before, mut missing) = (0, None);
+    for batch in batches {
+        let array = column(batch, name, "group")?;
+        each_text(array, &mut |row, value| {
+            let row = before + row as u32;
+            match value {
+                None => drop(missing.get_or_insert(row)),
+                Some(value) => match groups.get_mut(value) {
+                    Some(rows) => rows.push(row),
+                    None => drop(groups.insert(value.to_owned(), vec![row])),
+                },
+            }
+        })
+        .map_err(|mismatch| complaint(name, array, before as usize, mismatch, "the name of a group"))?;
+        before += batch.num_rows() as u32;
+    }
+    if let Some(row) = missing {
+        return Err(Error::invalid(format!(
+            "split: column \"{name}\" names no group in row {}; leave such rows out in the table's SQL: WHERE \"{name}\" \
+             IS NOT NULL",
+            row + 1
+        )));
+    }
+    let mut named: Vec<(String, Vec<u32>)> = groups.into_iter().collect();
+    named.sort_unstable();
+    Ok(named.into_iter().map(|(_, rows)| rows).collect())
 }
 
 /// By the values of a column.
@@ -330,7 +409,7 @@ mod tests {
     use arrow::array::{ArrayRef, Date32Array, Float64Array, Int64Array, StringArray, TimestampMillisecondArray};
 
     use super::*;
-    use crate::spec::{FractionSplit, TablesSplit};
+    use crate::spec::{FractionSplit, GroupSplit};
 
     fn batch(name: &str, array: ArrayRef) -> RecordBatch {
         RecordBatch::try_from_iter([(name, array)]).unwrap()
@@ -416,6 +495,7 @@ mod tests {
                 validation: validation.map(str::to_owned),
                 validation_fraction: 0.1,
                 stratify: true,
+                group: None,
             })
         };
         let parts = split(&tables(None), "y", Task::Binary, &rows, 1).unwrap();
@@ -441,6 +521,45 @@ mod tests {
         let numbers = [batch("part", Arc::new(Int64Array::from(vec![0, 1, 2, 0])))];
         let parts = split(&spec("0", "1", "2"), "y", Task::Binary, &numbers, 1).unwrap();
         assert_eq!(parts.train, [0, 3]);
+    }
+
+    #[test]
+    fn groups_stay_whole_and_fill_their_share() {
+        let groups: Vec<String> = (0..40).flat_map(|group| vec![format!("g{group}"); 5 + group % 7]).collect();
+        let rows: Vec<&str> = groups.iter().map(String::as_str).collect();
+        let spec = SplitSpec::Group(GroupSplit { column: "g".into(), validation: 0.2, test: 0.1 });
+        let divide =
+            |rows: &[&str], seed| split(&spec, "y", Task::Regression, &[batch("g", words(rows))], seed).unwrap();
+        let names = |rows: &[&str], part: &[u32]| -> Vec<String> {
+            let mut names: Vec<String> = part.iter().map(|&row| rows[row as usize].to_owned()).collect();
+            names.sort_unstable();
+            names.dedup();
+            names
+        };
+        let parts = divide(&rows, 7);
+        check_whole(&parts, rows.len() as u32);
+        let share = |part: &[u32]| part.len() as f64 / rows.len() as f64;
+        assert!((share(&parts.validation) - 0.2).abs() < 0.02 && (share(&parts.test) - 0.1).abs() < 0.02, "{parts:?}");
+        let all = [names(&rows, &parts.train), names(&rows, &parts.validation), names(&rows, &parts.test)];
+        assert_eq!(all.iter().map(Vec::len).sum::<usize>(), 40);
+        assert_ne!(parts, divide(&rows, 8));
+        // Rows in another order: the same groups in the same parts.
+        let backwards: Vec<&str> = rows.iter().rev().copied().collect();
+        assert_eq!(names(&backwards, &divide(&backwards, 7).test), all[2]);
+        // Groups that are larger than their share still fill every part.
+        let three = divide(&["a", "a", "a", "b", "b", "b", "c", "c", "c"], 1);
+        assert_eq!((three.train.len(), three.validation.len(), three.test.len()), (3, 3, 3));
+        let tables: SplitSpec =
+            serde_json::from_str(r#"{"tables": {"test": "t", "validation_fraction": 0.3, "group": "g"}}"#).unwrap();
+        let parts = split(&tables, "y", Task::Regression, &[batch("g", words(&rows))], 7).unwrap();
+        assert!(parts.test.is_empty() && (share(&parts.validation) - 0.3).abs() < 0.02);
+        let apart = [names(&rows, &parts.train), names(&rows, &parts.validation)].concat();
+        assert_eq!(apart.len(), 40);
+        let message =
+            |rows: ArrayRef| split(&spec, "y", Task::Regression, &[batch("g", rows)], 1).unwrap_err().to_string();
+        assert!(message(words(&["a", "b"])).contains("names 2 groups, at least 3 are needed"));
+        let holes: ArrayRef = Arc::new(StringArray::from(vec![Some("a"), None]));
+        assert!(message(holes).contains("names no group in row 2"));
     }
 
     #[test]

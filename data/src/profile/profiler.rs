@@ -90,7 +90,7 @@ impl Column {
         let labels_max = match kind {
             ColumnKind::Image => 0,
             ColumnKind::Number | ColumnKind::Date => NUMBER_LABELS_MAX,
-            _ if is_bytes(&data_type) => 0,
+            _ if is_bytes(&data_type) || data_type.is_nested() => 0,
             _ => EXACT_MAX,
         };
         let figures = matches!(kind, ColumnKind::Number | ColumnKind::Date);

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::class_numbers;
 use super::curves::auc;
+use crate::features::TextCode;
 use crate::model::all_cores;
 use crate::random::permutation;
 use crate::{Column, ColumnKind, Encoded, Error, Model, Predictions, Result, Task};
@@ -88,23 +89,32 @@ enum Place {
     Numbers { first: usize, count: usize },
     Code(usize),
     Image { block: usize, shape: [usize; 3] },
+    Tokens(usize),
+    Terms(usize),
+    Series(usize),
 }
 
-/// The columns and their places: numbers, codes and images each lie in the order of the columns.
+/// The columns and their places: all that is of one kind lies in the order of the columns.
 fn places(model: &Model) -> Vec<(String, Place)> {
-    let (mut numbers, mut codes, mut images) = (0, 0, 0);
+    let (mut numbers, mut codes, mut images, mut texts, mut bags, mut series) = (0, 0, 0, 0, 0, 0);
     let place = |column: &Column| {
         let place = match &column.kind {
             ColumnKind::Category { .. } => Place::Code(codes),
             ColumnKind::Image { height, width, channels, .. } => {
                 Place::Image { block: images, shape: [*height, *width, *channels] }
             }
+            ColumnKind::Text { code: TextCode::Tokens { .. }, .. } => Place::Tokens(texts),
+            ColumnKind::Text { .. } => Place::Terms(bags),
+            ColumnKind::Series { flat: false, .. } => Place::Series(series),
             kind => Place::Numbers { first: numbers, count: kind.numbers() },
         };
         match place {
             Place::Numbers { count, .. } => numbers += count,
             Place::Code(_) => codes += 1,
             Place::Image { .. } => images += 1,
+            Place::Tokens(_) => texts += 1,
+            Place::Terms(_) => bags += 1,
+            Place::Series(_) => series += 1,
         }
         (column.name.clone(), place)
     };
@@ -159,6 +169,17 @@ impl Trial<'_> {
             Place::Image { block, shape } => {
                 let all = 0..shape.iter().product();
                 reorder(&self.rows.images[block].pixels, &mut rows.images[block].pixels, &order, all);
+            }
+            Place::Tokens(block) => {
+                let (from, to) = (&self.rows.texts[block], &mut rows.texts[block]);
+                reorder(&from.tokens, &mut to.tokens, &order, 0..from.length);
+            }
+            Place::Terms(block) => {
+                rows.bags[block] = self.rows.bags[block].take(order.iter().map(|&row| row as usize));
+            }
+            Place::Series(block) => {
+                let (from, to) = (&self.rows.series[block], &mut rows.series[block]);
+                reorder(&from.values, &mut to.values, &order, 0..from.steps);
             }
         }
         rows

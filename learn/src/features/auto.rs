@@ -7,12 +7,13 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 
 use super::category::{Counts, ONE_HOT_MAX};
+use super::column::ColumnKind;
 use super::fit::{Fitted, Outcome, Training};
 use super::number::Numbers;
 use super::values::{counted, holds, is_binary, is_date, is_number, is_text};
-use super::{category, date, image, number};
+use super::{category, date, image, number, series, text};
 use crate::Result;
-use crate::spec::{CategorySpec, DateSpec, ImageSpec, NumberSpec};
+use crate::spec::{CategorySpec, DateSpec, ImageSpec, NumberSpec, SeriesSpec, TextSpec};
 
 /// Why a column of row numbers is left out.
 const IDENTIFIER: &str = "whole numbers that are different in every row: they name rows, they do not describe them";
@@ -33,7 +34,8 @@ pub(super) fn fit(training: &Training<'_>, asked: bool) -> Result<Outcome> {
         DataType::Boolean => boolean(training),
         kind if is_number(kind) => numbers(training, asked),
         kind if is_date(kind) => dates(training),
-        kind if is_text(kind) => text(training),
+        kind if is_text(kind) => words(training),
+        kind if series::is_series(kind) => lists(training),
         DataType::FixedSizeBinary(_) if training.field.metadata().is_empty() => {
             left_out("bytes of which no picture size is known")
         }
@@ -118,7 +120,16 @@ fn dates(training: &Training<'_>) -> Result<Outcome> {
     }
 }
 
-fn text(training: &Training<'_>) -> Result<Outcome> {
+fn lists(training: &Training<'_>) -> Result<Outcome> {
+    let fitted = series::fit(training, &SeriesSpec::default())?;
+    match fitted.kind {
+        ColumnKind::Series { min, max, .. } if min == max => left_out(format!("lists of the one value {min}")),
+        _ => read(fitted),
+    }
+}
+
+/// Text: dates, a category, texts to be read, or nothing of use.
+fn words(training: &Training<'_>) -> Result<Outcome> {
     let counts = category::count(training)?;
     if let Some(reason) = constant(training, &counts) {
         return left_out(reason);
@@ -130,8 +141,14 @@ fn text(training: &Training<'_>) -> Result<Outcome> {
     if distinct > ONE_HOT_MAX as u64 && counts.values.keys().all(|value| value.trim().parse::<f64>().is_ok()) {
         return left_out("text that holds numbers; CAST it in the table's SQL to learn from it");
     }
+    if text::looks_like_text(&counts) {
+        return read(text::fit(training, &TextSpec::default())?);
+    }
     if counts.bytes > CATEGORY_BYTES_MAX * present {
-        return left_out(format!("prose, {} bytes on average", counts.bytes / present));
+        return left_out(format!(
+            "prose, {} bytes on average; name it as text to learn from it",
+            counts.bytes / present
+        ));
     }
     if distinct > 1 && (distinct == present || (distinct > 20 && distinct * 10 >= present * 9)) {
         return left_out(format!(

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::column::{ColumnKind, Vocabulary};
 use super::fit::{Fitted, Training};
-use super::numeric::{Affine, CategoryInput, EmbeddedColumn};
+use super::numeric::{Affine, CategoryInput, EmbeddedColumn, NumericPart};
 use super::values::{Mismatch, counted, dictionary, each_text, sort_values};
 use crate::spec::{CategoryEncoding, CategorySpec};
 use crate::{Error, Result};
@@ -96,7 +96,8 @@ pub(super) fn fit(training: &Training<'_>, spec: &CategorySpec, counts: Counts) 
         },
     );
     let kind = ColumnKind::Category { values };
-    Ok(Fitted { kind, example, missing, numbers: vec![], category: Some(category), image: None, how })
+    let inputs = NumericPart { categories: vec![category], ..NumericPart::default() };
+    Ok(Fitted { kind, example, missing, inputs, how })
 }
 
 fn encoded_as(name: &str, encoding: CategoryEncoding, values: &Vocabulary) -> Result<(CategoryInput, String)> {

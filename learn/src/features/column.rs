@@ -6,6 +6,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::text::{TextCode, Tokenizer};
 use crate::spec::DatePart;
 
 /// A column that a model reads.
@@ -61,10 +62,28 @@ pub enum ColumnKind {
         /// Height, width and channels of raw pixels in the training rows; none where they were picture files.
         raw: Option<[usize; 3]>,
     },
+    /// A text.
+    Text {
+        /// How it is cut into tokens.
+        tokenizer: Tokenizer,
+        /// What the tokens become.
+        code: TextCode,
+    },
+    /// A list of numbers over time.
+    Series {
+        /// Values read: the newest ones.
+        steps: usize,
+        /// Lowest value of the training rows.
+        min: f32,
+        /// Highest value of the training rows.
+        max: f32,
+        /// Each step is a number of its own, since the model does not read sequences.
+        flat: bool,
+    },
 }
 
 impl ColumnKind {
-    /// The kind in one word: `number`, `category`, `boolean`, `date`, `image`.
+    /// The kind in one word: `number`, `category`, `boolean`, `date`, `image`, `text`, `series`.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Number { .. } => "number",
@@ -72,6 +91,8 @@ impl ColumnKind {
             Self::Boolean => "boolean",
             Self::Date { .. } => "date",
             Self::Image { .. } => "image",
+            Self::Text { .. } => "text",
+            Self::Series { .. } => "series",
         }
     }
 
@@ -80,7 +101,8 @@ impl ColumnKind {
         match self {
             Self::Number { .. } | Self::Boolean => 1,
             Self::Date { parts, .. } => parts.iter().map(|part| part.inputs()).sum(),
-            Self::Category { .. } | Self::Image { .. } => 0,
+            Self::Series { steps, flat: true, .. } => *steps,
+            Self::Category { .. } | Self::Image { .. } | Self::Text { .. } | Self::Series { .. } => 0,
         }
     }
 }
@@ -106,13 +128,13 @@ impl DateInput {
 pub struct Choice {
     /// The column.
     pub column: String,
-    /// `number`, `category`, `boolean`, `date`, `image` or `left out`.
+    /// `number`, `category`, `boolean`, `date`, `image`, `text`, `series` or `left out`.
     pub feature: String,
     /// In words: what it is read as and what was fitted, or `left out: ` and why.
     pub how: String,
 }
 
-/// Known values of a category, in order; the first has code 2.
+/// Known values of a category (or tokens of texts), in order; the first has code 2.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(from = "Vec<String>", into = "Vec<String>")]
 pub struct Vocabulary {
@@ -140,7 +162,12 @@ impl Vocabulary {
 
     /// The code of a value.
     pub fn code(&self, value: &str) -> i32 {
-        self.codes.get(value).copied().unwrap_or(Self::UNKNOWN)
+        self.find(value).unwrap_or(Self::UNKNOWN)
+    }
+
+    /// The code of a value, nothing where it is not known.
+    pub(crate) fn find(&self, value: &str) -> Option<i32> {
+        self.codes.get(value).copied()
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::column::{ColumnKind, DateInput};
 use super::fit::{Fitted, Training};
 use super::number::{self, Fill};
-use super::numeric::{Affine, NumberInput};
+use super::numeric::{Affine, NumberInput, NumericPart};
 use super::values::{counted, each_date};
 use crate::spec::{DatePart, DateSpec, Scale};
 use crate::{Error, Result};
@@ -196,7 +196,8 @@ pub(super) fn fit(
     );
     let kind = ColumnKind::Date { min: iso(min), max: iso(max), parts };
     let example = Value::from(iso(present[present.len() / 2]));
-    Ok(Some(Fitted { kind, example, missing, numbers, category: None, image: None, how }))
+    let inputs = NumericPart { numbers, ..NumericPart::default() };
+    Ok(Some(Fitted { kind, example, missing, inputs, how }))
 }
 
 /// Plain parts are standardised; sine and cosine are in range already. A missing one becomes the mean.

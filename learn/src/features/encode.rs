@@ -1,4 +1,4 @@
-//! From an Arrow batch to raw numbers, codes and pixels: the host part. The way of every row, in training and serving.
+//! From an Arrow batch to raw numbers, codes, tokens and pixels: the host part. The way of every row, in training and serving.
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::datatypes::Field;
@@ -6,8 +6,9 @@ use rayon::prelude::*;
 
 use super::column::{Column, ColumnKind, Vocabulary};
 use super::numeric::{Encoded, ImageBlock, SeriesBlock, TokenBlock};
-use super::values::{complaint, each_boolean, each_date, each_number, narrow};
-use super::{Features, category, date, image};
+use super::text::{TextCode, Tokenizer};
+use super::values::{Mismatch, complaint, each_boolean, each_date, each_number, narrow};
+use super::{BagBlock, Features, category, date, image, series, text};
 use crate::error::did_you_mean;
 use crate::{Error, Result};
 
@@ -42,6 +43,9 @@ pub(super) fn encode(features: &Features, batch: &RecordBatch) -> Result<Encoded
         for (all, block) in all.texts.iter_mut().zip(&block.texts) {
             all.tokens.extend_from_slice(&block.tokens);
         }
+        for (all, block) in all.bags.iter_mut().zip(&block.bags) {
+            all.append(block);
+        }
         for (all, block) in all.series.iter_mut().zip(&block.series) {
             all.values.extend_from_slice(&block.values);
         }
@@ -61,6 +65,7 @@ fn empty(features: &Features, room: usize) -> Encoded {
         texts: (numeric.texts.iter())
             .map(|text| TokenBlock { length: text.length, tokens: Vec::with_capacity(room * text.length) })
             .collect(),
+        bags: numeric.bags.iter().map(|bag| BagBlock::new(bag.width)).collect(),
         series: (numeric.series.iter())
             .map(|series| SeriesBlock { steps: series.steps, values: Vec::with_capacity(room * series.steps) })
             .collect(),
@@ -72,7 +77,7 @@ fn encode_block(features: &Features, batch: &RecordBatch, before: usize) -> Resu
     encoded.rows = batch.num_rows();
     encoded.numbers.resize(encoded.rows * features.numeric.numbers.len(), f32::NAN);
     encoded.codes.resize(encoded.rows * features.numeric.categories.len(), Vocabulary::MISSING);
-    let mut place = Place { number: 0, code: 0, image: 0, before };
+    let mut place = Place { number: 0, code: 0, image: 0, text: 0, bag: 0, series: 0, before };
     let mut near = 0;
     for column in &features.columns {
         let (field, array) = find(batch, &column.name, &mut near)?;
@@ -86,6 +91,9 @@ struct Place {
     number: usize,
     code: usize,
     image: usize,
+    text: usize,
+    bag: usize,
+    series: usize,
     before: usize,
 }
 
@@ -106,8 +114,7 @@ fn write_column(
         ColumnKind::Image { .. } => {
             place.image += 1;
             if !super::values::is_binary(array.data_type()) && !array.is_empty() {
-                let mismatch = super::values::Mismatch::Type;
-                return Err(complaint(&column.name, array, place.before, mismatch, image::EXPECTED));
+                return Err(complaint(&column.name, array, place.before, Mismatch::Type, image::EXPECTED));
             }
             encoded.images[image].pixels = image::encode(array, field, &column.kind, paths(batch), place.before)?;
             return Ok(());
@@ -121,7 +128,18 @@ fn write_column(
             };
             (done, category::EXPECTED)
         }
+        ColumnKind::Text { tokenizer, code } => {
+            (write_text(tokenizer, code, (!blank).then_some(array), place, encoded), text::EXPECTED)
+        }
+        ColumnKind::Series { steps, flat: false, .. } => {
+            (write_series(*steps, (!blank).then_some(array), place, encoded), series::EXPECTED)
+        }
         _ if blank => (Ok(()), ""),
+        ColumnKind::Series { steps, .. } => {
+            let out = &mut encoded.numbers;
+            let write = &mut |row: usize, step: usize, x| out[row * numbers + first + step] = x;
+            (series::encode(array, *steps, write), series::EXPECTED)
+        }
         ColumnKind::Number { .. } => {
             let out = &mut encoded.numbers;
             (each_number(array, &mut |row, x| out[row * numbers + first] = narrow(x)), "a number")
@@ -139,6 +157,42 @@ fn write_column(
         }
     };
     done.map_err(|mismatch| complaint(&column.name, array, place.before, mismatch, expected))
+}
+
+/// Token numbers or weighted terms; nothing for a column without any value.
+fn write_text(
+    tokenizer: &Tokenizer,
+    code: &TextCode,
+    array: Option<&dyn Array>,
+    place: &mut Place,
+    encoded: &mut Encoded,
+) -> Result<(), Mismatch> {
+    match code {
+        TextCode::Tokens { vocabulary, .. } => {
+            place.text += 1;
+            text::encode_tokens(array, encoded.rows, tokenizer, vocabulary, &mut encoded.texts[place.text - 1])
+        }
+        TextCode::TfIdf { .. } | TextCode::Hashing { .. } => {
+            place.bag += 1;
+            text::encode_bag(array, encoded.rows, tokenizer, code, &mut encoded.bags[place.bag - 1])
+        }
+    }
+}
+
+/// Series step by step; nothing for a column without any value.
+fn write_series(
+    steps: usize,
+    array: Option<&dyn Array>,
+    place: &mut Place,
+    encoded: &mut Encoded,
+) -> Result<(), Mismatch> {
+    place.series += 1;
+    let values = &mut encoded.series[place.series - 1].values;
+    values.resize(encoded.rows * steps, f32::NAN);
+    match array {
+        None => Ok(()),
+        Some(array) => series::encode(array, steps, &mut |row, step, x| values[row * steps + step] = x),
+    }
 }
 
 /// The column of this name. Looks first where the last one was found: batches mostly come in the fitted order.

@@ -5,11 +5,11 @@ use arrow::datatypes::{Field, Schema};
 use serde_json::Value;
 
 use super::column::{Choice, Column, ColumnKind};
-use super::numeric::{CategoryInput, ImageInput, NumberInput, NumericPart};
+use super::numeric::NumericPart;
 use super::values::{Mismatch, complaint, is_binary};
-use super::{Features, auto, category, date, image, number};
+use super::{Features, auto, category, date, image, number, series, text};
 use crate::error::did_you_mean;
-use crate::spec::{FeatureSpec, FeaturesSpec};
+use crate::spec::{FeatureSpec, FeaturesSpec, Takes};
 use crate::{Error, Result};
 
 /// The training rows of one column.
@@ -19,6 +19,8 @@ pub(super) struct Training<'a> {
     /// Its part of each batch, and the batch.
     pub(super) arrays: Vec<(&'a dyn Array, &'a RecordBatch)>,
     pub(super) rows: usize,
+    /// What the model takes of texts and series.
+    pub(super) takes: Takes,
 }
 
 /// A fitted column with its inputs of the numeric part.
@@ -26,9 +28,7 @@ pub(super) struct Fitted {
     pub(super) kind: ColumnKind,
     pub(super) example: Value,
     pub(super) missing: u64,
-    pub(super) numbers: Vec<NumberInput>,
-    pub(super) category: Option<CategoryInput>,
-    pub(super) image: Option<ImageInput>,
+    pub(super) inputs: NumericPart,
     pub(super) how: String,
 }
 
@@ -43,7 +43,7 @@ pub(super) enum Outcome {
 }
 
 impl<'a> Training<'a> {
-    fn new(field: &'a Field, train: &'a [RecordBatch]) -> Result<Self> {
+    fn new(field: &'a Field, train: &'a [RecordBatch], takes: Takes) -> Result<Self> {
         let name = field.name();
         let arrays = train
             .iter()
@@ -51,7 +51,7 @@ impl<'a> Training<'a> {
             .collect::<Option<Vec<_>>>()
             .ok_or_else(|| Error::NotFound(format!("no column \"{name}\" in the training rows")))?;
         let rows = arrays.iter().map(|(array, _)| array.len()).sum();
-        Ok(Self { name, field, arrays, rows })
+        Ok(Self { name, field, arrays, rows, takes })
     }
 
     /// Calls `read` with each array; turns a mismatch into an error with the row.
@@ -94,6 +94,7 @@ pub(super) fn fit(
     target: &str,
     ignore: &[String],
     train: &[RecordBatch],
+    takes: Takes,
 ) -> Result<Features> {
     check_names(spec, schema, target, ignore)?;
     if train.iter().all(|batch| batch.num_rows() == 0) {
@@ -109,32 +110,43 @@ pub(super) fn fit(
             asked && name != target && !ignore.contains(name) && !spec.exclude.contains(name)
         })
         .collect();
-    let (features, identifiers) = fit_fields(spec, &fields, train, false)?;
+    let (features, identifiers) = fit_fields(spec, &fields, train, takes, Identifiers::LeftOut)?;
     match features.columns.is_empty() && identifiers {
         // The numbers of the rows are all there is: then they are what to learn from.
-        true => check_left(fit_fields(spec, &fields, train, true)?.0, target),
+        true => check_left(fit_fields(spec, &fields, train, takes, Identifiers::Kept)?.0, target),
         false => check_left(features, target),
     }
 }
 
-/// The features, and whether identifiers were left out; `keep` keeps them.
-fn fit_fields(spec: &FeaturesSpec, fields: &[&Field], train: &[RecordBatch], keep: bool) -> Result<(Features, bool)> {
+/// What becomes of columns that number the rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Identifiers {
+    Kept,
+    LeftOut,
+}
+
+/// The features, and whether identifiers were left out.
+fn fit_fields(
+    spec: &FeaturesSpec,
+    fields: &[&Field],
+    train: &[RecordBatch],
+    takes: Takes,
+    found: Identifiers,
+) -> Result<(Features, bool)> {
     let mut features = Features { columns: vec![], choices: vec![], numeric: NumericPart::default() };
     let mut identifiers = false;
     for field in fields {
-        let training = Training::new(field, train)?;
-        let asked = keep || spec.include.contains(field.name());
+        let training = Training::new(field, train, takes)?;
+        let asked = found == Identifiers::Kept || spec.include.contains(field.name());
         let column = field.name().clone();
         let outcome = fit_column(&training, spec.columns.get(field.name()).unwrap_or(&FeatureSpec::Auto), asked)?;
         identifiers |= matches!(outcome, Outcome::Identifier(_));
         match outcome {
             Outcome::Read(fitted) => {
-                let Fitted { kind, example, missing, numbers, category, image, how } = *fitted;
+                let Fitted { kind, example, missing, inputs, how } = *fitted;
                 features.choices.push(Choice { column: column.clone(), feature: kind.word().into(), how });
                 features.columns.push(Column { name: column, kind, missing, example });
-                features.numeric.numbers.extend(numbers);
-                features.numeric.categories.extend(category);
-                features.numeric.images.extend(image);
+                features.numeric.append(inputs);
             }
             Outcome::LeftOut(reason) | Outcome::Identifier(reason) => {
                 let how = format!("left out: {reason}");
@@ -161,6 +173,8 @@ fn fit_column(training: &Training<'_>, spec: &FeatureSpec, asked: bool) -> Resul
             }
             image::fit(training, spec)?
         }
+        FeatureSpec::Text(spec) => text::fit(training, spec)?,
+        FeatureSpec::Series(spec) => series::fit(training, spec)?,
     };
     Ok(Outcome::Read(Box::new(fitted)))
 }

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::column::ColumnKind;
 use super::fit::{Fitted, Training};
-use super::numeric::{Affine, ImageInput};
+use super::numeric::{Affine, ImageInput, NumericPart};
 use super::values::each_text;
 use crate::spec::{Channels, ImageSpec, PixelScale};
 use crate::{Error, Result};
@@ -215,8 +215,9 @@ pub(super) fn fit(training: &Training<'_>, spec: &ImageSpec) -> Result<Fitted> {
         "{} pictures of {width} x {height} pixels, {scaling}",
         if channels == 1 { "grey" } else { "red, green, blue" }
     );
-    let image = Some(ImageInput { name: name.into(), height, width, channels, affine });
-    Ok(Fitted { kind, example: Value::Null, missing: 0, numbers: vec![], category: None, image, how })
+    let image = ImageInput { name: name.into(), height, width, channels, affine };
+    let inputs = NumericPart { images: vec![image], ..NumericPart::default() };
+    Ok(Fitted { kind, example: Value::Null, missing: 0, inputs, how })
 }
 
 /// Width and height of the first training picture, and whether it has colours.

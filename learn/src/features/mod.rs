@@ -5,6 +5,7 @@
 //! (`split`).
 
 mod auto;
+mod bag;
 mod category;
 mod column;
 mod date;
@@ -13,8 +14,10 @@ mod fit;
 mod image;
 mod number;
 mod numeric;
+mod series;
 #[cfg(test)]
 mod tests;
+mod text;
 pub(crate) mod values;
 
 use arrow::array::RecordBatch;
@@ -22,13 +25,15 @@ use arrow::datatypes::Schema;
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::spec::FeaturesSpec;
+use crate::spec::{FeaturesSpec, Takes};
 
+pub use bag::{BagBlock, BagInput};
 pub use column::{Choice, Column, ColumnKind, DateInput, Vocabulary};
 pub use numeric::{
     Affine, CategoryInput, EmbeddedColumn, Encoded, ImageBlock, ImageInput, NumberInput, NumericPart, SeriesBlock,
     SeriesInput, TextInput, TokenBlock,
 };
+pub use text::{FileTokenizer, TextCode, Tokenizer};
 
 /// Fitted features: what a model reads and how it becomes the network's input.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,7 +46,7 @@ pub struct Features {
 
 impl Features {
     /// Fits features on the training rows, and on nothing else. `ignore` names columns that serve another purpose (the
-    /// split column).
+    /// split column); `takes` is what the model takes of texts and series.
     ///
     /// # Errors
     /// A name in the spec that is no column, a column that does not hold what the spec says (by row and value), rows or
@@ -52,11 +57,12 @@ impl Features {
         target: &str,
         ignore: &[String],
         train: &[RecordBatch],
+        takes: Takes,
     ) -> Result<Self> {
-        fit::fit(spec, schema, target, ignore, train)
+        fit::fit(spec, schema, target, ignore, train, takes)
     }
 
-    /// The host part: text to codes, dates to parts, pictures to pixels. Columns are found by name, others are ignored.
+    /// The host part: text to codes and tokens, dates to parts, pictures to pixels. Columns are found by name, others are ignored.
     ///
     /// # Errors
     /// A missing column, or a value of another kind than the fitted one, by column and row.
@@ -128,10 +134,22 @@ impl TryFrom<Stored> for Features {
             CategoryInput::Ordinal { .. } => true,
         });
         let images = numeric.images.iter().map(|image| [image.height, image.width, image.channels]);
+        let mut texts = NumericPart::default();
+        for column in &columns {
+            if let ColumnKind::Text { tokenizer, code } = &column.kind {
+                texts.append(code.input(&column.name, tokenizer));
+            }
+        }
+        let steps = columns.iter().filter_map(|column| match column.kind {
+            ColumnKind::Series { steps, flat: false, .. } => Some(steps),
+            _ => None,
+        });
         let fits = numbers == numeric.numbers.len()
+            && (&texts.texts, &texts.bags) == (&numeric.texts, &numeric.bags)
             && cardinalities.count() == numeric.categories.len()
             && inputs
-            && images.eq(sizes);
+            && images.eq(sizes)
+            && numeric.series.iter().map(|series| series.steps).eq(steps);
         match fits {
             true => Ok(Self { columns, choices, numeric }),
             false => Err("the columns and the inputs of the network do not fit together".into()),

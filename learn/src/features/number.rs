@@ -39,11 +39,7 @@ pub(super) fn fit(training: &Training<'_>, spec: &NumberSpec, numbers: &Numbers,
     let missing = (numbers.values.len() - present.len()) as u64;
     let (min, max) = range(&present);
     let median = quantile(&mut present, 0.5);
-    let fill = match spec.impute {
-        Impute::Mean => Fill::Mean,
-        Impute::Median => Fill::Median,
-        Impute::Constant(value) => Fill::Constant(value as f32),
-    };
+    let fill = Fill::of(spec.impute);
     let impute = self::fill(fill, &mut present);
     let clip = spec.clip.map_or([f32::NEG_INFINITY, f32::INFINITY], |clip| clip.map(|end| end as f32));
     present.iter_mut().for_each(|x| *x = x.max(clip[0]).min(clip[1]));
@@ -64,7 +60,7 @@ pub(super) fn fit(training: &Training<'_>, spec: &NumberSpec, numbers: &Numbers,
     let example = if integer { Value::from(median as i64) } else { json(median) };
     let input = NumberInput { name: training.name.into(), impute, indicator, clip, affine };
     let kind = ColumnKind::Number { min, max, integer };
-    Ok(Fitted { kind, example, missing, numbers: vec![input], category: None, image: None, how })
+    Ok(Fitted { kind, example, missing, inputs: input.into(), how })
 }
 
 fn check(column: &str, spec: &NumberSpec) -> Result<()> {
@@ -125,7 +121,7 @@ pub(super) fn fit_boolean(training: &Training<'_>, auto: bool) -> Result<Fitted>
     let affine = Affine::IDENTITY;
     let input = NumberInput { name: training.name.into(), impute: share as f32, indicator, clip, affine };
     let example = Value::from(yes >= no);
-    Ok(Fitted { kind: ColumnKind::Boolean, example, missing, numbers: vec![input], category: None, image: None, how })
+    Ok(Fitted { kind: ColumnKind::Boolean, example, missing, inputs: input.into(), how })
 }
 
 /// What stands in for a missing number.
@@ -134,6 +130,17 @@ pub(super) enum Fill {
     Mean,
     Median,
     Constant(f32),
+}
+
+impl Fill {
+    /// What a spec asks for.
+    pub(super) fn of(impute: Impute) -> Self {
+        match impute {
+            Impute::Mean => Self::Mean,
+            Impute::Median => Self::Median,
+            Impute::Constant(value) => Self::Constant(value as f32),
+        }
+    }
 }
 
 /// The value that stands in for a missing one. Reorders `values`, which hold no NaN.
@@ -185,7 +192,7 @@ pub(super) fn affine(scale: Scale, values: &mut [f32]) -> (Affine, String) {
 }
 
 /// Lowest and highest; 0 and 0 of nothing.
-fn range(values: &[f32]) -> (f32, f32) {
+pub(super) fn range(values: &[f32]) -> (f32, f32) {
     let Some(&first) = values.first() else { return (0.0, 0.0) };
     values.iter().fold((first, first), |(low, high), &x| (low.min(x), high.max(x)))
 }
@@ -211,7 +218,7 @@ pub(super) fn quantile(values: &mut [f32], q: f64) -> f32 {
 }
 
 /// A number with six digits at most.
-fn shown(x: f32) -> String {
+pub(super) fn shown(x: f32) -> String {
     short(f64::from(x))
 }
 

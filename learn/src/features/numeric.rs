@@ -4,6 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::bag::{BagBlock, BagInput};
 use crate::kernels::scale_pixels;
 
 /// Rows after the host part: raw numbers, category codes and pixels.
@@ -17,8 +18,10 @@ pub struct Encoded {
     pub codes: Vec<i32>,
     /// One block per image column.
     pub images: Vec<ImageBlock>,
-    /// One block per text column.
+    /// One block per text column that is read token by token.
     pub texts: Vec<TokenBlock>,
+    /// One block per text column that is read as weighted terms.
+    pub bags: Vec<BagBlock>,
     /// One block per series column.
     pub series: Vec<SeriesBlock>,
 }
@@ -66,6 +69,9 @@ impl Encoded {
         for (mine, theirs) in self.texts.iter_mut().zip(other.texts) {
             mine.tokens.extend(theirs.tokens);
         }
+        for (mine, theirs) in self.bags.iter_mut().zip(&other.bags) {
+            mine.append(theirs);
+        }
         for (mine, theirs) in self.series.iter_mut().zip(other.series) {
             mine.values.extend(theirs.values);
         }
@@ -91,6 +97,7 @@ impl Encoded {
                 .iter()
                 .map(|block| TokenBlock { length: block.length, tokens: pick(&block.tokens, block.length, rows) })
                 .collect(),
+            bags: self.bags.iter().map(|block| block.take(rows.iter().map(|&row| row as usize))).collect(),
             series: self
                 .series
                 .iter()
@@ -104,7 +111,8 @@ impl Encoded {
         let tokens: usize = self.texts.iter().map(|block| block.tokens.len()).sum();
         let values: usize = self.series.iter().map(|block| block.values.len()).sum();
         let pixels: usize = self.images.iter().map(|block| block.pixels.len()).sum();
-        4 * (self.numbers.len() + self.codes.len() + tokens + values) + pixels
+        let bags: usize = self.bags.iter().map(BagBlock::memory_bytes).sum();
+        4 * (self.numbers.len() + self.codes.len() + tokens + values) + pixels + bags
     }
 }
 
@@ -233,6 +241,8 @@ pub struct TextInput {
 impl TextInput {
     /// The token number after a text's end; networks do not look at it.
     pub const PADDING: i32 = 0;
+    /// The token number of a token that is not in the vocabulary.
+    pub const UNKNOWN: i32 = 1;
 }
 
 /// One series of numbers over time: NaN becomes `impute`, then `affine`.
@@ -255,8 +265,9 @@ impl SeriesInput {
     }
 }
 
-/// The numeric part. Texts and series go to networks that read sequences. The dense input is `[numbers, missing indicators, ordinals, one-hots, images]`, each in this
-/// order of columns; embedded categories go to the network as codes.
+/// The numeric part. The dense input is `[numbers, missing indicators, ordinals, one-hots, weighted terms, images]`, each
+/// in this order of columns; embedded categories go to the network as codes, texts and series to networks that read
+/// sequences.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct NumericPart {
     /// Columns of `Encoded::numbers`.
@@ -268,12 +279,31 @@ pub struct NumericPart {
     /// Blocks of `Encoded::texts`.
     #[serde(default)]
     pub texts: Vec<TextInput>,
+    /// Blocks of `Encoded::bags`.
+    #[serde(default)]
+    pub bags: Vec<BagInput>,
     /// Blocks of `Encoded::series`.
     #[serde(default)]
     pub series: Vec<SeriesInput>,
 }
 
+impl From<NumberInput> for NumericPart {
+    fn from(input: NumberInput) -> Self {
+        Self { numbers: vec![input], ..Self::default() }
+    }
+}
+
 impl NumericPart {
+    /// Adds the inputs of another column.
+    pub(crate) fn append(&mut self, other: Self) {
+        self.numbers.extend(other.numbers);
+        self.categories.extend(other.categories);
+        self.images.extend(other.images);
+        self.texts.extend(other.texts);
+        self.bags.extend(other.bags);
+        self.series.extend(other.series);
+    }
+
     /// Width of the dense input.
     pub fn dense_width(&self) -> usize {
         self.table_width() + self.images.iter().map(ImageInput::values).sum::<usize>()
@@ -291,7 +321,8 @@ impl NumericPart {
                 CategoryInput::Embedding(_) => 0,
             })
             .sum();
-        self.numbers.len() + indicators + categories
+        let terms: usize = self.bags.iter().map(|bag| bag.width).sum();
+        self.numbers.len() + indicators + categories + terms
     }
 
     /// The categories with a learned embedding, in order.
@@ -372,6 +403,11 @@ impl NumericPart {
                 hot[code as usize] = 1.0;
                 out = rest;
             }
+        }
+        for block in &encoded.bags {
+            let (terms, rest) = out.split_at_mut(block.width);
+            block.write(row, terms);
+            out = rest;
         }
     }
 

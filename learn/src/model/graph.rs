@@ -28,12 +28,16 @@ pub(super) struct Graph {
     numbers: Option<(NodeId, usize)>,
     codes: Option<(NodeId, usize)>,
     images: Vec<(NodeId, [usize; 3])>,
-    texts: Vec<NodeId>,
-    series: Vec<(NodeId, usize)>,
+    /// Weighted terms: how many there are.
+    bags: Vec<(NodeId, usize)>,
+    /// Texts: tokens of each.
+    texts: Vec<(NodeId, usize)>,
+    /// Steps and number of series.
+    series: Option<(NodeId, [usize; 2])>,
     output: NodeId,
     /// Answers per row.
     answers: usize,
-    /// Width of the network's input.
+    /// Numbers of a row that go into the network.
     width: usize,
 }
 
@@ -50,14 +54,13 @@ impl Graph {
         let fits = |(number, (kind, axes)): (usize, &(DataType, Vec<Option<usize>>))| {
             let info = model.input_ids().get(number).and_then(|&id| model.node_info(id));
             let shape = info.as_ref().and_then(NodeInfo::shape).unwrap_or_default();
-            let same = |(dimension, axis): (&Dimension, &Option<usize>)| match (dimension, axis) {
-                (Dimension::Fixed(length), Some(axis)) => length == axis,
-                (Dimension::Symbolic(_), None) => true,
-                _ => false,
+            let same = |(found, axis): (&Dimension, &Option<usize>)| match axis {
+                Some(length) => *found == Dimension::Fixed(*length),
+                None => matches!(found, Dimension::Symbolic(_)),
             };
             info.and_then(|info| info.dtype()) == Some(ValueType::Tensor(*kind))
                 && shape.len() == axes.len() + 1
-                && shape.iter().skip(1).zip(axes).all(same)
+                && shape[1..].iter().zip(axes).all(same)
         };
         let &[output] = model.output_ids() else { return Err(foreign()) };
         let same_output = model.find_node(onnx::output(target).0) == Some(output);
@@ -67,18 +70,18 @@ impl Graph {
         let mut ids = model.input_ids().iter().copied();
         let mut input = |width: usize| (width > 0).then(|| ids.next().map(|id| (id, width))).flatten();
         let (numbers, codes) = (input(part.numbers.len()), input(part.categories.len()));
-        let mut several = |count: usize| ids.by_ref().take(count).collect::<Vec<_>>();
-        let (images, texts, series) =
-            (several(part.images.len()), several(part.texts.len()), several(part.series.len()));
-        let images =
-            images.into_iter().zip(&part.images).map(|(id, i)| (id, [i.height, i.width, i.channels])).collect();
-        let series = series.into_iter().zip(&part.series).map(|(id, series)| (id, series.steps)).collect();
+        // The shorter side first: `zip` takes one too many of it, not of the ids.
+        let shapes = part.images.iter().map(|image| [image.height, image.width, image.channels]);
+        let images = shapes.zip(ids.by_ref()).map(|(shape, id)| (id, shape)).collect();
+        let bags = part.bags.iter().zip(ids.by_ref()).map(|(bag, id)| (id, bag.width)).collect();
+        let texts = part.texts.iter().zip(ids.by_ref()).map(|(text, id)| (id, text.length)).collect();
+        let series = part.series.first().zip(ids.next()).map(|(first, id)| (id, [first.steps, part.series.len()]));
         let answers = onnx::output(target).1.iter().product();
         let embedded: usize = part.embedded().map(|column| column.dimension).sum();
-        let words: usize = part.texts.iter().map(|text| text.length * WORD_NUMBERS).sum();
-        let steps: usize = part.series.iter().map(|series| series.steps).sum();
-        let width = part.dense_width() + embedded + words + steps;
-        Ok(Self { numbers, codes, images, texts, series, output, answers, width, model })
+        let sequences: usize = part.texts.iter().map(|text| text.length * WORD_NUMBERS).sum();
+        let series_width: usize = part.series.iter().map(|series| series.steps).sum();
+        let width = part.dense_width() + embedded + sequences + series_width;
+        Ok(Self { numbers, codes, images, bags, texts, series, output, answers, width, model })
     }
 
     /// What the file says about itself.
@@ -129,14 +132,23 @@ impl Graph {
             let pixels = &block.pixels[start * block.values..end * block.values];
             inputs.push((id, NdTensorView::from_data([rows, height, width, channels], pixels).into()));
         }
-        for (&id, block) in self.texts.iter().zip(&encoded.texts) {
-            let tokens = &block.tokens[start * block.length..end * block.length];
-            let (length, tokens) = without_padding(tokens, rows, block.length);
+        for (&(id, width), block) in self.bags.iter().zip(&encoded.bags) {
+            let mut terms = NdTensor::zeros([rows, width]);
+            let row_of = |(row, out): (usize, &mut [f32])| block.write(start + row, out);
+            terms.data_mut().unwrap_or_default().chunks_exact_mut(width.max(1)).enumerate().for_each(row_of);
+            inputs.push((id, terms.into()));
+        }
+        for (&(id, length), block) in self.texts.iter().zip(&encoded.texts) {
+            let (length, tokens) = without_padding(&block.tokens[start * length..end * length], rows, length);
             inputs.push((id, NdTensor::from_data([rows, length], tokens).into()));
         }
-        for (&(id, steps), block) in self.series.iter().zip(&encoded.series) {
-            let values = &block.values[start * steps..end * steps];
-            inputs.push((id, NdTensorView::from_data([rows, steps], values).into()));
+        if let Some((id, [steps, series])) = self.series {
+            let mut values = vec![0.0; rows * steps * series];
+            for (place, block) in encoded.series.iter().enumerate() {
+                let from = &block.values[start * steps..end * steps];
+                values[place..].iter_mut().step_by(series).zip(from).for_each(|(slot, &x)| *slot = x);
+            }
+            inputs.push((id, NdTensor::from_data([rows, steps, series], values).into()));
         }
         let options = RunOptions::default().with_thread_pool(Some(pool.clone()));
         let broken = |e: &dyn std::fmt::Display| Error::Internal(format!("running model.onnx: {e}"));
@@ -157,31 +169,39 @@ impl Graph {
             && encoded.images.iter().zip(&self.images).all(|(block, (_, shape))| {
                 block.values == shape.iter().product::<usize>() && block.pixels.len() == rows * block.values
             });
+        let bags = encoded.bags.len() == self.bags.len()
+            && (encoded.bags.iter().zip(&self.bags))
+                .all(|(block, (_, width))| block.width == *width && block.rows() == rows);
         let texts = encoded.texts.len() == self.texts.len()
-            && encoded.texts.iter().all(|block| block.length > 0 && block.tokens.len() == rows * block.length);
-        let series = encoded.series.len() == self.series.len()
-            && encoded
-                .series
-                .iter()
-                .zip(&self.series)
-                .all(|(block, &(_, steps))| block.steps == steps && block.values.len() == rows * steps);
-        if encoded.numbers.len() == numbers && encoded.codes.len() == codes && images && texts && series {
+            && (encoded.texts.iter().zip(&self.texts))
+                .all(|(block, (_, length))| block.length == *length && block.tokens.len() == rows * length);
+        let [steps, series] = self.series.map_or([0; 2], |(_, shape)| shape);
+        let same_series = encoded.series.len() == series
+            && encoded.series.iter().all(|block| block.steps == steps && block.values.len() == rows * steps);
+        let tables = encoded.numbers.len() == numbers && encoded.codes.len() == codes;
+        if tables && images && bags && texts && same_series {
             return Ok(());
         }
         Err(Error::Internal("rows that other features encoded".into()))
     }
 }
 
-/// Element type and axes after the batch of each input, in the order of the file; an axis of any length is none. RTen
-/// holds int64 as int32.
+/// Element type and axes after the batch of each input, in the order of the file; nothing for an axis of any length. RTen holds int64 as int32.
 fn expected_inputs(part: &NumericPart) -> Vec<(DataType, Vec<Option<usize>>)> {
-    let fixed = |axes: &[usize]| axes.iter().copied().map(Some).collect();
-    let numbers = (!part.numbers.is_empty()).then(|| (DataType::Float, fixed(&[part.numbers.len()])));
-    let codes = (!part.categories.is_empty()).then(|| (DataType::Int32, fixed(&[part.categories.len()])));
-    let images = part.images.iter().map(|image| (DataType::UInt8, fixed(&[image.height, image.width, image.channels])));
-    let texts = part.texts.iter().map(|_| (DataType::Int32, vec![None]));
-    let series = part.series.iter().map(|series| (DataType::Float, fixed(&[series.steps])));
-    numbers.into_iter().chain(codes).chain(images).chain(texts).chain(series).collect()
+    let fixed = |kind, axes: &[usize]| (kind, axes.iter().map(|&length| Some(length)).collect());
+    let mut expected = Vec::new();
+    if !part.numbers.is_empty() {
+        expected.push(fixed(DataType::Float, &[part.numbers.len()]));
+    }
+    if !part.categories.is_empty() {
+        expected.push(fixed(DataType::Int32, &[part.categories.len()]));
+    }
+    let pictures = part.images.iter().map(|image| fixed(DataType::UInt8, &[image.height, image.width, image.channels]));
+    expected.extend(pictures);
+    expected.extend(part.bags.iter().map(|bag| fixed(DataType::Float, &[bag.width])));
+    expected.extend(part.texts.iter().map(|_| (DataType::Int32, vec![None])));
+    expected.extend(part.series.first().map(|first| fixed(DataType::Float, &[first.steps, part.series.len()])));
+    expected
 }
 
 /// The tokens `[rows, length]` up to the end of the longest text, and its length, at least 1.

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::features::{
-    Affine, CategoryInput, Column, ColumnKind, DateInput, EmbeddedColumn, ImageInput, NumberInput, NumericPart,
-    Vocabulary,
+    Affine, BagBlock, BagInput, CategoryInput, Column, ColumnKind, DateInput, EmbeddedColumn, ImageInput, NumberInput,
+    NumericPart, TextCode, Tokenizer, Vocabulary,
 };
 use crate::net::plan::tests as plans;
 use crate::net::tests::layers_of;
@@ -62,8 +62,17 @@ pub(crate) fn encoded(features: &Features, rows: usize, seed: u64) -> Encoded {
         values: image.values(),
         pixels: (0..rows * image.values()).map(|i| (random(3 + n as u64, i) * 256.0) as u8).collect(),
     };
+    let bag = |(n, bag): (usize, &BagInput)| {
+        let mut block = BagBlock::new(bag.width);
+        for row in 0..rows {
+            let has = |term: &usize| random(9 + n as u64, row * bag.width + term) < 0.3;
+            block.push((0..bag.width).filter(has).map(|term| (term as u32, random(10, row + term) - 0.5)));
+        }
+        block
+    };
     Encoded {
         rows,
+        bags: part.bags.iter().enumerate().map(bag).collect(),
         numbers: (0..rows * part.numbers.len()).map(number).collect(),
         codes: (0..rows * part.categories.len()).map(code).collect(),
         images: part.images.iter().enumerate().map(image).collect(),
@@ -217,7 +226,11 @@ fn features(numeric: &NumericPart) -> Features {
         let (height, width, channels) = (image.height, image.width, image.channels);
         plain(&image.name, ColumnKind::Image { height, width, channels, raw: None })
     });
-    let columns = numbers.chain(categories).chain(images).collect();
+    let bags = numeric.bags.iter().map(|bag| {
+        let code = TextCode::Hashing { width: bag.width };
+        plain(&bag.name, ColumnKind::Text { tokenizer: Tokenizer::Words { lower_case: true }, code })
+    });
+    let columns = numbers.chain(categories).chain(images).chain(bags).collect();
     Features { columns, choices: vec![], numeric: numeric.clone() }
 }
 
@@ -237,6 +250,7 @@ fn parts() -> Vec<(&'static str, NumericPart)> {
     let symmetric = ImageInput { affine: affine(127.5, 1.0 / 127.5), ..image("colour", 3, 2, 3) };
     // Names that clash with those of the file.
     let numbers_image = image("numbers", 2, 3, 1);
+    let bag = |name: &str, width| BagInput { name: name.into(), width };
     let part = |numbers: &[&NumberInput], categories: &[&CategoryInput], images: &[&ImageInput]| NumericPart {
         numbers: numbers.iter().map(|&input| input.clone()).collect(),
         categories: categories.iter().map(|&input| input.clone()).collect(),
@@ -253,6 +267,7 @@ fn parts() -> Vec<(&'static str, NumericPart)> {
         ("embeddings", part(&[], &[&embedding("e", 7, 3), &embedding("f", 5, 2)], &[])),
         ("image", part(&[], &[], &[&image("probabilities", 4, 4, 1)])),
         ("everything", part(&[&missing, &scaled], &all, &[&numbers_image, &symmetric])),
+        ("terms", NumericPart { bags: vec![bag("numbers", 40), bag("b", 3)], ..part(&[&scaled], &all, &[&symmetric]) }),
     ]
 }
 

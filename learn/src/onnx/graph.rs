@@ -10,9 +10,6 @@ use super::proto::{
 /// Name of the axis that can be of any length.
 const BATCH: &str = "batch";
 
-/// Stands for the axis of a text's tokens, which can be of any length too.
-pub(super) const STEPS: usize = 0;
-
 /// Element types, by their numbers in `TensorProto.DataType`.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Element {
@@ -42,6 +39,19 @@ impl Graph {
     pub(super) fn input(&mut self, name: &str, element: Element, axes: &[usize]) -> Value {
         let value = self.name(name);
         self.proto.input.push(describe(&value, element, axes));
+        value
+    }
+
+    /// An input `[batch, length]` whose length is open too.
+    pub(super) fn sequence(&mut self, name: &str, element: Element) -> Value {
+        let value = self.name(name);
+        let length = DimensionProto { dim_value: None, dim_param: Some(format!("{}_length", value.0)) };
+        let mut described = describe(&value, element, &[]);
+        if let Some(TypeProto { tensor_type: Some(TensorTypeProto { shape: Some(shape), .. }) }) = &mut described.r#type
+        {
+            shape.dim.push(length);
+        }
+        self.proto.input.push(described);
         value
     }
 
@@ -164,12 +174,8 @@ pub(super) fn ints(name: &str, values: &[usize]) -> AttributeProto {
 }
 
 fn describe(value: &Value, element: Element, axes: &[usize]) -> ValueInfoProto {
-    let free = |name: &str| DimensionProto { dim_value: None, dim_param: Some(name.to_owned()) };
-    let batch = free(BATCH);
-    let fixed = axes.iter().map(|&length| match length {
-        STEPS => free("tokens"),
-        length => DimensionProto { dim_value: Some(length as i64), dim_param: None },
-    });
+    let batch = DimensionProto { dim_value: None, dim_param: Some(BATCH.to_owned()) };
+    let fixed = axes.iter().map(|&length| DimensionProto { dim_value: Some(length as i64), dim_param: None });
     let shape = TensorShapeProto { dim: std::iter::once(batch).chain(fixed).collect() };
     let tensor_type = Some(TensorTypeProto { elem_type: Some(element as i32), shape: Some(shape) });
     ValueInfoProto { name: Some(value.0.clone()), r#type: Some(TypeProto { tensor_type }) }

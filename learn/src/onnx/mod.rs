@@ -13,7 +13,7 @@ mod seal;
 use prost::Message;
 use serde_json::json;
 
-use crate::features::{CategoryInput, Vocabulary};
+use crate::features::{CategoryInput, TextInput, Vocabulary};
 use crate::net::{Design, Head, design};
 use crate::spec::{Loss, NetSpec};
 use crate::{Error, Features, Result, Target, Task, Weights};
@@ -29,14 +29,14 @@ const IR_VERSION: i64 = 8;
 /// The bytes of an ONNX file (opset 18).
 ///
 /// Inputs: `numbers` float32 `[batch, numbers]`, `codes` int64 `[batch, categories]` and one uint8
-/// `[batch, height, width, channels]` per image column, int64 `[batch, tokens]` per text column and float32
-/// `[batch, steps]` per series column under the column's name (with a number behind it where that is taken), in this
-/// order and each where there is one.
+/// `[batch, height, width, channels]` per image column under the column's name (with a number behind it where that is
+/// taken), one float32 `[batch, terms]` per text column of weighted terms and one int64 `[batch, length]` per text column of
+/// tokens under its name, `series` float32 `[batch, steps, series]`; in this order and each where there is one.
 ///
 /// Output: `probabilities` float32 `[batch, classes]`, or `prediction` float32 `[batch]` in the target's units.
 ///
 /// `metadata_props`: `task`, `target`, `labels` (a JSON list), `threshold`, and `features`, a JSON object with the
-/// `columns` (kind, vocabulary) and the order of columns in `numbers` and `codes`.
+/// `columns` (kind, vocabulary, tokenizer) and the order of columns in `numbers`, `codes` and `series`.
 ///
 /// # Errors
 /// Weights of another network, a loss that does not fit the target, features without columns.
@@ -92,6 +92,11 @@ fn metadata(features: &Features, target: &Target, threshold: Option<f32>) -> Res
         "numbers": part.numbers.iter().map(|number| &number.name).collect::<Vec<_>>(),
         "codes": codes.collect::<Vec<_>>(),
         "images": part.images.iter().map(|image| &image.name).collect::<Vec<_>>(),
+        "terms": part.bags.iter().map(|bag| &bag.name).collect::<Vec<_>>(),
+        "texts": part.texts.iter().map(|text| &text.name).collect::<Vec<_>>(),
+        "series": part.series.iter().map(|series| &series.name).collect::<Vec<_>>(),
+        "padding_token": TextInput::PADDING,
+        "unknown_token": TextInput::UNKNOWN,
         "missing_number": "NaN",
         "unknown_code": Vocabulary::UNKNOWN,
         "missing_code": Vocabulary::MISSING,

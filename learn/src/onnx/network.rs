@@ -16,6 +16,9 @@ pub(super) fn write(
 ) -> Result<Value> {
     let tensor =
         |graph: &mut Graph, name: &str| weights.get(name).map(|tensor| graph.floats(name, &tensor.shape, &tensor.data));
+    if !inputs.texts.is_empty() || inputs.series.is_some() {
+        return Err(Error::Internal("texts or series reached a network that reads no sequences".into()));
+    }
     let mut beside: Vec<Value> = inputs.dense(graph).into_iter().collect();
     for (embedding, codes) in layers.embeddings.iter().zip(&inputs.embedded) {
         let table = tensor(graph, &embedding.weight)?;

@@ -1,6 +1,6 @@
 //! The nodes of the features' numeric part: the operations of `NumericPart::write_dense`, in the same order on `f32`.
 
-use super::graph::{Element, Graph, STEPS, Value, int};
+use super::graph::{Element, Graph, Value, int};
 use crate::features::{Affine, CategoryInput, ImageInput, NumberInput, NumericPart, SeriesInput};
 
 /// What the numeric part leaves to the network.
@@ -37,9 +37,12 @@ pub(super) fn write(graph: &mut Graph, part: &NumericPart) -> Inputs {
         .iter()
         .map(|image| graph.input(&image.name, Element::Uint8, &[image.height, image.width, image.channels]))
         .collect();
-    let texts = part.texts.iter().map(|text| graph.input(&text.name, Element::Int64, &[STEPS])).collect();
-    let series: Vec<Value> =
-        part.series.iter().map(|series| graph.input(&series.name, Element::Float, &[series.steps])).collect();
+    let bags: Vec<Value> = part.bags.iter().map(|bag| graph.input(&bag.name, Element::Float, &[bag.width])).collect();
+    let texts = part.texts.iter().map(|text| graph.sequence(&text.name, Element::Int64)).collect();
+    let series = part.series.first().map(|first| {
+        let input = graph.input("series", Element::Float, &[first.steps, part.series.len()]);
+        write_series(graph, &part.series, &input)
+    });
     let mut dense = Vec::new();
     if let Some(numbers) = numbers {
         dense.extend(write_numbers(graph, &part.numbers, &numbers));
@@ -50,13 +53,13 @@ pub(super) fn write(graph: &mut Graph, part: &NumericPart) -> Inputs {
         dense.extend(write_one_hots(graph, &part.categories, &codes));
         embedded = write_embedded(graph, &part.categories, &codes);
     }
+    dense.extend(bags);
     let scaled = |graph: &mut Graph, (image, input): (&ImageInput, Value)| {
         let pixels = graph.cast(&input);
         write_affine(graph, &pixels, &[image.affine], &[])
     };
     let table = graph.beside(&dense);
     let images = part.images.iter().zip(images).map(|pair| scaled(graph, pair)).collect();
-    let series = write_series(graph, &part.series, &series);
     Inputs { table, images, embedded, texts, series }
 }
 
@@ -82,6 +85,16 @@ fn write_numbers(graph: &mut Graph, inputs: &[NumberInput], numbers: &Value) -> 
         parts.push(graph.columns(&flags, &indicators));
     }
     parts
+}
+
+/// Scaled series: every step of one on the scale of its column.
+fn write_series(graph: &mut Graph, inputs: &[SeriesInput], values: &Value) -> Value {
+    let missing = graph.node("IsNaN", &[values]);
+    let impute: Vec<f32> = inputs.iter().map(|input| input.impute).collect();
+    let impute = graph.floats("/series_impute", &[inputs.len()], &impute);
+    let values = graph.node("Where", &[&missing, &impute, values]);
+    let affines: Vec<Affine> = inputs.iter().map(|input| input.affine).collect();
+    write_affine(graph, &values, &affines, &[inputs.len()])
 }
 
 fn write_ordinals(graph: &mut Graph, categories: &[CategoryInput], codes: &Value) -> Option<Value> {
@@ -126,25 +139,6 @@ fn write_embedded(graph: &mut Graph, categories: &[CategoryInput], codes: &Value
             graph.node_with("Gather", &[codes, &column], vec![int("axis", 1)])
         })
         .collect()
-}
-
-/// The series side by side as the last axis, imputed and scaled.
-fn write_series(graph: &mut Graph, inputs: &[SeriesInput], series: &[Value]) -> Option<Value> {
-    if inputs.is_empty() {
-        return None;
-    }
-    let axes = graph.ints("/axes", &[1], &[2]);
-    let columns: Vec<Value> = series.iter().map(|one| graph.node("Unsqueeze", &[one, &axes])).collect();
-    let values = match columns.as_slice() {
-        [one] => one.clone(),
-        several => graph.node_with("Concat", &several.iter().collect::<Vec<_>>(), vec![int("axis", 2)]),
-    };
-    let missing = graph.node("IsNaN", &[&values]);
-    let impute: Vec<f32> = inputs.iter().map(|input| input.impute).collect();
-    let impute = graph.floats("/impute", &[inputs.len()], &impute);
-    let whole = graph.node("Where", &[&missing, &impute, &values]);
-    let affines: Vec<Affine> = inputs.iter().map(|input| input.affine).collect();
-    Some(write_affine(graph, &whole, &affines, &[inputs.len()]))
 }
 
 /// `(x - shift) * scale` along the last axis, or by one figure (`shape` empty); nothing where it changes nothing.

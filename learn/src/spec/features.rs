@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{SeriesSpec, TextSpec};
+
 /// Which columns a model reads, and how each is prepared.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -34,6 +36,10 @@ pub enum FeatureSpec {
     Date(DateSpec),
     /// A picture, resized to one size.
     Image(ImageSpec),
+    /// A text: tokens for networks that read sequences, weighted terms for all others.
+    Text(TextSpec),
+    /// A list of numbers over time.
+    Series(SeriesSpec),
 }
 
 /// Preparation of a number.

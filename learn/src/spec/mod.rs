@@ -11,6 +11,7 @@ mod loss;
 mod net;
 mod optimizer;
 mod schedule;
+mod sequences;
 mod split;
 mod train;
 
@@ -25,6 +26,7 @@ pub use loss::*;
 pub use net::*;
 pub use optimizer::*;
 pub use schedule::*;
+pub use sequences::*;
 pub use split::*;
 pub use train::*;
 

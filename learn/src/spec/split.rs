@@ -13,6 +13,8 @@ pub enum SplitSpec {
     Column(ColumnSplit),
     /// The newest rows are kept for validation and test.
     Time(TimeSplit),
+    /// At random by the seed, all rows of one group in the same part.
+    Group(GroupSplit),
     /// The model's table is for training; test (and validation) rows come from tables of their own.
     Tables(TablesSplit),
 }
@@ -82,6 +84,21 @@ pub struct TimeSplit {
     pub test: f64,
 }
 
+/// All rows of one group (a customer, a machine) in the same part: what is learned of it cannot be asked again. Parts have
+/// their share of the rows as nearly as whole groups allow.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GroupSplit {
+    /// The column that names the group, not read as a feature.
+    pub column: String,
+    /// Share of the rows for validation, above 0 and below 1.
+    #[serde(default = "part")]
+    pub validation: f64,
+    /// Share of the rows for test, above 0 and below 1.
+    #[serde(default = "part")]
+    pub test: f64,
+}
+
 fn part() -> f64 {
     0.15
 }
@@ -101,6 +118,10 @@ pub struct TablesSplit {
     /// Keeps the share of each class the same in both parts.
     #[serde(default = "yes")]
     pub stratify: bool,
+    /// A column whose groups stay whole where validation rows are kept from the training rows; it is not read as a feature,
+    /// and classes are not evened out then.
+    #[serde(default)]
+    pub group: Option<String>,
 }
 
 fn tenth() -> f64 {

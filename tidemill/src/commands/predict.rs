@@ -13,9 +13,9 @@ use learn::{Model, Predictions};
 use serde_json::json;
 
 use crate::cli::{Common, Predict};
-use crate::config::Project;
+use crate::config::{Project, WindowSpec};
 use crate::failure::{Failure, Fault, Result};
-use crate::pipeline;
+use crate::pipeline::{self, Wanted, Windowed, Windows};
 use crate::terminal::{Terminal, count};
 
 /// Answers every row of the input.
@@ -30,7 +30,8 @@ pub fn predict(common: &Common, args: &Predict, terminal: &Terminal) -> Result<(
     let version = super::version_or_champion(&store, name, args.version)?;
     let model = crate::serve::load(&version.folder)?;
     let began = Instant::now();
-    let rows = pipeline::runtime()?.block_on(answer_all(&project, args, &model))?;
+    let window = pipeline::window_of(&version.folder)?;
+    let rows = pipeline::runtime()?.block_on(answer_all(&project, args, &model, window.as_ref()))?;
     let seconds = began.elapsed().as_secs_f64();
     terminal.result(format!(
         "{} rows answered by version {} of \"{name}\" in {seconds:.1} s, written to {}",
@@ -45,13 +46,25 @@ pub fn predict(common: &Common, args: &Predict, terminal: &Terminal) -> Result<(
     Ok(())
 }
 
-async fn answer_all(project: &Project, args: &Predict, model: &Model) -> Result<u64> {
-    let mut input = open(project, &args.input).await?;
+async fn answer_all(project: &Project, args: &Predict, model: &Model, window: Option<&WindowSpec>) -> Result<u64> {
+    let order_by = window.map(pipeline::order_by).unwrap_or_default();
+    let mut input = open(project, &args.input, &order_by).await?;
+    let mut windows: Option<Windows<'_>> = None;
     let mut sink: Option<Sink> = None;
     let mut rows = 0;
     while let Some(batch) = input.batches.next().await {
         let batch = batch?;
-        let answered = with_answers(&batch, &model.predict(&batch)?, args.only_answers)?;
+        let Windowed { windows: read, rows: shown } = match window {
+            None => Windowed { windows: batch.clone(), rows: batch },
+            Some(window) => {
+                let windows = match &mut windows {
+                    Some(windows) => windows,
+                    none => none.insert(Windows::new(window, &args.input, &batch.schema(), Wanted::Answering)?),
+                };
+                windows.push(&batch)?
+            }
+        };
+        let answered = with_answers(&shown, &model.predict(&read)?, args)?;
         if sink.is_none() {
             sink = Some(Sink::create(&args.output, &answered.schema())?);
         }
@@ -68,26 +81,31 @@ async fn answer_all(project: &Project, args: &Predict, model: &Model) -> Result<
 }
 
 /// A table or source of the project by name, or else a file.
-async fn open(project: &Project, input: &str) -> Result<Rows> {
+async fn open(project: &Project, input: &str, order_by: &str) -> Result<Rows> {
     if project.has_table(input) {
-        return pipeline::rows_of(project, input).await;
+        return pipeline::rows_in_order(project, input, order_by).await;
     }
     let source = data::detect(Path::new(input))?;
     let engine = Engine::new(&EngineSpec::default())?;
     engine.add_source("input", &source, Path::new(".")).await?;
-    Ok(engine.query("SELECT * FROM input").await?)
+    Ok(engine.query(&format!("SELECT * FROM input{order_by}")).await?)
 }
 
 /// The columns of the input that a table can show, then the answers.
-fn with_answers(batch: &RecordBatch, answers: &Predictions, only_answers: bool) -> Result<RecordBatch> {
+fn with_answers(batch: &RecordBatch, answers: &Predictions, args: &Predict) -> Result<RecordBatch> {
     let mut fields: Vec<Field> = Vec::new();
     let mut columns: Vec<ArrayRef> = Vec::new();
-    let picture = |kind: &DataType| {
-        matches!(kind, DataType::Binary | DataType::LargeBinary | DataType::FixedSizeBinary(_) | DataType::BinaryView)
+    let flat = args.output.extension().is_some_and(|kind| kind == "csv" || kind == "tsv");
+    let hidden = |kind: &DataType| {
+        let picture = matches!(
+            kind,
+            DataType::Binary | DataType::LargeBinary | DataType::FixedSizeBinary(_) | DataType::BinaryView
+        );
+        picture || (flat && kind.is_nested())
     };
-    if !only_answers {
+    if !args.only_answers {
         for (field, column) in
-            batch.schema().fields().iter().zip(batch.columns()).filter(|(field, _)| !picture(field.data_type()))
+            batch.schema().fields().iter().zip(batch.columns()).filter(|(field, _)| !hidden(field.data_type()))
         {
             fields.push(field.as_ref().clone());
             columns.push(Arc::clone(column));

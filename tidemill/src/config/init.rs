@@ -144,7 +144,8 @@ fn left_out(column: &ColumnProfile, rows: u64) -> Option<String> {
         return Some("has one value only".into());
     }
     match column.kind {
-        ColumnKind::Text => Some("is free text".into()),
+        ColumnKind::Text if is_series(column) || reads_like_text(column) => None,
+        ColumnKind::Text => Some("is text that hardly repeats, as names and ids do".into()),
         ColumnKind::Category if column.distinct > 20 && column.distinct * 10 >= present * 9 => {
             Some("differs in nearly every row, as a name or an id does".into())
         }
@@ -156,6 +157,24 @@ fn left_out(column: &ColumnProfile, rows: u64) -> Option<String> {
         }
         _ => None,
     }
+}
+
+fn is_series(column: &ColumnProfile) -> bool {
+    ["List", "LargeList", "FixedSizeList"].iter().any(|kind| column.data_type.starts_with(kind))
+}
+
+/// Words that texts have on average.
+const WORDS_MIN: usize = 3;
+
+/// Whether the values are of several words, or of as many Chinese characters.
+fn reads_like_text(column: &ColumnProfile) -> bool {
+    let words = |value: &str| -> usize {
+        let unspaced = value.chars().filter(|c| ('\u{3040}'..='\u{9fff}').contains(c)).count();
+        let spaced = value.split_whitespace().filter(|word| word.chars().filter(|c| c.is_alphabetic()).count() > 1);
+        unspaced + spaced.count()
+    };
+    let all: usize = column.top.iter().map(|(value, _)| words(value)).sum();
+    !column.top.is_empty() && all >= WORDS_MIN * column.top.len()
 }
 
 fn called_id(name: &str) -> bool {
@@ -196,7 +215,9 @@ fn kind(column: &ColumnProfile, rows: u64) -> &'static str {
         ColumnKind::Number => "number",
         // of many values `auto` leaves the rare ones out
         ColumnKind::Category if column.distinct > 64 => "auto",
-        ColumnKind::Category | ColumnKind::Text => "category",
+        ColumnKind::Category => "category",
+        ColumnKind::Text if is_series(column) => "series",
+        ColumnKind::Text => "text",
         ColumnKind::Boolean => "boolean",
         ColumnKind::Date => "date",
         ColumnKind::Image => "image",
@@ -220,6 +241,7 @@ fn describe(column: &ColumnProfile, rows: u64) -> String {
             _ => "picture files".to_owned(),
         }),
         ColumnKind::Date => parts.push("dates".to_owned()),
+        ColumnKind::Text if is_series(column) => parts.push("lists of numbers".to_owned()),
         ColumnKind::Category | ColumnKind::Boolean | ColumnKind::Text => {
             let about = if column.distinct_approximate { "about " } else { "" };
             let shown: Vec<_> = column.top.iter().take(VALUES_SHOWN).map(|(value, _)| printable(value)).collect();

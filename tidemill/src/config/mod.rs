@@ -33,7 +33,7 @@ pub use environment::Environment;
 pub use init::{InitRequest, init};
 pub(crate) use place::did_you_mean;
 pub use place::{ConfigError, ConfigErrors, Place};
-pub use raw::{ServerSpec, VersionSpec};
+pub use raw::{ServerSpec, VersionSpec, WindowSpec};
 pub use resolve::{EndpointSpec, ModelSpec, NamedSource, TableSpec};
 pub use schema::json_schema;
 use serde_json::Value;
@@ -128,7 +128,8 @@ impl Project {
         let filled = raw::RawProject { endpoints: resolve::all_endpoints(&raw), ..raw };
         let filled = serde_json::to_value(filled)
             .map_err(|error| vec![ConfigError::new(Place::File, format!("the project cannot be written: {error}"))])?;
-        let resolve::Parts { sources, tables, models, endpoints, server } = parts;
+        let resolve::Parts { sources, tables, mut models, endpoints, server } = parts;
+        models.iter_mut().for_each(|model| resolve::files_from(&folder, model));
         let file = file.to_owned();
         Ok(Self { file, folder, data_folder, sources, tables, models, endpoints, server, filled, found })
     }

@@ -20,6 +20,7 @@ impl Check<'_> {
             self.at_value(&join(&path, "target"), format!("{path}.target is empty; it names the column to predict"));
         }
         self.features(&path, model);
+        self.window(&path, model);
         self.split(&path, model);
         self.folds(&path, model);
         self.learning(&path, model);
@@ -77,6 +78,31 @@ impl Check<'_> {
         }
     }
 
+    /// A column has one part to play in a window.
+    fn window(&mut self, model_path: &str, model: &RawModel) {
+        let Some(window) = &model.window else { return };
+        let path = join(model_path, "window");
+        let keys = window.key.iter().enumerate().map(|(at, name)| (join_index(&join(&path, "key"), at), name));
+        let columns =
+            window.columns.iter().enumerate().map(|(at, name)| (join_index(&join(&path, "columns"), at), name));
+        let mut seen = BTreeSet::new();
+        for (path, column) in keys.chain([(join(&path, "order"), &window.order)]).chain(columns) {
+            let shown = self.found.shown(&path, column);
+            if *column == model.target && path.contains(".columns[") {
+                // Earlier values of the target would come with the value of the row itself.
+                let remedy = "copy it under another name in the table's SQL, without the row's own value";
+                self.at_value(&path, format!("{path}: column {shown} is the target; {remedy}"));
+            } else if !seen.insert(column) {
+                self.at_value(&path, format!("{path}: column {shown} is named in the window twice"));
+            }
+        }
+        if window.min_steps > window.steps {
+            let path = join(&path, "min_steps");
+            let (least, steps) = (window.min_steps, window.steps);
+            self.at_value(&path, format!("{path}: {least} is more than the {steps} steps of a window"));
+        }
+    }
+
     fn split(&mut self, model_path: &str, model: &RawModel) {
         let path = join(model_path, "split");
         let mut shares = |key: &str, validation: f64, test: f64| {
@@ -93,6 +119,10 @@ impl Check<'_> {
             SplitSpec::Time(split) => {
                 shares("time", split.validation, split.test);
                 self.not_target(&join(&path, "time"), &split.column, model);
+            }
+            SplitSpec::Group(split) => {
+                shares("group", split.validation, split.test);
+                self.not_target(&join(&path, "group"), &split.column, model);
             }
             SplitSpec::Column(split) => {
                 let path = join(&path, "column");
@@ -111,6 +141,17 @@ impl Check<'_> {
                     if *table == model.table {
                         let shown = self.found.shown(&path, table);
                         self.at_value(&path, format!("{path}: {shown} is the table that the model learns from"));
+                    }
+                }
+                if let Some(group) = &split.group {
+                    let path = join(&path, "group");
+                    let shown = self.found.shown(&path, group);
+                    if *group == model.target {
+                        let message = format!("{path}: column {shown} is the target; rows cannot be divided by it");
+                        self.at_value(&path, message);
+                    } else if split.validation.is_some() {
+                        let message = format!("{path}: validation rows have a table of their own; leave the group out");
+                        self.at_value(&path, message);
                     }
                 }
                 if split.validation.as_ref() == Some(&split.test) {

@@ -43,6 +43,9 @@ pub(super) struct RawModel {
     /// What kind of answer the model gives.
     #[serde(default)]
     pub(super) task: TaskSpec,
+    /// Makes each row one of a series: columns become lists of their last values.
+    #[serde(default)]
+    pub(super) window: Option<WindowSpec>,
     /// Which columns the model reads, and how each is prepared.
     #[serde(default)]
     #[schemars(schema_with = "features_schema")]
@@ -59,6 +62,34 @@ pub(super) struct RawModel {
     /// How answers are judged.
     #[serde(default)]
     pub(super) evaluate: EvaluateSpec,
+}
+
+/// Windows over time: in each row, the named columns become lists of their last values up to this row, oldest first, never
+/// of a later row or of another key. Other columns stay as they are. Rows without a target are history for later rows and
+/// no rows of their own.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WindowSpec {
+    /// Columns that say which series a row belongs to (a machine, a customer); none where the table is one series. They are
+    /// not read as features.
+    #[serde(default)]
+    pub key: Vec<String>,
+    /// The column that orders the rows of a series: a date, a time stamp, a number or text that sorts by time.
+    pub order: String,
+    /// Values of a window.
+    pub steps: usize,
+    /// The columns of numbers that become windows.
+    pub columns: Vec<String>,
+    /// Every how many rows of a series training, validation and test get one; predictions are made for every row.
+    #[serde(default = "one")]
+    pub stride: usize,
+    /// Rows with fewer values so far are left out; shorter windows than `steps` are filled up before their first value.
+    #[serde(default = "one")]
+    pub min_steps: usize,
+}
+
+fn one() -> usize {
+    1
 }
 
 /// `auto` may stand for the features too: every column but the target, each as its type suggests.

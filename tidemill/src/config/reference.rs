@@ -35,9 +35,10 @@ fn page(schema: &Value, introduction: &str, words: Option<BTreeMap<&str, &str>>)
 impl Page<'_> {
     /// The text in the language of the page.
     fn say(&mut self, english: &str) -> String {
-        self.said.insert(english.to_owned());
-        let text = self.words.as_ref().and_then(|words| words.get(english)).copied();
-        text.unwrap_or(english).to_owned()
+        let english = english.replace('\n', " "); // where the code breaks the line
+        let text = self.words.as_ref().and_then(|words| words.get(english.as_str())).map(|text| (*text).to_owned());
+        self.said.insert(english.clone());
+        text.unwrap_or(english)
     }
 
     /// The keys of a struct, then what is below each of them.

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 
 use data::SourceSpec;
-use learn::spec::{EvaluateSpec, FeaturesSpec, NetSpec, SplitSpec, TaskSpec, TrainSpec};
+use learn::spec::{EvaluateSpec, FeatureSpec, FeaturesSpec, NetSpec, SplitSpec, TaskSpec, TrainSpec};
 
 use serde::Serialize;
 
 use super::place::{ConfigError, Place, did_you_mean, join};
-use super::raw::{Named, RawEndpoint, RawModel, RawProject, RawTable, ServerSpec, VersionSpec};
+use super::raw::{Named, RawEndpoint, RawModel, RawProject, RawTable, ServerSpec, VersionSpec, WindowSpec};
 use super::shape::Found;
 use super::sql::tables_read;
 
@@ -41,6 +41,8 @@ pub struct ModelSpec {
     pub target: String,
     /// Classification, regression, or `auto`.
     pub task: TaskSpec,
+    /// Windows over time.
+    pub window: Option<WindowSpec>,
     /// The columns read.
     pub features: FeaturesSpec,
     /// Training, validation and test.
@@ -88,6 +90,17 @@ pub(super) fn folders(file: &Path) -> (PathBuf, PathBuf) {
     (folder, data)
 }
 
+/// Files that features name, as seen from the project's folder.
+pub(super) fn files_from(folder: &Path, model: &mut ModelSpec) {
+    for feature in model.features.columns.values_mut() {
+        if let FeatureSpec::Text(text) = feature {
+            for path in text.tokenizer.paths_mut() {
+                *path = folder.join(&*path).to_string_lossy().into_owned();
+            }
+        }
+    }
+}
+
 /// Checks what serde cannot: names, order, and what belongs together.
 ///
 /// # Errors
@@ -124,8 +137,8 @@ pub(super) fn all_endpoints(raw: &RawProject) -> Named<RawEndpoint> {
 }
 
 fn ready(name: &str, model: &RawModel) -> ModelSpec {
-    let RawModel { table, target, task, features, split, network, train, evaluate } = model.clone();
-    ModelSpec { name: name.to_owned(), table, target, task, features, split, network, train, evaluate }
+    let RawModel { table, target, task, window, features, split, network, train, evaluate } = model.clone();
+    ModelSpec { name: name.to_owned(), table, target, task, window, features, split, network, train, evaluate }
 }
 
 fn answer(name: &str, endpoint: &RawEndpoint) -> EndpointSpec {

@@ -190,7 +190,7 @@ fn wrong_types_of_columns_splits_and_thresholds_say_what_was_expected() {
     check_model(
         "features: {columns: {age: nubmer}}",
         &[
-            "models.income.features.columns.age: unknown choice \"nubmer\"; did you mean \"number\"? | choices: auto, number, category, boolean, date, image",
+            "models.income.features.columns.age: unknown choice \"nubmer\"; did you mean \"number\"? | choices: auto, number, category, boolean, date, image, text, series",
         ],
     );
     check_model(
@@ -219,7 +219,7 @@ fn wrong_types_of_columns_splits_and_thresholds_say_what_was_expected() {
     );
     check_model(
         "split: random",
-        &["models.income.split: unknown choice \"random\" | choices: fraction, column, time, tables"],
+        &["models.income.split: unknown choice \"random\" | choices: fraction, column, time, group, tables"],
     );
     check_model(
         "split: column",
@@ -252,7 +252,7 @@ error: models.income needs the key "target"
     assert_eq!(
         messages("models:\n  income:\n", &[]),
         [
-            "models.income: expected a mapping with the keys table, target, task, features, split, network, train, evaluate, found nothing"
+            "models.income: expected a mapping with the keys table, target, task, window, features, split, network, train, evaluate, found nothing"
         ]
     );
     assert!(load("models:\nsources:\n").models.is_empty());

@@ -92,6 +92,14 @@ fn property(column: &Column) -> Value {
         ColumnKind::Date { min, max, .. } => {
             json!({ "type": ["string", "null"], "description": format!("ISO 8601; {min} to {max} in training rows") })
         }
+        ColumnKind::Text { .. } => json!({ "type": ["string", "null"], "description": "a text" }),
+        ColumnKind::Series { steps, min, max, .. } => json!({
+            "type": ["array", "null"],
+            "items": { "type": ["number", "null"] },
+            "description": format!(
+                "oldest value first, the newest {steps} are read; {min} to {max} in training rows"
+            ),
+        }),
         ColumnKind::Image { height, width, channels, raw } => {
             let [height, width, channels] = raw.unwrap_or([*height, *width, *channels]);
             let shape = format!(

@@ -6,8 +6,10 @@ use learn::spec::SplitSpec;
 use tokio::runtime::Handle;
 
 use crate::config::{ModelSpec, Project};
-use crate::failure::Result;
+use crate::failure::{Failure, Fault, Result};
 use crate::terminal::count;
+
+use super::window::{order_by, windowed};
 
 /// The rows of a model as they were collected.
 pub(crate) struct Tables {
@@ -36,10 +38,15 @@ impl Tables {
 /// All rows of the model's tables, in memory.
 pub(crate) fn collect(project: &Project, runtime: &Handle, spec: &ModelSpec) -> Result<Tables> {
     let fetch = |table: &str| -> Result<Vec<RecordBatch>> {
-        runtime.block_on(async {
-            let rows = rows_of(project, table).await?;
-            Ok(rows.collect().await?)
-        })
+        let rows = runtime.block_on(async {
+            let order = spec.window.as_ref().map(order_by).unwrap_or_default();
+            let rows = rows_in_order(project, table, &order).await?;
+            Ok::<_, Failure>(rows.collect().await?)
+        })?;
+        match &spec.window {
+            Some(window) => windowed(window, table, &spec.target, rows),
+            None => Ok(rows),
+        }
     };
     let main = fetch(&spec.table)?;
     let (validation, test) = match &spec.split {
@@ -49,10 +56,10 @@ pub(crate) fn collect(project: &Project, runtime: &Handle, spec: &ModelSpec) -> 
     Ok(Tables { main, validation, test })
 }
 
-/// The rows of a table or source of the project, as a stream.
-pub(crate) async fn rows_of(project: &Project, table: &str) -> Result<Rows> {
+/// The rows of a table or source of the project, as a stream; `order_by` is SQL, or empty for the order they come in.
+pub(crate) async fn rows_in_order(project: &Project, table: &str, order_by: &str) -> Result<Rows> {
     let engine = engine(project, &[table]).await?;
-    Ok(engine.query(&format!("SELECT * FROM \"{}\"", table.replace('"', "\"\""))).await?)
+    Ok(engine.query(&format!("SELECT * FROM \"{}\"{order_by}", table.replace('"', "\"\""))).await?)
 }
 
 /// The engine with what these tables need, and nothing else: a broken source troubles only who reads it.
@@ -74,5 +81,5 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
         .worker_threads(crate::machine::cores())
         .enable_all()
         .build()
-        .map_err(|e| crate::failure::Failure::new(crate::failure::Fault::Ours, format!("cannot start threads: {e}")))
+        .map_err(|e| Failure::new(Fault::Ours, format!("cannot start threads: {e}")))
 }

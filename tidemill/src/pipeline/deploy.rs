@@ -52,6 +52,9 @@ pub(super) fn deploy(place: &Place, spec: &ModelSpec, run: RunId, promote: bool,
     write("worst.json", json!(worst_rows(prepared, judged)))?;
     write("usage.json", usage(spec, prepared)?)?;
     write("stages.json", json!(parts.stages))?;
+    if let Some(window) = &spec.window {
+        write(super::window::FILE, json!(window))?;
+    }
     let mut view = ui::VersionView::read(&folder, &spec.name, staging.number()?)?;
     view.target = Some(prepared.target.clone());
     view.settings = place.project.shown()["models"][&spec.name].clone();

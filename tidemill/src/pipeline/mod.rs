@@ -5,6 +5,7 @@ mod cross_validation;
 mod deploy;
 mod evaluate;
 mod prepare;
+mod window;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,9 +20,10 @@ use tokio::runtime::Handle;
 use crate::config::{ModelSpec, Project};
 use crate::failure::{Failure, Fault, Result};
 
-pub(crate) use collect::{collect, rows_of, runtime};
+pub(crate) use collect::{collect, rows_in_order, runtime};
 pub(crate) use cross_validation::{CrossValidation, Spread};
 pub(crate) use prepare::audit_only;
+pub(crate) use window::{Wanted, Windowed, Windows, order_by, window_of};
 
 /// Where a run happens.
 pub(crate) struct Place<'a> {

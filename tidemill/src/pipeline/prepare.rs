@@ -3,7 +3,7 @@
 use arrow::compute::interleave_record_batch;
 use arrow::record_batch::RecordBatch;
 use data::{AuditReport, AuditRequest, Severity};
-use learn::spec::{CrossValidationSpec, FoldsBy, FractionSplit, SplitSpec};
+use learn::spec::{CrossValidationSpec, FoldsBy, SplitSpec};
 use learn::{Encoded, Features, Part, Split, Target, Task};
 
 use crate::config::ModelSpec;
@@ -109,7 +109,8 @@ pub(super) struct Fitted {
 pub(super) fn fit(spec: &ModelSpec, task: Task, train: &[RecordBatch]) -> Result<Fitted> {
     let target = Target::fit(task.into(), &spec.target, train)?;
     let schema = schema_of(train, spec)?;
-    let features = Features::fit(&spec.features, &schema, &spec.target, &ignored(spec), train)?;
+    let takes = spec.network.takes();
+    let features = Features::fit(&spec.features, &schema, &spec.target, &ignored(spec), train, takes)?;
     Ok(Fitted { features, target })
 }
 
@@ -140,12 +141,18 @@ fn refuse_bad_data(report: &AuditReport, on: &mut dyn FnMut(Progress)) -> Result
 fn ignored(spec: &ModelSpec) -> Vec<String> {
     let mut ignored = match &spec.split {
         SplitSpec::Column(split) => vec![split.column.clone()],
-        _ => Vec::new(),
+        SplitSpec::Group(split) => vec![split.column.clone()],
+        SplitSpec::Tables(split) => split.group.iter().cloned().collect(),
+        SplitSpec::Fraction(_) | SplitSpec::Time(_) => Vec::new(),
     };
-    if let Some(CrossValidationSpec { by: FoldsBy::Group(by), .. }) = &spec.evaluate.cross_validation {
+    if let Some(window) = &spec.window {
+        ignored.extend(window.key.iter().filter(|key| !ignored.contains(key)).cloned().collect::<Vec<_>>());
+    }
+    if let Some(CrossValidationSpec { by: FoldsBy::Group(by), .. }) = &spec.evaluate.cross_validation
+        && !ignored.contains(&by.column)
+    {
         ignored.push(by.column.clone());
     }
-    ignored.dedup();
     ignored
 }
 
@@ -163,9 +170,8 @@ fn divide(spec: &ModelSpec, tables: Tables) -> Result<Divided> {
     let seed = spec.train.seed;
     let divided = match (&spec.split, tables.validation, tables.test) {
         (SplitSpec::Tables(_), Some(validation), Some(test)) => Divided { task, train: tables.main, validation, test },
-        (SplitSpec::Tables(split), None, Some(test)) => {
-            let kept = FractionSplit { validation: split.validation_fraction, test: 0.0, stratify: split.stratify };
-            let parts = learn::split(&SplitSpec::Fraction(kept), &spec.target, task, main, seed)?;
+        (SplitSpec::Tables(_), None, Some(test)) => {
+            let parts = learn::split(&spec.split, &spec.target, task, main, seed)?;
             let (train, validation) = (take(main, &parts.train)?, take(main, &parts.validation)?);
             Divided { task, train, validation, test }
         }

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BinaryArray, BooleanArray, FixedSizeBinaryArray, Float64Array, StringArray};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, FixedSizeBinaryArray, Float64Array, ListArray, StringArray,
+};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Float64Type, Schema};
 use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use base64::Engine as _;
@@ -20,7 +23,7 @@ const ROWS_MAX: usize = 100_000;
 const IMAGE: &str = "tidemill.image";
 
 /// `input` of a request as rows: one row (list of values in the order of the features, or object by name), or a list of
-/// rows. For a model that reads one picture a row may also be the picture itself.
+/// rows. For a model that reads one picture or one text a row may also be the picture or the text itself.
 pub(crate) fn from_json(features: &Features, input: &Value) -> Result<RecordBatch> {
     let columns = features.columns();
     let rows = rows_of(columns, input)?;
@@ -38,7 +41,7 @@ pub(crate) fn from_json(features: &Features, input: &Value) -> Result<RecordBatc
         match row {
             Row::Named(object) => by_name(columns, object, number, &mut by_column)?,
             Row::Listed(list) => by_place(columns, list, number, &mut by_column)?,
-            Row::Picture(picture) => by_column[0].push(picture),
+            Row::Only(value) => by_column[0].push(value),
         }
     }
     let (fields, arrays): (Vec<Field>, Vec<ArrayRef>) = columns
@@ -54,7 +57,8 @@ pub(crate) fn from_json(features: &Features, input: &Value) -> Result<RecordBatc
 enum Row<'a> {
     Named(&'a Map<String, Value>),
     Listed(&'a [Value]),
-    Picture(&'a Value),
+    /// The value of the only column.
+    Only(&'a Value),
 }
 
 fn rows_of<'a>(columns: &[Column], input: &'a Value) -> Result<Vec<Row<'a>>> {
@@ -65,17 +69,22 @@ fn rows_of<'a>(columns: &[Column], input: &'a Value) -> Result<Vec<Row<'a>>> {
         _ => None,
     };
     if picture.is_some_and(|shape| is_picture(input, shape)) {
-        return Ok(vec![Row::Picture(input)]);
+        return Ok(vec![Row::Only(input)]);
     }
+    let is_text = matches!(columns, [Column { kind: ColumnKind::Text { .. }, .. }]);
     match input {
         Value::Object(object) => Ok(vec![Row::Named(object)]),
+        Value::String(_) if is_text => Ok(vec![Row::Only(input)]),
+        Value::Array(items) if is_text && !items.is_empty() && items.iter().all(Value::is_string) => {
+            Ok(items.iter().map(Row::Only).collect())
+        }
         Value::Array(items) => match items.first() {
             None => Ok(Vec::new()),
             Some(Value::Object(_) | Value::Array(_)) => {
                 items.iter().zip(1..).map(|(item, n)| row(picture, item, n)).collect()
             }
             Some(Value::String(text)) if picture.is_some() && text.starts_with("data:") => {
-                Ok(items.iter().map(Row::Picture).collect())
+                Ok(items.iter().map(Row::Only).collect())
             }
             Some(_) => Ok(vec![Row::Listed(items)]),
         },
@@ -87,7 +96,7 @@ fn rows_of<'a>(columns: &[Column], input: &'a Value) -> Result<Vec<Row<'a>>> {
 
 fn row(picture: Option<[usize; 3]>, item: &Value, number: usize) -> Result<Row<'_>> {
     match (picture, item) {
-        (Some(shape), _) if is_picture(item, shape) => Ok(Row::Picture(item)),
+        (Some(shape), _) if is_picture(item, shape) => Ok(Row::Only(item)),
         (_, Value::Object(object)) => Ok(Row::Named(object)),
         (_, Value::Array(list)) => Ok(Row::Listed(list)),
         _ => Err(Failure::input(format!("row {number} of \"input\" is neither a list nor an object"))),
@@ -185,7 +194,7 @@ fn array(column: &Column, values: &[&Value]) -> Result<(Field, ArrayRef)> {
             })?;
             Ok(plain(Arc::new(BooleanArray::from(flags))))
         }
-        ColumnKind::Category { .. } | ColumnKind::Date { .. } => {
+        ColumnKind::Category { .. } | ColumnKind::Date { .. } | ColumnKind::Text { .. } => {
             let expected =
                 if matches!(column.kind, ColumnKind::Date { .. }) { "a date as text, or null" } else { "text or null" };
             let texts = each(values, |row, value| match value {
@@ -196,6 +205,22 @@ fn array(column: &Column, values: &[&Value]) -> Result<(Field, ArrayRef)> {
                 _ => Err(wrong(row, value, expected)),
             })?;
             Ok(plain(Arc::new(StringArray::from(texts))))
+        }
+        ColumnKind::Series { .. } => {
+            let lists = each(values, |row, value| match value {
+                Value::Null => Ok(None),
+                Value::Array(items) => items
+                    .iter()
+                    .map(|item| match item {
+                        Value::Null => Some(None),
+                        item => item.as_f64().map(Some),
+                    })
+                    .collect::<Option<Vec<_>>>()
+                    .map(Some)
+                    .ok_or_else(|| wrong(row, value, "a list of numbers (null where one is missing)")),
+                _ => Err(wrong(row, value, "a list of numbers, oldest first, or null")),
+            })?;
+            Ok(plain(Arc::new(ListArray::from_iter_primitive::<Float64Type, _, _>(lists))))
         }
         ColumnKind::Image { height, width, channels, raw } => {
             pictures(name, values, raw.unwrap_or([*height, *width, *channels]), wrong)
@@ -268,6 +293,15 @@ pub(crate) fn as_json(features: &Features, batch: &RecordBatch, row: usize) -> R
     Ok(Value::Object(object))
 }
 
+/// The list of a row, whatever its numbers are.
+fn list(name: &str, array: &ArrayRef, row: usize) -> Result<Value> {
+    let numbers = DataType::List(Arc::new(Field::new_list_field(DataType::Float64, true)));
+    let lists = cast(&array.slice(row, 1), &numbers).map_err(|e| Failure::input(format!("column \"{name}\": {e}")))?;
+    let values = lists.as_list::<i32>().value(0);
+    // What is no number in JSON (NaN) becomes null.
+    Ok(json!(values.as_primitive::<Float64Type>().iter().collect::<Vec<_>>()))
+}
+
 fn cell(column: &Column, array: &ArrayRef, row: usize) -> Result<Value> {
     if array.is_null(row) {
         return Ok(Value::Null);
@@ -277,6 +311,9 @@ fn cell(column: &Column, array: &ArrayRef, row: usize) -> Result<Value> {
     }
     if let Some(file) = array.as_any().downcast_ref::<BinaryArray>() {
         return Ok(json!(format!("data:image/png;base64,{}", BASE64.encode(file.value(row)))));
+    }
+    if let ColumnKind::Series { .. } = column.kind {
+        return list(&column.name, array, row);
     }
     let format = ArrayFormatter::try_new(array.as_ref(), &FormatOptions::default())
         .map_err(|e| Failure::input(format!("column \"{}\": {e}", column.name)))?;

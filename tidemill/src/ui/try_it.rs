@@ -139,6 +139,31 @@ fn field(context: &Context, view: &TryView, place: usize, column: &Column) -> Ma
             )
         }
         ColumnKind::Category { values } => category(context, &id, column, values.values()),
+        ColumnKind::Text { .. } => area(&id, column, "text", None),
+        ColumnKind::Series { steps, min, max, .. } => {
+            let figures = [
+                ("steps", &steps.to_string()),
+                ("min", &format::number(f64::from(*min))),
+                ("max", &format::number(f64::from(*max))),
+            ];
+            area(
+                &id,
+                column,
+                "series",
+                Some(&context.fill(W::HintSeries, &figures.map(|(key, value)| (key, value.as_str())))),
+            )
+        }
+    }
+}
+
+/// Room for a text, or for numbers with commas between them.
+fn area(id: &str, column: &Column, kind: &str, hint: Option<&str>) -> Markup {
+    html! {
+        div.field.full data-column=(column.name) data-kind=(kind) {
+            label for=(id) { (column.name) }
+            textarea id=(id) rows="5" data-value aria-describedby=[hint.map(|_| format!("{id}-hint"))] { (example(column)) }
+            @if let Some(hint) = hint { p.hint id=(format!("{id}-hint")) { (hint) } }
+        }
     }
 }
 
@@ -230,7 +255,8 @@ fn picture(context: &Context, id: &str, column: &Column, shape: [usize; 3], samp
 fn example(column: &Column) -> String {
     match &column.example {
         Value::String(text) => text.clone(),
-        Value::Null | Value::Array(_) | Value::Object(_) => String::new(),
+        Value::Array(values) => values.iter().map(Value::to_string).collect::<Vec<_>>().join(", "),
+        Value::Null | Value::Object(_) => String::new(),
         other => other.to_string(),
     }
 }

@@ -373,6 +373,7 @@ words! {
     TryNeedsScript: "This form needs JavaScript; the command below works without it.", "此表单需要 JavaScript；下面的命令则不需要。";
     ThresholdNote: "The second class is answered from a probability of {threshold} on.", "概率达到 {threshold} 时回答第二个类别。";
     HintRange: "{min} to {max} in training", "训练数据范围：{min} 至 {max}";
+    HintSeries: "{steps} numbers, oldest first, with commas between them; {min} to {max} in training", "{steps} 个数，最早的在前，用逗号分隔；训练数据范围：{min} 至 {max}";
     HintValues: "one of {count} known values", "已知 {count} 个取值";
     NoValue: "(no value)", "（空）";
     DrawHere: "Drawing pad; without a pointer, upload a file or choose a picture instead", "手绘区；无法手绘时，请上传文件或选择图片";

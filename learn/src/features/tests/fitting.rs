@@ -108,7 +108,7 @@ fn auto_says_what_it_picked_and_what_it_left_out() {
         ("zero", "left out: the same value 0 in all 60 training rows"),
         ("nothing", "left out: no value in any training row"),
         ("blank", "left out: no value in any training row"),
-        ("list", "left out: values of type List"),
+        ("list", "left out: lists of the one value 1"),
         ("bytes", "left out: bytes of which no picture size is known"),
     ] {
         let how = how(&features, column);
@@ -175,11 +175,13 @@ fn what_cannot_be_fitted_is_refused_with_its_place() {
         "y",
         &["age".into()],
         std::slice::from_ref(&batch),
+        Takes::Numbers,
     );
     assert!(ignored.unwrap_err().to_string().contains("column \"age\" divides the rows"));
     for train in [vec![], vec![batch.slice(0, 0)]] {
-        let message =
-            Features::fit(&FeaturesSpec::default(), batch.schema_ref(), "y", &[], &train).unwrap_err().to_string();
+        let message = Features::fit(&FeaturesSpec::default(), batch.schema_ref(), "y", &[], &train, Takes::Numbers)
+            .unwrap_err()
+            .to_string();
         assert!(message.contains("no training rows"), "{message}");
     }
 }

@@ -2,6 +2,8 @@
 
 mod fitting;
 mod pictures;
+mod series;
+mod texts;
 
 use std::collections::HashMap;
 use std::io::Cursor;
@@ -28,8 +30,12 @@ fn floats(values: &[f64]) -> ArrayRef {
 }
 
 fn fit(spec: &str, batch: &RecordBatch) -> Result<Features> {
+    fit_for(Takes::Numbers, spec, batch)
+}
+
+fn fit_for(takes: Takes, spec: &str, batch: &RecordBatch) -> Result<Features> {
     let spec: FeaturesSpec = serde_json::from_str(spec).unwrap();
-    Features::fit(&spec, batch.schema_ref(), "y", &[], std::slice::from_ref(batch))
+    Features::fit(&spec, batch.schema_ref(), "y", &[], std::slice::from_ref(batch), takes)
 }
 
 fn fit_auto(batch: &RecordBatch) -> Features {
@@ -58,6 +64,17 @@ fn picture_file(width: u32, height: u32, shade: u8, colour: bool) -> Vec<u8> {
     let mut file = Cursor::new(Vec::new());
     picture.write_to(&mut file, ImageFormat::Png).unwrap();
     file.into_inner()
+}
+
+/// A text of some words, Chinese characters and marks, or nothing.
+fn prose(draw: u64) -> String {
+    let words = ["The ", "tide ", "turns, ", "mill", "水", "车 ", "don't ", "3.14 ", "é", "! ", "ＡＢ ", "\t"];
+    (0..draw % 14).map(|i| words[(draw >> (4 * i + 4)) as usize % words.len()]).collect()
+}
+
+/// A list of some numbers, with holes.
+fn list(draw: u64) -> Vec<Option<f32>> {
+    (0..draw % 9).map(|i| (draw >> (i + 8) & 3 != 0).then(|| (draw >> (3 * i + 8)) as f32 / 1e9)).collect()
 }
 
 /// Every kind of column, with missing values and other oddities, drawn from a seed.
@@ -100,6 +117,22 @@ fn mixed(seed: u64, rows: usize) -> RecordBatch {
                     .collect::<DictionaryArray<Int16Type>>(),
             ),
         ),
+        ("prose", Arc::new(StringArray::from_iter((0..rows).map(|row| some(11, row).then(|| prose(draw(11, row))))))),
+        ("terms", Arc::new(StringArray::from_iter_values((0..rows).map(|row| prose(draw(12, row)))))),
+        ("hashed", Arc::new(StringArray::from_iter_values((0..rows).map(|row| prose(draw(13, row)))))),
+        (
+            "steps",
+            Arc::new(ListArray::from_iter_primitive::<Float32Type, _, _>(
+                (0..rows).map(|row| some(14, row).then(|| list(draw(14, row)))),
+            )),
+        ),
+        (
+            "flat",
+            Arc::new(LargeListArray::from_iter_primitive::<Int64Type, _, _>((0..rows).map(|row| {
+                let drawn = draw(15, row);
+                Some((0..drawn % 7).map(move |i| (i != 2).then(|| (drawn >> 60) as i64 * i as i64)))
+            }))),
+        ),
         ("pixels", Arc::new(pixels.unwrap())),
         ("files", Arc::new(BinaryArray::from_iter_values(files))),
     ];
@@ -122,23 +155,47 @@ const MIXED: &str = r#"{"columns": {
     "many": {"category": {"encode": {"embedding": {}}, "values_max": 250}},
     "coded": {"category": {"encode": "ordinal"}},
     "when": {"date": {"parts": ["year", "day_of_year", "minute"]}},
-    "files": {"image": {"width": 4, "height": 3, "scale": "standard"}}
+    "files": {"image": {"width": 4, "height": 3, "scale": "standard"}},
+    "prose": {"text": {"count_min": 1, "length_max": 5}},
+    "terms": {"text": {"encode": "tf_idf", "count_min": 1}},
+    "hashed": {"text": {"encode": "hashing", "vocabulary_max": 40}},
+    "steps": {"series": {"steps": 5, "scale": "robust"}},
+    "flat": {"series": {"impute": {"constant": -1}}}
 }}"#;
+
+/// Encoded values of every kind, numbers as their bits.
+fn bits(encoded: &Encoded) -> impl PartialEq + std::fmt::Debug + use<> {
+    let exact = |values: &[f32]| values.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+    let terms = |block: &BagBlock| {
+        (0..block.rows()).map(|row| (block.row(row).0.to_vec(), exact(block.row(row).1))).collect::<Vec<_>>()
+    };
+    (
+        exact(&encoded.numbers),
+        encoded.codes.clone(),
+        encoded.images.clone(),
+        encoded.texts.clone(),
+        encoded.bags.iter().map(terms).collect::<Vec<_>>(),
+        encoded.series.iter().map(|block| (block.steps, exact(&block.values))).collect::<Vec<_>>(),
+    )
+}
 
 #[test]
 fn a_batch_is_encoded_as_its_rows_are_bit_for_bit() {
     for (seed, rows) in [(1, 2), (2, 60), (3, 150)] {
         let batch = mixed(seed, rows);
-        let features = fit(MIXED, &batch).unwrap();
-        let whole = features.encode(&batch).unwrap();
-        let mut one_by_one = Encoded::default();
-        for row in 0..rows {
-            one_by_one.append(features.encode(&batch.slice(row, 1)).unwrap());
+        for takes in [Takes::Numbers, Takes::Sequences] {
+            let features = fit_for(takes, MIXED, &batch).unwrap();
+            let whole = features.encode(&batch).unwrap();
+            let mut one_by_one = Encoded::default();
+            for row in 0..rows {
+                one_by_one.append(features.encode(&batch.slice(row, 1)).unwrap());
+            }
+            assert_eq!(bits(&whole), bits(&one_by_one));
+            assert_eq!((whole.rows, one_by_one.rows), (rows, rows));
+            let backwards: Vec<u32> = (0..rows as u32).rev().collect();
+            assert_eq!(bits(&whole.take(&backwards).take(&backwards)), bits(&whole));
+            assert!(dense(&features, &batch).iter().all(|x| x.is_finite()), "seed {seed}");
         }
-        let bits = |encoded: &Encoded| encoded.numbers.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-        assert_eq!(bits(&whole), bits(&one_by_one));
-        assert_eq!((&whole.codes, &whole.images, whole.rows), (&one_by_one.codes, &one_by_one.images, rows));
-        assert!(dense(&features, &batch).iter().all(|x| x.is_finite()), "seed {seed}");
     }
 }
 
@@ -159,13 +216,13 @@ fn many_rows_are_encoded_as_few_are() {
 #[test]
 fn features_survive_their_file() {
     let batch = mixed(5, 80);
-    let features = fit(MIXED, &batch).unwrap();
+    let features = fit_for(Takes::Sequences, MIXED, &batch).unwrap();
     let file = serde_json::to_string(&features).unwrap();
     let again: Features = serde_json::from_str(&file).unwrap();
     assert_eq!(again, features);
-    let bits = |features: &Features| dense(features, &batch).iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-    assert_eq!(bits(&again), bits(&features));
-    assert_eq!(again.encode(&batch).unwrap().codes, features.encode(&batch).unwrap().codes);
+    assert_eq!(bits(&again.encode(&batch).unwrap()), bits(&features.encode(&batch).unwrap()));
+    let exact = |features: &Features| dense(features, &batch).iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+    assert_eq!(exact(&again), exact(&features));
     let broken = file.replacen(r#""values":["#, r#""values":["more","#, 1);
     assert!(serde_json::from_str::<Features>(&broken).unwrap_err().to_string().contains("do not fit together"));
 }
@@ -220,7 +277,7 @@ fn fitting_sees_training_rows_only_and_all_of_their_batches() {
     let batch = mixed(9, 90);
     let (first, second) = (batch.slice(0, 40), batch.slice(40, 50));
     let spec: FeaturesSpec = serde_json::from_str(MIXED).unwrap();
-    let fit = |train: &[RecordBatch]| Features::fit(&spec, &batch.schema(), "y", &[], train).unwrap();
+    let fit = |train: &[RecordBatch]| Features::fit(&spec, &batch.schema(), "y", &[], train, Takes::Sequences).unwrap();
     assert_eq!(
         fit(&[first.clone(), second.clone()]),
         fit(&[concat_batches(&batch.schema(), [&first, &second]).unwrap()])
@@ -344,7 +401,8 @@ fn a_request_of_one_row_is_encoded_in_microseconds() {
         spec.columns.insert(name.clone(), serde_json::from_str(kind).unwrap());
     }
     let batch = table(columns.iter().map(|(name, array)| (name.as_str(), array.clone())).collect());
-    let features = Features::fit(&spec, batch.schema_ref(), "y", &[], std::slice::from_ref(&batch)).unwrap();
+    let features =
+        Features::fit(&spec, batch.schema_ref(), "y", &[], std::slice::from_ref(&batch), Takes::Numbers).unwrap();
     let row = batch.slice(1, 1);
     let best = (0..200)
         .map(|_| {

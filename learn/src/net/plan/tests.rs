@@ -42,6 +42,7 @@ pub(crate) fn mixed(part: &NumericPart, rows: usize) -> Encoded {
         images: part.images.iter().map(image).collect(),
         texts: part.texts.iter().map(tokens).collect(),
         series: part.series.iter().enumerate().map(series).collect(),
+        ..Encoded::default()
     }
 }
 

@@ -369,6 +369,8 @@
     return state;
   }
   const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+  // Numbers with commas or blanks between them; null for what is no number.
+  const series = (text) => text.split(/[\s,;]+/).filter((part) => part !== "").map((part) => (Number.isFinite(Number(part)) ? Number(part) : null));
   function tryIt() {
     const form = $("#try-form");
     if (!form) return;
@@ -386,6 +388,7 @@
           case "image": input[name] = pictures.get(field).value; break;
           case "boolean": input[name] = control.checked; break;
           case "number": input[name] = control.value.trim() === "" ? null : Number(control.value); break;
+          case "series": input[name] = series(control.value); break;
           default: input[name] = control.value === "" ? null : control.value;
         }
       }
