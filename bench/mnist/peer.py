@@ -48,6 +48,8 @@ def with_torch() -> dict:
         width = units
     net = torch.nn.Sequential(*layers, torch.nn.Linear(width, 10))
     optimizer = torch.optim.Adam(net.parameters(), lr=asked["learning_rate"], fused=True)
+    steps = asked["epochs"] * -(-len(x) // asked["batch_size"])
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=steps)
     loss_of = torch.nn.CrossEntropyLoss()
     begin = time.perf_counter()
     for _ in range(asked["epochs"]):
@@ -59,6 +61,7 @@ def with_torch() -> dict:
             loss = loss_of(net(x[rows]), y[rows])
             loss.backward()
             optimizer.step()
+            schedule.step()
             total += loss.item() * len(rows)
         net.eval()
         with torch.no_grad():
@@ -81,7 +84,8 @@ def with_keras() -> dict:
     for units in asked["hidden"]:
         hidden += [keras.layers.Dense(units, activation="relu"), keras.layers.Dropout(asked["dropout"])]
     net = keras.Sequential([keras.Input((784,)), *hidden, keras.layers.Dense(10, activation="softmax")])
-    optimizer = keras.optimizers.Adam(asked["learning_rate"])
+    steps = asked["epochs"] * -(-len(training) // asked["batch_size"])
+    optimizer = keras.optimizers.Adam(keras.optimizers.schedules.PolynomialDecay(asked["learning_rate"], steps, 0.0))
     net.compile(optimizer=optimizer, loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     begin = time.perf_counter()
     net.fit(

@@ -25,6 +25,7 @@ def spec() -> dict:
     text = machine.measured([tidemill, "config", "--json", "-p", str(example)])["stdout"]
     model = json.loads(text)["models"]["mnist"]
     train = model["train"]
+    assert train["schedule"] == {"linear": {"final_fraction": 0.0, "warm_up_epochs": 0.0, "warm_up_steps": 0}}, train["schedule"]
     rows = round(60_000 * (1 - model["split"]["tables"]["validation_fraction"]))
     return {
         "folder": str(data / "mnist"),
