@@ -7,7 +7,7 @@ use super::order::{Order, class_weights, weigh};
 use super::rate::Plateau;
 use super::rule::Rule;
 use super::watch::{Metric, validate};
-use super::{EpochRecord, Flow, TrainEvent, TrainJob, Trained, check, diverged, fingerprint, ranges};
+use super::{EpochRecord, Flow, TrainEvent, TrainJob, Trained, check, diverged, fingerprint, ranges, start};
 use crate::kernels::Targets;
 use crate::net::{Batch, Chance, Design, Head, Network, design};
 use crate::{Result, Task, Weights};
@@ -48,7 +48,7 @@ impl<'a> Run<'a> {
         let place = check::device(&job.train.device)?;
         check::check_parts(&job)?;
         let head = Head::of(job.target, job.train.loss)?.smoothed(job.train.label_smoothing)?;
-        let design = design(job.net, job.numeric, head)?;
+        let design = design(job.net, job.numeric, head)?.frozen(&job.train.freeze, job.numeric)?;
         let class_weights = class_weights(job.train, job.target, &job.training)?;
         let order = Order::new(job.train, job.target, &job.training)?;
         let metric = Metric::of(job.train.early_stopping.metric, job.target, head.loss)?;
@@ -64,7 +64,26 @@ impl<'a> Run<'a> {
             found.position.check(folder, &spec, &rows)?;
         }
         let resumed = found.is_some();
-        let found = found.unwrap_or_else(|| Checkpoint {
+        let found = match found {
+            Some(found) => found,
+            None => Self::fresh(&job, &design, spec, rows)?,
+        };
+        let rule = Rule::new(job.train, order.count());
+        let first = rule.step(0, 0, &found.position.plateau);
+        let net = Network::new(place, (&design, job.numeric), &found.weights, &found.memory, rule.batch(), &first)?;
+        let targets = [job.training.target, job.validation.target].map(|values| match job.target.task {
+            Task::Regression => {
+                values.iter().map(|y| ((f64::from(*y) - job.target.mean) / job.target.scale) as f32).collect()
+            }
+            Task::Binary | Task::Multiclass => values.to_vec(),
+        });
+        let Checkpoint { position, best, .. } = found;
+        Ok(Self { job, design, metric, rule, net, order, class_weights, targets, position, best, resumed, saved: None })
+    }
+
+    /// The beginning of a run on these settings and rows.
+    fn fresh(job: &TrainJob, design: &Design, spec: String, rows: String) -> Result<Checkpoint> {
+        Ok(Checkpoint {
             position: Position {
                 format: Position::format(),
                 spec,
@@ -78,21 +97,10 @@ impl<'a> Run<'a> {
                 plateau: Plateau::default(),
                 ended: None,
             },
-            weights: design.initial_weights(job.train.seed),
+            weights: start::weights(&job, &design)?,
             best: Weights::default(),
             memory: Default::default(),
-        });
-        let rule = Rule::new(job.train, order.count());
-        let first = rule.step(0, 0, &found.position.plateau);
-        let net = Network::new(place, (&design, job.numeric), &found.weights, &found.memory, rule.batch(), &first)?;
-        let targets = [job.training.target, job.validation.target].map(|values| match job.target.task {
-            Task::Regression => {
-                values.iter().map(|y| ((f64::from(*y) - job.target.mean) / job.target.scale) as f32).collect()
-            }
-            Task::Binary | Task::Multiclass => values.to_vec(),
-        });
-        let Checkpoint { position, best, .. } = found;
-        Ok(Self { job, design, metric, rule, net, order, class_weights, targets, position, best, resumed, saved: None })
+        })
     }
 
     /// Trains to the end, or to where the listener stops it.
