@@ -1,7 +1,9 @@
 //! What does a network that somebody asked for consist of, and what does it begin with?
 
 use super::plan::Plan;
-use super::{Head, Layers, bert, check_weights, efficientnet, initial_weights, layers, picture, plan, sequence, tabular};
+use super::{
+    Head, Layers, bert, check_weights, efficientnet, initial_weights, layers, picture, plan, sequence, tabular,
+};
 use crate::features::NumericPart;
 use crate::spec::{DenseSpec, NetSpec, Normalization};
 use crate::{Result, Weights};

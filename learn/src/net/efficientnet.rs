@@ -25,7 +25,8 @@ pub(crate) fn network(net: &EfficientNetLite, dropout: f64, numeric: &NumericPar
     for (number, block) in net.blocks.iter().enumerate() {
         value = bottleneck(&mut plan, &format!("block.{number}"), value, block)?;
     }
-    value = unit(&mut plan, "features", value, Layer { outputs: HEAD, kernel: 1, stride: 1, groups: 1, bounded: true })?;
+    value =
+        unit(&mut plan, "features", value, Layer { outputs: HEAD, kernel: 1, stride: 1, groups: 1, bounded: true })?;
     let mean = plan.mean(value, None);
     value = beside_table(&mut plan, mean)?;
     value = plan.dropout(value, dropout);

@@ -339,7 +339,7 @@ mod tests {
     use crate::spec::{Activation, DenseSpec, Loss, NetSpec};
 
     const CHANCE: Chance = Chance { seed: 5, step: 3 };
-    const ACTIVATIONS: [Activation; 4] =
+    const ACTIVATIONS: [Activation; 5] =
         [Activation::Sigmoid, Activation::Relu, Activation::Relu6, Activation::LeakyRelu, Activation::Tanh];
     const LOSSES: [(usize, Loss); 6] = [
         (0, Loss::Auto),

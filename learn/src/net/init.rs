@@ -31,9 +31,7 @@ pub(crate) fn initial_weights(layers: &Layers, seed: u64) -> Weights {
         let bound = match layer.activation {
             Some(
                 Activation::Relu | Activation::Relu6 | Activation::LeakyRelu | Activation::Gelu | Activation::Silu,
-            ) => {
-                (6.0 / inputs).sqrt()
-            }
+            ) => (6.0 / inputs).sqrt(),
             Some(Activation::Sigmoid | Activation::Tanh) | None => (6.0 / (inputs + outputs)).sqrt(),
         };
         tensors.insert(layer.weight.clone(), uniform(vec![layer.inputs, layer.outputs], bound));

@@ -21,10 +21,10 @@ pub use answers::network_answers;
 pub(crate) use batch::Batch;
 pub(crate) use bert::encoder as bert_encoder;
 pub(crate) use design::{Design, design};
-pub(crate) use fused::Chance;
-use fused::FusedNet;
 #[cfg(test)]
 pub(crate) use efficientnet::network as efficientnet;
+pub(crate) use fused::Chance;
+use fused::FusedNet;
 pub(crate) use head::{Head, HeadActivation, HeadLoss};
 pub(crate) use init::initial_weights;
 pub(crate) use network::{Network, Place};

@@ -109,7 +109,9 @@ impl EfficientNetLite {
     /// classes. `path` is where they come from, for errors that list what is missing, misshapen or of another network.
     pub fn weights(&self, path: &Path, published: &Weights) -> Result<Weights> {
         let parts = self.parts();
-        compare(&path.display().to_string(), &self.expected(), published, |name| name.ends_with(".num_batches_tracked"))?;
+        compare(&path.display().to_string(), &self.expected(), published, |name| {
+            name.ends_with(".num_batches_tracked")
+        })?;
         let mut ours = Weights::default();
         let mut add = |name: String, tensor: Tensor| ours.tensors.insert(name, tensor);
         for part in &parts {

@@ -97,7 +97,7 @@ impl<'a> Run<'a> {
                 plateau: Plateau::default(),
                 ended: None,
             },
-            weights: start::weights(&job, &design)?,
+            weights: start::weights(job, design)?,
             best: Weights::default(),
             memory: Default::default(),
         })

@@ -452,9 +452,13 @@ fn training_goes_on_from_a_file_with_another_head_and_frozen_tensors() {
         assert_eq!(before.tensors[name] == *tensor, stays, "{name}");
     }
     assert_eq!(after.parameters, 20 + 20 * 9 + 9 + 9 * 3 + 3);
-    let resumed = setup.until(folder.path(), false, 9).and_then(|_| setup.until(folder.path(), true, usize::MAX)).unwrap();
+    let resumed =
+        setup.until(folder.path(), false, 9).and_then(|_| setup.until(folder.path(), true, usize::MAX)).unwrap();
     assert_eq!(essence(&resumed), essence(&after));
     setup.net = NetSpec::Dense(DenseSpec { hidden: vec![20, 8], ..DenseSpec::default() });
     let message = setup.train().unwrap_err().to_string();
-    assert!(message.starts_with("train.start_from: ") && message.contains("\"dense.1.weight\" is [20, 9], expected [20, 8]"));
+    assert!(
+        message.starts_with("train.start_from: ")
+            && message.contains("\"dense.1.weight\" is [20, 9], expected [20, 8]")
+    );
 }

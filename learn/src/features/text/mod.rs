@@ -92,7 +92,8 @@ impl TextCode {
 pub(super) fn fit(training: &Training<'_>, spec: &TextSpec) -> Result<Fitted> {
     let name = training.name;
     let encoding = settle(training, spec)?;
-    let tokenizer = Tokenizer::of(&spec.tokenizer, training.takes).map_err(|e| Error::invalid(format!("column \"{name}\": {e}")))?;
+    let tokenizer = Tokenizer::of(&spec.tokenizer, training.takes)
+        .map_err(|e| Error::invalid(format!("column \"{name}\": {e}")))?;
     let mut about = About::default();
     training.each(EXPECTED, |array| each_text(array, &mut |_, text| about.add(text)))?;
     if about.present == 0 {

@@ -192,7 +192,9 @@ impl Work<'_> {
                     kernels::conv_backward(team, self.rows, &shape, gradient, value, back, scratch);
                 }
             }
-            (&Op::BatchNorm { gain, statistics: [_, variance], epsilon, activation, .. }, _) if self.is_frozen(gain) => {
+            (&Op::BatchNorm { gain, statistics: [_, variance], epsilon, activation, .. }, _)
+                if self.is_frozen(gain) =>
+            {
                 let [gain, variance] = [gain, variance].map(|id| self.value(&tensors.values, id));
                 let scales: Vec<f32> = gain.iter().zip(variance).map(|(g, v)| g / (v + epsilon).sqrt()).collect();
                 let rows = back.chunks_exact_mut(scales.len()).zip(gradient.chunks_exact(scales.len()));

@@ -29,9 +29,7 @@ fn draw(parameter: &Parameter, stream: Stream) -> Vec<f32> {
             Some(Activation::Sigmoid | Activation::Tanh) | None => (6.0 / (inputs + outputs) as f32).sqrt(),
             Some(
                 Activation::Relu | Activation::Relu6 | Activation::LeakyRelu | Activation::Gelu | Activation::Silu,
-            ) => {
-                (6.0 / inputs as f32).sqrt()
-            }
+            ) => (6.0 / inputs as f32).sqrt(),
         }),
     }
 }

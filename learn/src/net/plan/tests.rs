@@ -7,9 +7,9 @@ use super::{Plan, PlanNet, Role};
 use crate::features::{Affine, ImageInput, NumericPart, SeriesInput, TextInput};
 use crate::kernels::{Decay, Update};
 use crate::net::tests::{numeric, target};
+use crate::net::{Batch, Chance, Design, Head, design, efficientnet};
 use crate::pretrained::efficientnet::{Block, EfficientNetLite};
 use crate::pretrained::tests::folder;
-use crate::net::{Batch, Chance, Design, Head, design, efficientnet};
 use crate::random::uniform;
 use crate::spec::*;
 use crate::{Encoded, ImageBlock, SeriesBlock, TokenBlock, Weights};
@@ -113,7 +113,11 @@ pub(crate) fn families() -> Vec<(&'static str, NetSpec, NumericPart)> {
         ("bert", bert("bert", Pooling::Mean), text(9)),
         ("roberta", bert("roberta", Pooling::First), NumericPart { texts: text(16).texts, ..numeric(2, &[]) }),
         ("distilbert", bert("distilbert", Pooling::Max), text(7)),
-        ("efficientnet lite0", N::EfficientnetLite0(EfficientnetLite0Spec { weights: None, dropout: 0.0 }), picture(32, 3)),
+        (
+            "efficientnet lite0",
+            N::EfficientnetLite0(EfficientnetLite0Spec { weights: None, dropout: 0.0 }),
+            picture(32, 3),
+        ),
     ]
 }
 
@@ -177,8 +181,12 @@ fn gradients_follow_central_differences_in_f64() {
         }
     }
     let part = picture(7, 3);
-    let blocks = [(32, 3, 1, 3, 2), (3, 3, 2, 5, 1)].map(|(inputs, outputs, expansion, kernel, stride)| {
-        Block { inputs, outputs, expansion, kernel, stride }
+    let blocks = [(32, 3, 1, 3, 2), (3, 3, 2, 5, 1)].map(|(inputs, outputs, expansion, kernel, stride)| Block {
+        inputs,
+        outputs,
+        expansion,
+        kernel,
+        stride,
     });
     let small = EfficientNetLite { pixels: 7, dropout: 0.0, blocks: blocks.to_vec() };
     let head = Head::of(&target(3), Loss::Auto).unwrap();
