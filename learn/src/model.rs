@@ -2,6 +2,8 @@
 //! evaluation, in files and behind the endpoint.
 
 mod graph;
+#[cfg(test)]
+mod onnx_runtime;
 mod predictions;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -1,5 +1,3 @@
-use std::process::Command;
-
 use serde_json::{Value, json};
 
 use super::*;
@@ -17,7 +15,7 @@ use crate::{ErrorKind, ImageBlock, Tensor, Weights, export_onnx};
 /// Everything a model is made of.
 #[derive(Clone)]
 pub(crate) struct Case {
-    name: String,
+    pub(super) name: String,
     pub(crate) features: Features,
     target: Target,
     net: NetSpec,
@@ -89,7 +87,7 @@ fn cardinality(category: &CategoryInput) -> usize {
     }
 }
 
-fn target(classes: usize) -> Target {
+pub(super) fn target(classes: usize) -> Target {
     let task = match classes {
         0 => Task::Regression,
         2 => Task::Binary,
@@ -136,7 +134,7 @@ impl Case {
         self
     }
 
-    fn onnx(&self) -> Vec<u8> {
+    pub(super) fn onnx(&self) -> Vec<u8> {
         export_onnx(&self.features, &self.target, &self.net, self.loss, &self.weights, Some(0.4)).unwrap()
     }
 
@@ -272,7 +270,7 @@ fn parts() -> Vec<(&'static str, NumericPart)> {
 }
 
 /// Every kind of features with every head, without and with hidden layers.
-fn cases() -> Vec<Case> {
+pub(super) fn cases() -> Vec<Case> {
     let heads = [(0, Loss::Auto), (2, Loss::Auto), (2, Loss::CategoricalCrossEntropy), (4, Loss::Auto)];
     let nets: [(&[usize], Activation); 5] = [
         (&[], Activation::Relu),
@@ -293,7 +291,7 @@ fn cases() -> Vec<Case> {
     cases
 }
 
-fn flat(predictions: &Predictions) -> &[f32] {
+pub(super) fn flat(predictions: &Predictions) -> &[f32] {
     match predictions {
         Predictions::Classes { probabilities, .. } => probabilities,
         Predictions::Values(values) => values,
@@ -468,67 +466,4 @@ fn weights_of_another_network_are_not_written() {
     check(&case.weights, Loss::CategoricalCrossEntropy, "dense.1.weight");
     let empty = Features { columns: vec![], choices: vec![], numeric: NumericPart::default() };
     assert!(export_onnx(&empty, &case.target, &case.net, Loss::Auto, &case.weights, None).is_err());
-}
-
-/// Checks the file with the `onnx` package and runs it with ONNX Runtime.
-const SCRIPT: &str = r#"
-import json, pathlib, sys
-import numpy as np, onnx, onnxruntime
-folder = pathlib.Path(sys.argv[1])
-for case in json.loads((folder / "cases.json").read_text()):
-    model = onnx.load(folder / case["file"])
-    onnx.checker.check_model(model, full_check=True)
-    assert model.opset_import[0].version >= 18 and model.producer_name == "tidemill"
-    notes = {entry.key: entry.value for entry in model.metadata_props}
-    json.loads(notes["features"])
-    session = onnxruntime.InferenceSession(folder / case["file"], providers=["CPUExecutionProvider"])
-    # By position: a column's name may be taken.
-    feeds = {}
-    for wanted, given in zip(session.get_inputs(), case["inputs"], strict=True):
-        data = [float("nan") if x is None else x for x in given["data"]]
-        feeds[wanted.name] = np.array(data, dtype=given["type"]).reshape(given["shape"])
-        assert wanted.shape == ["batch"] + given["shape"][1:], (wanted.shape, given["shape"])
-    (answers,) = session.run(None, feeds)
-    expected = np.array(case["expected"], dtype="float32").reshape(answers.shape)
-    worst = float(np.max(np.abs(answers - expected) / np.maximum(1, np.abs(expected))))
-    assert worst < 2e-6, (case["name"], worst)
-print("agreed")
-"#;
-
-fn python_case(number: usize, case: &Case, folder: &Path) -> Value {
-    let file = format!("{number}.onnx");
-    std::fs::write(folder.join(&file), case.onnx()).unwrap();
-    let rows = encoded(&case.features, 7, 9);
-    let n = rows.rows;
-    let part = case.features.numeric();
-    let mut inputs = Vec::new();
-    if !part.numbers.is_empty() {
-        inputs.push(json!({"type": "float32", "shape": [n, part.numbers.len()], "data": rows.numbers}));
-    }
-    if !part.categories.is_empty() {
-        inputs.push(json!({"type": "int64", "shape": [n, part.categories.len()], "data": rows.codes}));
-    }
-    for (image, block) in part.images.iter().zip(&rows.images) {
-        let shape = [n, image.height, image.width, image.channels];
-        inputs.push(json!({"type": "uint8", "shape": shape, "data": block.pixels}));
-    }
-    let answers = case.model().predict_encoded(&rows).unwrap();
-    json!({"name": case.name, "file": file, "inputs": inputs, "expected": flat(&answers)})
-}
-
-#[test]
-#[allow(clippy::disallowed_methods, reason = "which Python has onnx and onnxruntime is a matter of the machine")]
-fn onnx_runtime_gives_the_same_answers() {
-    let Some(python) = std::env::var_os("TIDEMILL_PYTHON") else {
-        assert!(std::env::var_os("CI").is_none(), "TIDEMILL_PYTHON is not set: a Python with onnx and onnxruntime");
-        println!("skipped: TIDEMILL_PYTHON is not set to a Python with onnx and onnxruntime");
-        return;
-    };
-    let folder = tempfile::tempdir().unwrap();
-    let cases: Vec<Value> =
-        cases().iter().enumerate().map(|(number, case)| python_case(number, case, folder.path())).collect();
-    std::fs::write(folder.path().join("cases.json"), Value::from(cases).to_string()).unwrap();
-    let output = Command::new(python).arg("-c").arg(SCRIPT).arg(folder.path()).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && output.stdout.ends_with(b"agreed\n"), "{said}");
 }
