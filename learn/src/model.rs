@@ -2,8 +2,6 @@
 //! evaluation, in files and behind the endpoint.
 
 mod graph;
-#[cfg(test)]
-mod onnx_runtime;
 mod predictions;
 #[cfg(test)]
 pub(crate) mod tests;

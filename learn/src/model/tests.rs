@@ -1,3 +1,5 @@
+mod onnx_runtime;
+
 use serde_json::{Value, json};
 
 use super::*;
@@ -15,7 +17,7 @@ use crate::{ErrorKind, ImageBlock, Tensor, Weights, export_onnx};
 /// Everything a model is made of.
 #[derive(Clone)]
 pub(crate) struct Case {
-    pub(super) name: String,
+    name: String,
     pub(crate) features: Features,
     target: Target,
     net: NetSpec,
@@ -87,7 +89,7 @@ fn cardinality(category: &CategoryInput) -> usize {
     }
 }
 
-pub(super) fn target(classes: usize) -> Target {
+fn target(classes: usize) -> Target {
     let task = match classes {
         0 => Task::Regression,
         2 => Task::Binary,
@@ -134,7 +136,7 @@ impl Case {
         self
     }
 
-    pub(super) fn onnx(&self) -> Vec<u8> {
+    fn onnx(&self) -> Vec<u8> {
         export_onnx(&self.features, &self.target, &self.net, self.loss, &self.weights, Some(0.4)).unwrap()
     }
 
@@ -270,7 +272,7 @@ fn parts() -> Vec<(&'static str, NumericPart)> {
 }
 
 /// Every kind of features with every head, without and with hidden layers.
-pub(super) fn cases() -> Vec<Case> {
+fn cases() -> Vec<Case> {
     let heads = [(0, Loss::Auto), (2, Loss::Auto), (2, Loss::CategoricalCrossEntropy), (4, Loss::Auto)];
     let nets: [(&[usize], Activation); 5] = [
         (&[], Activation::Relu),
@@ -291,7 +293,7 @@ pub(super) fn cases() -> Vec<Case> {
     cases
 }
 
-pub(super) fn flat(predictions: &Predictions) -> &[f32] {
+fn flat(predictions: &Predictions) -> &[f32] {
     match predictions {
         Predictions::Classes { probabilities, .. } => probabilities,
         Predictions::Values(values) => values,

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::tests::{cases, encoded, flat, target};
+use super::{Case, cases, encoded, flat, target};
 use crate::features::NumericPart;
 use crate::net::network_answers;
 use crate::net::plan::tests as plans;
@@ -76,7 +76,7 @@ fn inputs(part: &NumericPart, rows: &Encoded) -> Vec<Value> {
 
 /// Dense networks with every kind of features and every head.
 fn dense_cases(folder: &Path) -> Vec<Value> {
-    let case = |(number, case): (usize, super::tests::Case)| {
+    let case = |(number, case): (usize, Case)| {
         let file = format!("dense_{number}.onnx");
         std::fs::write(folder.join(&file), case.onnx()).unwrap();
         let rows = encoded(&case.features, 7, 9);
