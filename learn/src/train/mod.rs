@@ -47,4 +47,6 @@ pub fn find_learning_rate(
 #[cfg(test)]
 mod pytorch;
 #[cfg(test)]
+mod pytorch_families;
+#[cfg(test)]
 mod tests;
