@@ -39,7 +39,7 @@ impl Network {
         rows: usize,
         rule: &StepRule,
     ) -> Result<Self> {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = crate::threads::threads();
         let planned = |plan| {
             let mut net = PlanNet::new(plan, weights, rows, &rule.update, threads)?;
             net.restore(memory)?;

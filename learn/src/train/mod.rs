@@ -19,6 +19,7 @@ mod watch;
 
 pub use events::{EpochRecord, Flow, Part, TrainEvent, TrainJob, Trained};
 
+pub use fingerprint::of_part as fingerprint;
 pub use sweep::{RateCurve, RatePoint, RateSweep};
 
 use crate::Result;

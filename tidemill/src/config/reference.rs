@@ -159,6 +159,7 @@ impl Page<'_> {
         for form in &all {
             let part = match form {
                 Form::Null => self.say("or nothing"),
+                Form::Any => self.say("any values"),
                 Form::Boolean => self.say("true or false"),
                 Form::Integer(schema) => self.number("integer", schema),
                 Form::Number(schema) => self.number("number", schema),

@@ -20,6 +20,11 @@ pub(super) fn yaml(value: &Value, found: &Found, schema: &Value) -> String {
     writer.out
 }
 
+/// `value` as YAML, without anything about defaults.
+pub(super) fn plain(value: &Value) -> String {
+    yaml(value, &Found::default(), &Value::Null)
+}
+
 /// `value` with variables as they were written: what may be shown and stored.
 pub(super) fn shown(value: &Value, found: &Found, path: &str) -> Value {
     if let Some(written) = found.written(path) {
@@ -104,7 +109,7 @@ impl<'a> Writer<'a> {
         match (self.found.written(&join_index(path, index)), value) {
             (Some(written), _) => scalar_text(written),
             (None, Value::String(text)) => scalar_text(&escape(text)),
-            (None, other) => other.to_string(),
+            (None, other) => escape(&other.to_string()),
         }
     }
 

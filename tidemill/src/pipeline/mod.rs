@@ -5,6 +5,7 @@ mod cross_validation;
 mod deploy;
 mod evaluate;
 mod prepare;
+mod tune;
 mod window;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ use crate::failure::{Failure, Fault, Result};
 pub(crate) use collect::{collect, rows_in_order, runtime};
 pub(crate) use cross_validation::{CrossValidation, Spread};
 pub(crate) use prepare::audit_only;
+pub(crate) use tune::{TrialRecord, Tuned, settings_text, tune};
 pub(crate) use window::{Wanted, Windowed, Windows, order_by, window_of};
 
 /// Where a run happens.
@@ -121,7 +123,7 @@ pub(crate) fn begin(store: &Store, project: &Project, spec: &ModelSpec) -> Resul
 
 /// Carries one model the whole way. The outcome, good or bad, is in the store afterwards.
 pub(crate) fn run(place: &Place, spec: &ModelSpec, options: &Options, on: &mut dyn FnMut(Progress)) -> Result<Summary> {
-    let stopped = if options.resume { place.store.last_resumable(&spec.name)? } else { None };
+    let stopped = if options.resume { place.store.last_resumable(&spec.name, "train")? } else { None };
     if options.resume && stopped.is_none() {
         on(Progress::Note(&format!("model \"{}\" has no stopped run to resume; starting a new one", spec.name)));
     }

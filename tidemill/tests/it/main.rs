@@ -15,4 +15,5 @@ mod run;
 mod serve;
 mod support;
 mod tidy;
+mod tune;
 mod wrong_input;
