@@ -29,7 +29,7 @@ pub use features::{
 };
 pub use folds::folds;
 pub use model::{Model, Predictions, on_answering_thread};
-pub use net::{network_answers, parameters};
+pub use net::{Alone, Together, network_answers, parameters, together};
 pub use onnx::export_onnx;
 pub use picture::picture_png;
 pub use split::{Split, split};

@@ -58,6 +58,9 @@ impl Network {
                 net.restore(memory);
                 Ok(Self::Plain(net))
             }
+            (_, Design::Ensemble(_)) => {
+                Err(Error::invalid("an ensemble is trained member by member; it has no step of its own"))
+            }
             (Place::Flex, Design::Plan(_)) => {
                 Err(Error::Unsupported("Burn's own operations know dense networks only; take device \"cpu\"".into()))
             }

@@ -60,16 +60,14 @@ impl Rungs {
         let mut start = 0;
         let mut before: Option<Vec<usize>> = None;
         for (count, length) in &self.rungs {
-            let wanted = before.as_ref().map_or(*count, |before| {
-                before.iter().filter(|at| scores[**at].is_some()).count().min(*count)
-            });
+            let wanted = before
+                .as_ref()
+                .map_or(*count, |before| before.iter().filter(|at| scores[**at].is_some()).count().min(*count));
             if start == scores.len() {
                 let with = |point: Point| Asked { point, resource: Some(*length) };
                 return match before {
                     None => first(wanted).into_iter().map(with).collect(),
-                    Some(before) => {
-                        best(&before, scores, wanted).map(|at| with(asked[at].point.clone())).collect()
-                    }
+                    Some(before) => best(&before, scores, wanted).map(|at| with(asked[at].point.clone())).collect(),
                 };
             }
             before = Some((start..(start + wanted).min(scores.len())).collect());

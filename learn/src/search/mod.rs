@@ -6,6 +6,7 @@
 //! *Good for*: spaces, grids, random points, tree-structured Parzen estimators, successive halving. *Not for*: training
 //! (`train`), what a key path means (`tidemill`).
 
+mod candidates;
 mod halving;
 mod space;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use crate::random::{Stream, permutation};
 use crate::spec::{TuneMethod, TuneSpec};
 use crate::{Error, Result};
 
+pub use candidates::{Candidate, candidates};
 use halving::Rungs;
 pub use space::range_error;
 use space::{Point, Space};
@@ -169,7 +171,8 @@ impl Search {
                 true => fresh(&self.space, self.seed, number, &mut seen),
                 false => {
                     let stream = Stream::new(self.seed, DRAW_STREAM + 1 + number as u64);
-                    let draws = (0..DRAWS_MAX).map(|draw| tpe.suggest(&self.space, &points, &self.scores, stream, draw));
+                    let draws =
+                        (0..DRAWS_MAX).map(|draw| tpe.suggest(&self.space, &points, &self.scores, stream, draw));
                     first_unseen(draws, &mut seen)
                 }
             };

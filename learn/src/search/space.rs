@@ -51,9 +51,10 @@ impl Space {
 
     /// Whether the values before parameter `at` leave room for it.
     pub(super) fn is_active(&self, point: &[Option<f64>], at: usize) -> bool {
-        self.parameters[at].parents.iter().all(|(parent, rest)| {
-            point[*parent].is_some_and(|x| holds(&self.parameters[*parent].value(x), rest))
-        })
+        self.parameters[at]
+            .parents
+            .iter()
+            .all(|(parent, rest)| point[*parent].is_some_and(|x| holds(&self.parameters[*parent].value(x), rest)))
     }
 
     /// A point whose values come from `draw`, one parameter after the other.

@@ -19,8 +19,10 @@ fn carry(spec: &TuneSpec, longest: Option<usize>, score: impl Fn(&Value) -> Opti
         if batch.is_empty() {
             return all;
         }
-        let values: Vec<Value> =
-            batch.iter().map(|trial| trial.settings.iter().cloned().collect::<serde_json::Map<_, _>>().into()).collect();
+        let values: Vec<Value> = batch
+            .iter()
+            .map(|trial| trial.settings.iter().cloned().collect::<serde_json::Map<_, _>>().into())
+            .collect();
         let scores: Vec<Option<f64>> = values.iter().map(&score).collect();
         search.tell(&scores);
         all.extend(values.into_iter().zip(scores));
@@ -189,4 +191,23 @@ fn ranges_without_values_are_refused() {
     let huge = json!({ "a": { "min": 0, "max": 1_000, "step": 1.0 }, "b": { "min": 0, "max": 1_000, "step": 1.0 } });
     let error = Search::new(&spec(TuneMethod::Grid, None, huge), None).unwrap_err();
     assert!(error.to_string().contains("10000 combinations"), "{error}");
+}
+
+#[test]
+fn candidates_follow_the_columns() {
+    use crate::features::{Column, ColumnKind};
+    use crate::spec::{NetSpec, TrainSpec, WatchedMetric};
+    let column = |kind| Column { name: "x".into(), kind, missing: 0, example: Value::Null };
+    let number = || column(ColumnKind::Number { min: 0.0, max: 1.0, integer: false });
+    let image = || column(ColumnKind::Image { height: 8, width: 8, channels: 1, raw: None });
+    let of = |columns: &[Column], classes: usize| {
+        candidates(columns, &crate::net::tests::target(classes), &TrainSpec::default())
+    };
+    let tables = of(&[number(), column(ColumnKind::Boolean)], 2);
+    assert!(matches!(tables[0].network, NetSpec::Linear(_)), "the quickest first");
+    assert!(tables.iter().filter(|one| matches!(one.network, NetSpec::Dense(_))).count() >= 3);
+    assert!(tables.iter().all(|one| one.train.early_stopping.metric == WatchedMetric::Auc));
+    let images = of(&[image(), number()], 10);
+    assert!(images.iter().any(|one| matches!(one.network, NetSpec::Conv(_))));
+    assert!(images.iter().all(|one| one.train.early_stopping.metric == WatchedMetric::Auto));
 }

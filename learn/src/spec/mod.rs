@@ -3,8 +3,10 @@
 //! Every struct refuses unknown fields and has a default for all that can be left out, so that printing a spec prints
 //! the run as it will happen.
 
+mod auto;
 mod balance;
 mod batch;
+mod ensemble;
 mod evaluate;
 mod features;
 mod loss;
@@ -19,8 +21,10 @@ mod tune;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use auto::*;
 pub use balance::*;
 pub use batch::*;
+pub use ensemble::*;
 pub use evaluate::*;
 pub use features::*;
 pub use loss::*;

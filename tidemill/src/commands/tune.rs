@@ -88,8 +88,10 @@ fn describe(tuned: &Tuned, best: &TrialRecord) -> String {
     if tuned.trials.len() > SHOWN_MAX {
         text += &format!("and {} more; all are in --json\n", tuned.trials.len() - SHOWN_MAX);
     }
-    let arguments: Vec<String> =
-        as_arguments(&tuned.model, &best.settings).iter().map(|argument| format!(" --set '{}'", shell(argument))).collect();
+    let arguments: Vec<String> = as_arguments(&tuned.model, &best.settings)
+        .iter()
+        .map(|argument| format!(" --set '{}'", shell(argument)))
+        .collect();
     let yaml: String = as_yaml(&best.settings).lines().map(|line| format!("  {line}\n")).collect();
     text += &format!(
         "\n{}; trial {} is the best, judged on {} validation rows; the test rows were not looked at\n\n\

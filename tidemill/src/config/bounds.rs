@@ -122,6 +122,7 @@ fn of_networks() -> Vec<Bound> {
     let count = |max: u64| json!({ "minimum": 1, "maximum": max });
     let units = || json!({ "maxItems": 64, "items": { "type": "integer", "minimum": 1, "maximum": 65_536 } });
     vec![
+        ("EnsembleSpec", "members", json!({ "minItems": 1, "maxItems": 64 })),
         ("DenseSpec", "hidden", units()),
         ("DenseSpec", "dropout", below_one()),
         ("WideAndDeepSpec", "hidden", units()),

@@ -90,7 +90,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// A list of single values on one line where it fits, else one to a line; there are no lists of anything else.
+    /// A list of single values on one line where it fits, else one to a line.
     fn list(&mut self, values: &[Value], path: &str, indent: usize) {
         let items: Vec<String> =
             values.iter().enumerate().map(|(index, value)| self.item(value, path, index)).collect();
@@ -109,7 +109,26 @@ impl<'a> Writer<'a> {
         match (self.found.written(&join_index(path, index)), value) {
             (Some(written), _) => scalar_text(written),
             (None, Value::String(text)) => scalar_text(&escape(text)),
-            (None, other) => escape(&other.to_string()),
+            (None, _) => self.flow(value, &join_index(path, index)),
+        }
+    }
+
+    /// A value on one line, as JSON, which is YAML too; variables stand as they were written.
+    fn flow(&self, value: &Value, path: &str) -> String {
+        match (self.found.written(path), value) {
+            (Some(written), _) => scalar_text(written),
+            (None, Value::Object(entries)) => {
+                let entry = |(key, value): (&String, &Value)| {
+                    format!("{}: {}", scalar_text(key), self.flow(value, &join(path, key)))
+                };
+                format!("{{{}}}", entries.iter().map(entry).collect::<Vec<_>>().join(", "))
+            }
+            (None, Value::Array(values)) => {
+                let item = |(at, value)| self.flow(value, &join_index(path, at));
+                format!("[{}]", values.iter().enumerate().map(item).collect::<Vec<_>>().join(", "))
+            }
+            (None, Value::String(text)) => scalar_text(&escape(text)),
+            (None, other) => other.to_string(),
         }
     }
 

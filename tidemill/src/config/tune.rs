@@ -41,9 +41,8 @@ fn put_setting(root: &mut Node, model: &str, path: &str, value: Node, place: &Pl
 
 /// A value as a tree.
 pub(super) fn node_of(value: &Value, place: &Place) -> Node {
-    let scalar = |text: String, plain| {
-        NodeValue::Scalar(Scalar { written: text.clone(), text, plain, from_environment: false })
-    };
+    let scalar =
+        |text: String, plain| NodeValue::Scalar(Scalar { written: text.clone(), text, plain, from_environment: false });
     let value = match value {
         Value::String(text) => scalar(text.clone(), false),
         Value::Array(values) => NodeValue::List(values.iter().map(|value| node_of(value, place)).collect()),

@@ -1,10 +1,12 @@
 //! How does data become a registered model? collect -> prepare -> train -> evaluate -> deploy, each stage in its file.
 
+mod auto;
 mod collect;
 mod cross_validation;
 mod deploy;
 mod evaluate;
 mod prepare;
+mod rows;
 mod tune;
 mod window;
 
@@ -12,7 +14,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use learn::{Flow, TrainEvent, TrainJob};
+use learn::spec::NetSpec;
+use learn::{Flow, TrainEvent, TrainJob, Trained};
 use serde::Serialize;
 use serde_json::json;
 use store::{RunId, RunOutcome, Store};
@@ -21,6 +24,7 @@ use tokio::runtime::Handle;
 use crate::config::{ModelSpec, Project};
 use crate::failure::{Failure, Fault, Result};
 
+pub(crate) use auto::Tried;
 pub(crate) use collect::{collect, rows_in_order, runtime};
 pub(crate) use cross_validation::{CrossValidation, Spread};
 pub(crate) use prepare::audit_only;
@@ -104,6 +108,9 @@ pub(crate) struct Summary {
     /// What cross-validation found, where it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cross_validation: Option<CrossValidation>,
+    /// What `network: auto` tried, best first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tried: Vec<Tried>,
     /// The trivial model's figures on the test rows.
     pub baseline: BTreeMap<String, f64>,
     /// Seconds of each stage.
@@ -164,40 +171,44 @@ fn stages(
     let text = tables.describe(spec);
     clock.lap(Stage::Collect, &text, on);
 
+    let folder = place.store.run_folder(run)?;
+    let picked = match &spec.network {
+        NetSpec::Auto(auto) => {
+            let work = auto::Work { project: place.project, spec, auto, folder: &folder, stop: options.stop };
+            let picked = auto::pick(&work, &tables, on)?;
+            clock.lap(Stage::Train, &format!("{} networks were tried", picked.tried.len()), on);
+            Some(picked)
+        }
+        _ => None,
+    };
+    let project = picked.as_ref().map_or(place.project, |picked| &picked.project);
+    let place = &Place { project, ..*place };
+    let spec = project.model(&spec.name)?;
+    let (trained, tried) = match picked.as_ref() {
+        Some(picked) => (Some(picked.trained.clone()), picked.tried.clone()),
+        None => (None, Vec::new()),
+    };
+
     let prepared = prepare::prepare(spec, tables, on)?;
     let text = prepared.describe();
     clock.lap(Stage::Prepare, &text, on);
 
-    let folder = place.store.run_folder(run)?;
     let folds = cross_validation::where_asked(spec, prepared.folds.as_ref(), &folder, options.stop, on)?;
-    let job = TrainJob {
-        numeric: prepared.features.numeric(),
-        target: &prepared.target,
-        net: &spec.network,
-        train: &spec.train,
-        training: prepared.train.part(),
-        validation: prepared.validation.part(),
-        checkpoint: Some(&folder),
-        resume: resumed,
-    };
-    let mut lost = None; // a store that cannot take an epoch stops the run rather than lose it in silence
-    let trained = learn::train(job, &mut |event| {
-        on(Progress::Train(event));
-        if let TrainEvent::Epoch(record) = event {
-            let saved = place.store.record_epoch(run, record.epoch, &json!(record));
-            lost = saved.err();
+    let trained = match trained {
+        Some(trained) => {
+            for record in &trained.history {
+                place.store.record_epoch(run, record.epoch, &json!(record))?;
+            }
+            trained
         }
-        if lost.is_some() || options.stop.load(Ordering::Relaxed) { Flow::Stop } else { Flow::Continue }
-    })?;
-    if let Some(error) = lost {
-        return Err(error.into());
-    }
-    if !trained.finished {
-        let message = format!("stopped; go on with: tidemill run {} --resume", spec.name);
-        return Err(Failure::new(Fault::Stopped, message));
-    }
-    let text = format!("{} epochs, epoch {} was best", trained.history.len(), trained.best_epoch);
-    let train_seconds = clock.lap(Stage::Train, &text, on);
+        None => {
+            let trained = train(place, spec, &prepared, (run, &folder), (resumed, options.stop), on)?;
+            let text = format!("{} epochs, epoch {} was best", trained.history.len(), trained.best_epoch);
+            clock.lap(Stage::Train, &text, on);
+            trained
+        }
+    };
+    let train_seconds = clock.seconds.get(&Stage::Train).copied().unwrap_or_default();
 
     let judged = evaluate::evaluate(spec, &prepared, &trained)?;
     let text = judged.describe();
@@ -209,6 +220,7 @@ fn stages(
         trained: &trained,
         judged: &judged,
         folds: folds.as_ref(),
+        tried: &tried,
         train_seconds,
         stages,
     };
@@ -225,12 +237,51 @@ fn stages(
             ("validation", judged.validation.metrics.clone()),
         ]),
         cross_validation: folds,
+        tried,
         baseline: judged.test.baseline.clone(),
         seconds: clock.seconds,
         peak_rss_bytes: crate::machine::peak_rss_bytes(),
         main_metric: learn::evaluate::main_metric(prepared.target.task).0,
         folder: version.folder,
     })
+}
+
+/// Trains the model's network, each epoch written into the store as it ends.
+fn train(
+    place: &Place,
+    spec: &ModelSpec,
+    prepared: &prepare::Prepared,
+    (run, folder): (RunId, &std::path::Path),
+    (resumed, stop): (bool, &AtomicBool),
+    on: &mut dyn FnMut(Progress),
+) -> Result<Trained> {
+    let job = TrainJob {
+        numeric: prepared.features.numeric(),
+        target: &prepared.target,
+        net: &spec.network,
+        train: &spec.train,
+        training: prepared.train.part(),
+        validation: prepared.validation.part(),
+        checkpoint: Some(folder),
+        resume: resumed,
+    };
+    let mut lost = None; // a store that cannot take an epoch stops the run rather than lose it in silence
+    let trained = learn::train(job, &mut |event| {
+        on(Progress::Train(event));
+        if let TrainEvent::Epoch(record) = event {
+            let saved = place.store.record_epoch(run, record.epoch, &json!(record));
+            lost = saved.err();
+        }
+        if lost.is_some() || stop.load(Ordering::Relaxed) { Flow::Stop } else { Flow::Continue }
+    })?;
+    if let Some(error) = lost {
+        return Err(error.into());
+    }
+    if !trained.finished {
+        let message = format!("stopped; go on with: tidemill run {} --resume", spec.name);
+        return Err(Failure::new(Fault::Stopped, message));
+    }
+    Ok(trained)
 }
 
 /// Seconds of each stage.

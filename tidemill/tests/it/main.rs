@@ -9,6 +9,7 @@
 )]
 
 mod agree;
+mod auto;
 mod browser;
 mod resume;
 mod run;

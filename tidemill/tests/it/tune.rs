@@ -26,9 +26,8 @@ fn project(rows: usize, search: &str) -> Project {
 /// What has to be the same: numbers, settings and scores of the trials, in the order of the leaderboard.
 fn board(document: &Value) -> Vec<(u64, String, Option<f64>)> {
     let trials = document["trials"].as_array().unwrap();
-    let one = |trial: &Value| {
-        (trial["number"].as_u64().unwrap(), trial["settings"].to_string(), trial["score"].as_f64())
-    };
+    let one =
+        |trial: &Value| (trial["number"].as_u64().unwrap(), trial["settings"].to_string(), trial["score"].as_f64());
     trials.iter().map(one).collect()
 }
 
@@ -103,7 +102,8 @@ fn time_ends_a_search_and_trials_that_fail_say_why() {
     let tuned = project.ok(&[["tune", "--json", "-q"].as_slice(), &failing].concat()).json();
     let why = tuned["trials"][1]["why"].as_str().unwrap();
     assert!(why.contains("image") || why.contains("picture"), "{why}");
-    let all = project.run(&[["tune", "-q"].as_slice(), &["--set", "models.kind.tune.parameters={network: [lenet]}"]].concat());
+    let all = project
+        .run(&[["tune", "-q"].as_slice(), &["--set", "models.kind.tune.parameters={network: [lenet]}"]].concat());
     assert_eq!(all.code, 1);
     assert!(all.stderr.contains("all 1 trials failed"), "{}", all.stderr);
     let late = project.ok(&["tune", "--json", "-q", "--time", "2s", "--trials", "10000"]).json();
@@ -134,10 +134,16 @@ fn wrong_searches_are_refused_with_their_place() {
         }
     };
     let parameter = |line: &str, expected: &[&str]| {
-        check(&format!("      parameters:\n        {line}"), &[&["tidemill.yaml:11:"], expected].concat());
+        check(&format!("      parameters:\n        {line}"), &[&["tidemill.yaml:12:"], expected].concat());
     };
-    parameter("train.optimizer.adam.learning_rat: [0.1]", &["unknown key \"learning_rat\"", "did you mean \"learning_rate\"?"]);
-    parameter("netwerk.dense.dropout: [0.1]", &["\"netwerk.dense.dropout\" cannot be tuned; did you mean \"network\"?"]);
+    parameter(
+        "train.optimizer.adam.learning_rat: [0.1]",
+        &["unknown key \"learning_rat\"", "did you mean \"learning_rate\"?"],
+    );
+    parameter(
+        "netwerk.dense.dropout: [0.1]",
+        &["\"netwerk.dense.dropout\" cannot be tuned; did you mean \"network\"?"],
+    );
     parameter("split.fraction.test: [0.1]", &["cannot be tuned", "which rows it is judged on"]);
     parameter("train.seed: [1, 2]", &["cannot be tuned"]);
     parameter("train.epochs: []", &["an empty list leaves nothing to try"]);
@@ -147,15 +153,18 @@ fn wrong_searches_are_refused_with_their_place() {
     parameter("train.l1: { min: -1, max: 1 }", &["expected a number of at least 0, found -1"]);
     parameter("network: [linear, dens]", &["unknown choice \"dens\"", "did you mean \"dense\"?"]);
     parameter("network.dense.hidden: [[8], [0]]", &["hidden[0]", "found 0"]);
-    check("      parameters: {}", &["there is nothing to try", "tidemill.yaml:10:"]);
+    check("      parameters: {}", &["there is nothing to try", "tidemill.yaml:11:"]);
     check("      parameters: { network: [linear], network.dense.dropout: [0.1] }", &["has no effect"]);
     check("      trials: 0\n      parameters: { train.l1: [0] }", &["expected an integer from 1", "found 0"]);
-    check("      time: 0s\n      parameters: { train.l1: [0] }", &["expected a time above 0", "tidemill.yaml:10:"]);
+    check("      time: 0s\n      parameters: { train.l1: [0] }", &["expected a time above 0", "tidemill.yaml:11:"]);
     check("      time: soon\n      parameters: { train.l1: [0] }", &["a time such as 90s, 10m or 2h"]);
     check("      metric: rmse\n      parameters: { train.l1: [0] }", &["rmse", "does not have"]);
-    check("      method: tpa\n      parameters: { train.l1: [0] }", &["unknown choice \"tpa\"", "did you mean \"tpe\"?"]);
+    check(
+        "      method: tpa\n      parameters: { train.l1: [0] }",
+        &["unknown choice \"tpa\"", "did you mean \"tpe\"?"],
+    );
     let halving = "      method: { halving: { resource: train.epoch } }\n      parameters: { train.l1: [0] }";
-    check(halving, &["\"train.epoch\" is no key path", "tidemill.yaml:10:"]);
+    check(halving, &["\"train.epoch\" is no key path", "tidemill.yaml:11:"]);
     let none = Project::small(20).run(&["tune", "-q"]);
     assert!(none.code == 1 && none.stderr.contains("no section \"tune\""), "{}", none.stderr);
     let usage = project(20, SEARCH).run(&["tune", "-q", "--trials", "0"]);

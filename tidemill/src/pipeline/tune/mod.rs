@@ -1,7 +1,6 @@
 //! Which settings of a model do best on its validation rows? Trials chosen by `learn::search`, several at once, each kept in
 //! the store as it ends. The test rows are never looked at.
 
-mod rows;
 mod trial;
 
 use std::collections::BTreeMap;
@@ -17,10 +16,10 @@ use serde_json::json;
 use store::{RunId, RunOutcome};
 
 use super::prepare::without_test;
+use super::rows::{Encoding, Rows};
 use super::{Place, Progress, Stage, collect};
 use crate::config::ModelSpec;
 use crate::failure::{Failure, Fault, Result};
-use rows::Rows;
 pub(crate) use trial::TrialRecord;
 use trial::Trials;
 
@@ -79,7 +78,10 @@ pub(crate) fn tune(
         Some(run) => place.store.resume_run(run.id)?.id,
         None => {
             if resume {
-                on(Progress::Note(&format!("model \"{}\" has no stopped search to go on with; beginning one", spec.name)));
+                on(Progress::Note(&format!(
+                    "model \"{}\" has no stopped search to go on with; beginning one",
+                    spec.name
+                )));
             }
             place.store.begin_run(&spec.name, "tune", &place.project.shown()["models"][&spec.name])?
         }
@@ -128,7 +130,10 @@ impl Work<'_> {
         let task = first.fitted.target.task;
         let (metric, higher_is_better) = tune.metric.figure().unwrap_or(learn::evaluate::main_metric(task));
         if tune.metric.is_of_numbers().is_some_and(|of_numbers| of_numbers != (task == learn::Task::Regression)) {
-            return Err(Failure::input(format!("tune.metric is {metric}, which target \"{}\" does not have", spec.target)));
+            return Err(Failure::input(format!(
+                "tune.metric is {metric}, which target \"{}\" does not have",
+                spec.target
+            )));
         }
         let folder = place.store.run_folder(self.run)?;
         self.same_subject(&folder, resumed, &self.subject(&first)?)?;
@@ -168,7 +173,7 @@ impl Work<'_> {
         }
     }
 
-    fn subject(&self, rows: &rows::Encoding) -> Result<Subject> {
+    fn subject(&self, rows: &Encoding) -> Result<Subject> {
         let Self { place, spec, .. } = self;
         let mut model = place.project.shown()["models"][&spec.name].clone();
         for key in ["trials", "time", "at_once"] {
@@ -204,7 +209,8 @@ impl Work<'_> {
 
     /// Trials at once: as many as there are cores and room for.
     fn at_once(&self, row_bytes: u64) -> usize {
-        let room = crate::machine::memory_available_bytes().map_or(1, |bytes| bytes / 2 / (2 * row_bytes + TRIAL_BYTES));
+        let room =
+            crate::machine::memory_available_bytes().map_or(1, |bytes| bytes / 2 / (2 * row_bytes + TRIAL_BYTES));
         let most = crate::machine::cores().min(usize::try_from(room).unwrap_or(1)).max(1);
         self.tune.at_once.unwrap_or(most)
     }
@@ -231,9 +237,12 @@ impl Work<'_> {
             if batch.is_empty() {
                 return Ok(format!("all {} trials are done", board.done.len()));
             }
-            let (kept, open): (Vec<&Trial>, Vec<&Trial>) =
-                batch.iter().partition(|trial| known.get(&trial.number).is_some_and(|old| old.settings == trial.settings));
-            board.done.extend(kept.iter().filter_map(|trial| known.get_key_value(&trial.number)).map(|(n, t)| (*n, t.clone())));
+            let (kept, open): (Vec<&Trial>, Vec<&Trial>) = batch
+                .iter()
+                .partition(|trial| known.get(&trial.number).is_some_and(|old| old.settings == trial.settings));
+            board.done.extend(
+                kept.iter().filter_map(|trial| known.get_key_value(&trial.number)).map(|(n, t)| (*n, t.clone())),
+            );
             let is_over = || stopped() || is_late();
             let trials = Trials {
                 project: self.place.project,
@@ -247,8 +256,10 @@ impl Work<'_> {
                 let message = format!("stopped; go on with: tidemill tune {} --resume", self.spec.name);
                 return Err(Failure::new(Fault::Stopped, message));
             }
-            let scores: Option<Vec<Option<f64>>> =
-                batch.iter().map(|trial| Some(board.done.get(&trial.number)?.score.map(|score| board.sign * score))).collect();
+            let scores: Option<Vec<Option<f64>>> = batch
+                .iter()
+                .map(|trial| Some(board.done.get(&trial.number)?.score.map(|score| board.sign * score)))
+                .collect();
             match scores {
                 Some(scores) => search.tell(&scores),
                 None => {

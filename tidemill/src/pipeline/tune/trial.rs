@@ -11,7 +11,7 @@ use crate::config::{ModelSpec, Project, Setting};
 use crate::failure::{Failure, Result};
 use crate::pipeline::evaluate::finish;
 
-use super::rows::Rows;
+use crate::pipeline::rows::Rows;
 
 /// A finished trial.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

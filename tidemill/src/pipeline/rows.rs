@@ -1,4 +1,4 @@
-//! The rows of all trials: collected once, encoded once for each way of preparing them.
+//! The rows of several trainings: collected once, encoded once for each way of preparing them.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
