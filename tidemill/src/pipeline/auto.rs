@@ -61,17 +61,30 @@ struct Kept {
 }
 
 /// Where a choice of networks happens.
-pub(super) struct Work<'a> {
-    pub(super) project: &'a Project,
-    pub(super) spec: &'a ModelSpec,
-    pub(super) auto: &'a AutoSpec,
+struct Work<'a> {
+    project: &'a Project,
+    spec: &'a ModelSpec,
+    auto: &'a AutoSpec,
     /// Of the run, for what is kept.
-    pub(super) folder: &'a Path,
-    pub(super) stop: &'a AtomicBool,
+    folder: &'a Path,
+    stop: &'a AtomicBool,
 }
 
-/// Tries networks and picks.
-pub(super) fn pick(work: &Work, tables: &Tables, on: &mut dyn FnMut(Progress)) -> Result<Picked> {
+/// Tries networks and picks, where the model leaves it to us. What is tried is kept in the run's folder.
+pub(super) fn where_asked(
+    project: &Project,
+    spec: &ModelSpec,
+    (folder, stop): (&Path, &AtomicBool),
+    tables: &Tables,
+    on: &mut dyn FnMut(Progress),
+) -> Result<Option<Picked>> {
+    match &spec.network {
+        NetSpec::Auto(auto) => pick(&Work { project, spec, auto, folder, stop }, tables, on).map(Some),
+        _ => Ok(None),
+    }
+}
+
+fn pick(work: &Work, tables: &Tables, on: &mut dyn FnMut(Progress)) -> Result<Picked> {
     let began = Instant::now();
     let Work { spec, auto, .. } = work;
     // Warnings are said once, when the rows are prepared for the network that was picked.

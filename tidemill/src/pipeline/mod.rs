@@ -14,7 +14,6 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use learn::spec::NetSpec;
 use learn::{Flow, TrainEvent, TrainJob, Trained};
 use serde::Serialize;
 use serde_json::json;
@@ -172,22 +171,15 @@ fn stages(
     clock.lap(Stage::Collect, &text, on);
 
     let folder = place.store.run_folder(run)?;
-    let picked = match &spec.network {
-        NetSpec::Auto(auto) => {
-            let work = auto::Work { project: place.project, spec, auto, folder: &folder, stop: options.stop };
-            let picked = auto::pick(&work, &tables, on)?;
-            clock.lap(Stage::Train, &format!("{} networks were tried", picked.tried.len()), on);
-            Some(picked)
-        }
-        _ => None,
-    };
+    let picked = auto::where_asked(place.project, spec, (&folder, options.stop), &tables, on)?;
+    if let Some(picked) = &picked {
+        clock.lap(Stage::Train, &format!("{} networks were tried", picked.tried.len()), on);
+    }
     let project = picked.as_ref().map_or(place.project, |picked| &picked.project);
     let place = &Place { project, ..*place };
     let spec = project.model(&spec.name)?;
-    let (trained, tried) = match picked.as_ref() {
-        Some(picked) => (Some(picked.trained.clone()), picked.tried.clone()),
-        None => (None, Vec::new()),
-    };
+    let (trained, tried) = picked.as_ref().map(|picked| (picked.trained.clone(), picked.tried.clone())).unzip();
+    let tried = tried.unwrap_or_default();
 
     let prepared = prepare::prepare(spec, tables, on)?;
     let text = prepared.describe();
