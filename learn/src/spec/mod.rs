@@ -3,6 +3,7 @@
 //! Every struct refuses unknown fields and has a default for all that can be left out, so that printing a spec prints
 //! the run as it will happen.
 
+mod augment;
 mod auto;
 mod balance;
 mod batch;
@@ -21,6 +22,7 @@ mod tune;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use augment::*;
 pub use auto::*;
 pub use balance::*;
 pub use batch::*;

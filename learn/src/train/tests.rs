@@ -22,7 +22,7 @@ pub(super) struct Setup {
 
 impl Setup {
     /// Rows of plain numbers; the last fifth is for validation.
-    fn new(width: usize, numbers: Vec<f32>, answers: Vec<f32>, classes: usize) -> Self {
+    pub(super) fn new(width: usize, numbers: Vec<f32>, answers: Vec<f32>, classes: usize) -> Self {
         let rows = answers.len() as u32;
         let number = |n: usize| NumberInput {
             name: format!("n{n}"),
@@ -98,9 +98,9 @@ impl Setup {
 }
 
 /// What must be the same in two runs: all but the time they took.
-type Essence = (crate::Weights, usize, Vec<(usize, u64, u64, bool)>);
+pub(super) type Essence = (crate::Weights, usize, Vec<(usize, u64, u64, bool)>);
 
-fn essence(trained: &Trained) -> Essence {
+pub(super) fn essence(trained: &Trained) -> Essence {
     let figures = |r: &EpochRecord| (r.epoch, r.train_loss.to_bits(), r.validation_metric.to_bits(), r.best);
     (trained.weights.clone(), trained.best_epoch, trained.history.iter().map(figures).collect())
 }
