@@ -1,12 +1,13 @@
 //! What does a network that somebody asked for consist of, and what does it begin with?
 
+use super::ensemble::{Ensemble, ensemble};
 use super::plan::Plan;
 use super::{
     Head, Layers, bert, check_weights, efficientnet, initial_weights, layers, picture, plan, sequence, tabular,
 };
 use crate::features::NumericPart;
 use crate::spec::{DenseSpec, NetSpec, Normalization};
-use crate::{Result, Weights};
+use crate::{Error, Result, Weights};
 
 /// A network before it has weights.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +16,8 @@ pub(crate) enum Design {
     Dense(Layers),
     /// Any other network.
     Plan(Plan),
+    /// Several networks, each with weights of its own.
+    Ensemble(Ensemble),
 }
 
 /// What `net` becomes on these features and this head. Refuses impossible sizes, naming setting or layer.
@@ -23,6 +26,12 @@ pub(crate) fn design(net: &NetSpec, numeric: &NumericPart, head: Head) -> Result
         NetSpec::Dense(spec) if is_plain(spec, numeric) => return Ok(Design::Dense(layers(spec, numeric, head)?)),
         NetSpec::Linear(_) if is_plain(&linear(), numeric) => {
             return Ok(Design::Dense(layers(&linear(), numeric, head)?));
+        }
+        NetSpec::Ensemble(spec) => return Ok(Design::Ensemble(ensemble(spec, numeric, head)?)),
+        NetSpec::Auto(_) => {
+            return Err(Error::invalid(
+                "network auto is decided by a run of the whole model; here one network is needed",
+            ));
         }
         NetSpec::Dense(spec) => tabular::dense(spec, numeric, head),
         NetSpec::Linear(_) => tabular::dense(&linear(), numeric, head),
@@ -56,6 +65,7 @@ impl Design {
         match self {
             Self::Dense(layers) => layers.head,
             Self::Plan(plan) => plan.head,
+            Self::Ensemble(ensemble) => ensemble.head,
         }
     }
 
@@ -64,12 +74,16 @@ impl Design {
         match self {
             Self::Dense(layers) => layers.parameters(),
             Self::Plan(plan) => plan.learned(),
+            Self::Ensemble(ensemble) => ensemble.parameters(),
         }
     }
 
     /// Refuses weights that are not this network's, listing every missing, extra and misshapen tensor.
     pub(crate) fn check(&self, weights: &Weights) -> Result<()> {
-        check_weights(&self.shapes(), weights)
+        match self {
+            Self::Ensemble(ensemble) => ensemble.check(weights),
+            design => check_weights(&design.shapes(), weights),
+        }
     }
 
     /// The same, of which the tensors whose names fit one of the patterns are not learned. Refuses a pattern without one.
@@ -79,24 +93,27 @@ impl Design {
             // The dense kernels move every weight.
             Self::Dense(layers) => tabular::plain(&layers, numeric)?,
             Self::Plan(plan) => plan,
+            Self::Ensemble(_) => return Err(Error::Internal("an ensemble is trained network by network".into())),
         };
         plan.freeze(patterns)?;
         Ok(Self::Plan(plan))
     }
 
-    /// Name and shape of every tensor.
+    /// Name and shape of every tensor; of an ensemble its members know them.
     pub(crate) fn shapes(&self) -> Vec<(&str, Vec<usize>)> {
         match self {
             Self::Dense(layers) => layers.shapes(),
             Self::Plan(plan) => plan.shapes(),
+            Self::Ensemble(_) => vec![],
         }
     }
 
-    /// The tensors of the last layer.
+    /// The tensors of the last layer; none of an ensemble.
     pub(crate) fn last_layer(&self) -> Vec<&str> {
         match self {
             Self::Dense(layers) => layers.dense.last().map_or(vec![], |last| vec![&last.weight, &last.bias]),
-            Self::Plan(_) => vec!["output.weight", "output.bias"],
+            Self::Plan(plan) => plan.last_layer(),
+            Self::Ensemble(_) => vec![],
         }
     }
 
@@ -105,6 +122,7 @@ impl Design {
         match self {
             Self::Dense(layers) => initial_weights(layers, seed),
             Self::Plan(plan) => plan::initial_weights(plan, seed),
+            Self::Ensemble(ensemble) => ensemble.initial_weights(seed),
         }
     }
 }

@@ -5,6 +5,7 @@ mod batch;
 mod bert;
 mod design;
 mod efficientnet;
+mod ensemble;
 mod fused;
 mod head;
 mod init;
@@ -23,6 +24,8 @@ pub(crate) use bert::encoder as bert_encoder;
 pub(crate) use design::{Design, design};
 #[cfg(test)]
 pub(crate) use efficientnet::network as efficientnet;
+pub use ensemble::{Alone, Together, together};
+pub(crate) use ensemble::{Combination, Ensemble};
 pub(crate) use fused::Chance;
 use fused::FusedNet;
 pub(crate) use head::{Head, HeadActivation, HeadLoss};
@@ -214,7 +217,7 @@ pub(crate) mod tests {
     pub(crate) fn layers_of(net: &NetSpec, numeric: &NumericPart, target: &Target, loss: Loss) -> Layers {
         match design(net, numeric, Head::of(target, loss).unwrap()).unwrap() {
             Design::Dense(layers) => layers,
-            Design::Plan(_) => panic!("not a dense network"),
+            Design::Plan(_) | Design::Ensemble(_) => panic!("not a dense network"),
         }
     }
 

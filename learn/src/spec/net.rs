@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{AutoSpec, EnsembleSpec, MemberSpec};
+
 /// The network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -29,6 +31,10 @@ pub enum NetSpec {
     Bert(BertSpec),
     /// EfficientNet-Lite0 over a colour picture (Tan and Le 2019), with published weights or from scratch.
     EfficientnetLite0(EfficientnetLite0Spec),
+    /// Several networks that answer together.
+    Ensemble(EnsembleSpec),
+    /// Whatever does best on the validation rows in a given time.
+    Auto(AutoSpec),
 }
 
 impl Default for NetSpec {
@@ -312,6 +318,7 @@ impl NetSpec {
         match self {
             Self::Bert(spec) => vec![&mut spec.folder],
             Self::EfficientnetLite0(spec) => spec.weights.iter_mut().collect(),
+            Self::Ensemble(spec) => spec.members.iter_mut().flat_map(MemberSpec::paths_mut).collect(),
             _ => vec![],
         }
     }
