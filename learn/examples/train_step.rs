@@ -32,7 +32,7 @@ fn work(family: &str) -> Option<Work> {
         NumericPart { images: vec![image], ..NumericPart::default() }
     };
     let text = |length, vocabulary| NumericPart {
-        texts: vec![TextInput { name: "text".into(), length, vocabulary }],
+        texts: vec![TextInput { name: "text".into(), length, vocabulary, unknown: 1 }],
         ..NumericPart::default()
     };
     let series = |steps: usize, count: usize| {

@@ -14,9 +14,11 @@ mod onnx;
 mod picture;
 pub mod pretrained;
 mod random;
+pub mod search;
 pub mod spec;
 mod split;
 mod target;
+mod threads;
 mod train;
 mod weights;
 
@@ -27,11 +29,12 @@ pub use features::{
 };
 pub use folds::folds;
 pub use model::{Model, Predictions, on_answering_thread};
-pub use net::{network_answers, parameters};
+pub use net::{Alone, Together, network_answers, parameters, together};
 pub use onnx::export_onnx;
 pub use picture::picture_png;
 pub use split::{Split, split};
 pub use target::{Target, Task};
+pub use threads::on_threads;
 pub use train::{EpochRecord, Flow, Part, TrainEvent, TrainJob, Trained, train};
-pub use train::{RateCurve, RatePoint, RateSweep, find_learning_rate};
+pub use train::{RateCurve, RatePoint, RateSweep, find_learning_rate, fingerprint};
 pub use weights::{Tensor, Weights};

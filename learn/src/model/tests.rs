@@ -212,7 +212,7 @@ fn random_weights(layers: &Layers) -> Weights {
 }
 
 /// Features whose columns are those of a numeric part.
-fn features(numeric: &NumericPart) -> Features {
+pub(crate) fn features(numeric: &NumericPart) -> Features {
     let plain = |name: &str, kind| Column { name: name.into(), kind, missing: 0, example: Value::Null };
     let numbers = numeric.numbers.iter().map(|input| column(&input.name, 1));
     let categories = numeric.categories.iter().map(|category| {

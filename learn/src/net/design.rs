@@ -1,10 +1,11 @@
 //! What does a network that somebody asked for consist of, and what does it begin with?
 
+use super::ensemble::{Ensemble, ensemble};
 use super::plan::Plan;
 use super::{Head, Layers, check_weights, initial_weights, layers, picture, plan, sequence, tabular};
 use crate::features::NumericPart;
 use crate::spec::{DenseSpec, NetSpec, Normalization};
-use crate::{Result, Weights};
+use crate::{Error, Result, Weights};
 
 /// A network before it has weights.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,6 +14,8 @@ pub(crate) enum Design {
     Dense(Layers),
     /// Any other network.
     Plan(Plan),
+    /// Several networks, each with weights of its own.
+    Ensemble(Ensemble),
 }
 
 /// What `net` becomes on these features and this head. Refuses impossible sizes, naming setting or layer.
@@ -21,6 +24,12 @@ pub(crate) fn design(net: &NetSpec, numeric: &NumericPart, head: Head) -> Result
         NetSpec::Dense(spec) if is_plain(spec, numeric) => return Ok(Design::Dense(layers(spec, numeric, head)?)),
         NetSpec::Linear(_) if is_plain(&linear(), numeric) => {
             return Ok(Design::Dense(layers(&linear(), numeric, head)?));
+        }
+        NetSpec::Ensemble(spec) => return Ok(Design::Ensemble(ensemble(spec, numeric, head)?)),
+        NetSpec::Auto(_) => {
+            return Err(Error::invalid(
+                "network auto is decided by a run of the whole model; here one network is needed",
+            ));
         }
         NetSpec::Dense(spec) => tabular::dense(spec, numeric, head),
         NetSpec::Linear(_) => tabular::dense(&linear(), numeric, head),
@@ -52,6 +61,7 @@ impl Design {
         match self {
             Self::Dense(layers) => layers.head,
             Self::Plan(plan) => plan.head,
+            Self::Ensemble(ensemble) => ensemble.head,
         }
     }
 
@@ -60,6 +70,7 @@ impl Design {
         match self {
             Self::Dense(layers) => layers.parameters(),
             Self::Plan(plan) => plan.learned(),
+            Self::Ensemble(ensemble) => ensemble.parameters(),
         }
     }
 
@@ -68,6 +79,7 @@ impl Design {
         match self {
             Self::Dense(layers) => layers.check(weights),
             Self::Plan(plan) => check_weights(&plan.shapes(), weights),
+            Self::Ensemble(ensemble) => ensemble.check(weights),
         }
     }
 
@@ -76,6 +88,7 @@ impl Design {
         match self {
             Self::Dense(layers) => initial_weights(layers, seed),
             Self::Plan(plan) => plan::initial_weights(plan, seed),
+            Self::Ensemble(ensemble) => ensemble.initial_weights(seed),
         }
     }
 }

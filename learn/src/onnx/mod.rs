@@ -3,6 +3,7 @@
 //!
 //! *Good for*: our own models. *Not for*: reading foreign files, running (`model`).
 
+mod ensemble;
 mod graph;
 mod network;
 mod numeric;
@@ -53,10 +54,7 @@ pub fn export_onnx(
     let (output, axes) = output(target);
     let mut graph = graph::Graph::new(output);
     let inputs = numeric::write(&mut graph, features.numeric());
-    let answers = match &design {
-        Design::Dense(layers) => network::write(&mut graph, &inputs, layers, weights, target)?,
-        Design::Plan(plan) => plan::write(&mut graph, &inputs, plan, weights, target)?,
-    };
+    let answers = write_design(&mut graph, &inputs, &design, weights, target)?;
     let model = ModelProto {
         ir_version: Some(IR_VERSION),
         opset_import: vec![OperatorSetIdProto { domain: Some(String::new()), version: Some(OPSET) }],
@@ -70,6 +68,21 @@ pub fn export_onnx(
         metadata_props: metadata(features, target, threshold)?,
     };
     Ok(seal::seal(model.encode_to_vec()))
+}
+
+/// Adds a network's nodes on the numeric part's outputs; gives the answers `[batch, classes]` or `[batch]`.
+fn write_design(
+    graph: &mut graph::Graph,
+    inputs: &numeric::Inputs,
+    design: &Design,
+    weights: &Weights,
+    target: &Target,
+) -> Result<graph::Value> {
+    match design {
+        Design::Dense(layers) => network::write(graph, inputs, layers, weights, target),
+        Design::Plan(plan) => plan::write(graph, inputs, plan, weights, target),
+        Design::Ensemble(ensemble) => ensemble::write(graph, inputs, ensemble, weights, target),
+    }
 }
 
 /// Name of the output and its axes after the batch.

@@ -4,8 +4,10 @@
 //! the run as it will happen.
 
 mod augment;
+mod auto;
 mod balance;
 mod batch;
+mod ensemble;
 mod evaluate;
 mod features;
 mod loss;
@@ -15,13 +17,16 @@ mod schedule;
 mod sequences;
 mod split;
 mod train;
+mod tune;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use augment::*;
+pub use auto::*;
 pub use balance::*;
 pub use batch::*;
+pub use ensemble::*;
 pub use evaluate::*;
 pub use features::*;
 pub use loss::*;
@@ -31,6 +36,7 @@ pub use schedule::*;
 pub use sequences::*;
 pub use split::*;
 pub use train::*;
+pub use tune::*;
 
 /// What kind of answer a model gives.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::{AutoSpec, EnsembleSpec};
+
 /// The network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -25,6 +27,10 @@ pub enum NetSpec {
     Recurrent(RecurrentSpec),
     /// A transformer encoder over the words of a text or the steps of series (Vaswani et al. 2017).
     Transformer(TransformerSpec),
+    /// Several networks that answer together.
+    Ensemble(EnsembleSpec),
+    /// Whatever does best on the validation rows in a given time.
+    Auto(AutoSpec),
 }
 
 impl Default for NetSpec {

@@ -8,6 +8,7 @@ mod augment;
 mod check;
 mod checkpoint;
 mod diverged;
+mod ensemble;
 mod events;
 mod fingerprint;
 mod order;
@@ -20,17 +21,21 @@ mod watch;
 
 pub use events::{EpochRecord, Flow, Part, TrainEvent, TrainJob, Trained};
 
+pub use fingerprint::of_part as fingerprint;
 pub use sweep::{RateCurve, RatePoint, RateSweep};
 
 use crate::Result;
-use crate::spec::TrainSpec;
+use crate::spec::{NetSpec, TrainSpec};
 
 /// Trains a network and gives the weights of its best epoch. The same job gives the same weights, bit for bit, also
 /// across a stop and a resume.
 ///
 /// Errors name the setting, the row, or the epoch and step; a run that diverges says what to try.
 pub fn train(job: TrainJob, on: &mut dyn FnMut(&TrainEvent) -> Flow) -> Result<Trained> {
-    run::Run::new(job)?.run(on)
+    match job.net {
+        NetSpec::Ensemble(spec) => ensemble::train_ensemble(&job, spec, on),
+        _ => run::Run::new(job)?.run(on),
+    }
 }
 
 /// Finds a step size for a network by trying all of a range on a fresh one, a step each. The job's own step size,
