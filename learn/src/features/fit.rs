@@ -20,7 +20,7 @@ pub(super) struct Training<'a> {
     pub(super) arrays: Vec<(&'a dyn Array, &'a RecordBatch)>,
     pub(super) rows: usize,
     /// What the model takes of texts and series.
-    pub(super) takes: Takes,
+    pub(super) takes: Takes<'a>,
 }
 
 /// A fitted column with its inputs of the numeric part.
@@ -43,7 +43,7 @@ pub(super) enum Outcome {
 }
 
 impl<'a> Training<'a> {
-    fn new(field: &'a Field, train: &'a [RecordBatch], takes: Takes) -> Result<Self> {
+    fn new(field: &'a Field, train: &'a [RecordBatch], takes: Takes<'a>) -> Result<Self> {
         let name = field.name();
         let arrays = train
             .iter()
@@ -94,7 +94,7 @@ pub(super) fn fit(
     target: &str,
     ignore: &[String],
     train: &[RecordBatch],
-    takes: Takes,
+    takes: Takes<'_>,
 ) -> Result<Features> {
     check_names(spec, schema, target, ignore)?;
     if train.iter().all(|batch| batch.num_rows() == 0) {
@@ -130,7 +130,7 @@ fn fit_fields(
     spec: &FeaturesSpec,
     fields: &[&Field],
     train: &[RecordBatch],
-    takes: Takes,
+    takes: Takes<'_>,
     found: Identifiers,
 ) -> Result<(Features, bool)> {
     let mut features = Features { columns: vec![], choices: vec![], numeric: NumericPart::default() };

@@ -57,7 +57,7 @@ impl Features {
         target: &str,
         ignore: &[String],
         train: &[RecordBatch],
-        takes: Takes,
+        takes: Takes<'_>,
     ) -> Result<Self> {
         fit::fit(spec, schema, target, ignore, train, takes)
     }

@@ -104,7 +104,7 @@ pub(super) fn fit(training: &Training<'_>, spec: &SeriesSpec) -> Result<Fitted> 
     let (min, max) = number::range(&values);
     let impute = number::fill(number::Fill::of(spec.impute), &mut values);
     let (affine, scaling) = number::affine(spec.scale, &mut values);
-    let flat = training.takes == Takes::Numbers;
+    let flat = training.takes != Takes::Sequences;
     let how = format!(
         "series of {} from {} to {}{}{}{}, {scaling}{}",
         counted(steps as u64, "step"),

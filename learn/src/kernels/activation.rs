@@ -97,6 +97,7 @@ versions! {
     pub(crate) fn activate(activation: Activation, values: &mut [f32]) {
         match activation {
             Activation::Relu => values.iter_mut().for_each(|x| *x = if *x < 0.0 { 0.0 } else { *x }), // NaN stays
+            Activation::Relu6 => values.iter_mut().for_each(|x| *x = x.clamp(0.0, 6.0)), // NaN stays
             Activation::LeakyRelu => values.iter_mut().for_each(|x| *x = if *x < 0.0 { LEAK * *x } else { *x }),
             Activation::Sigmoid => values.iter_mut().for_each(|x| *x = sigmoid(*x)),
             Activation::Tanh => values.iter_mut().for_each(|x| *x = tanh(*x)),
@@ -133,6 +134,7 @@ versions! {
         let pairs = gradient.iter_mut().zip(outputs);
         match activation {
             Activation::Relu => pairs.for_each(|(g, y)| *g = if *y > 0.0 { *g } else { 0.0 }),
+            Activation::Relu6 => pairs.for_each(|(g, y)| *g = if *y > 0.0 && *y < 6.0 { *g } else { 0.0 }),
             Activation::LeakyRelu => pairs.for_each(|(g, y)| *g = if *y > 0.0 { *g } else { LEAK * *g }),
             Activation::Sigmoid => pairs.for_each(|(g, y)| *g *= y * (1.0 - y)),
             Activation::Tanh => pairs.for_each(|(g, y)| *g *= 1.0 - y * y),
@@ -147,6 +149,7 @@ versions! {
         let pairs = gradient.iter_mut().zip(inputs);
         match activation {
             Activation::Relu => pairs.for_each(|(g, x)| *g = if *x > 0.0 { *g } else { 0.0 }),
+            Activation::Relu6 => pairs.for_each(|(g, x)| *g = if *x > 0.0 && *x < 6.0 { *g } else { 0.0 }),
             Activation::LeakyRelu => pairs.for_each(|(g, x)| *g = if *x > 0.0 { *g } else { LEAK * *g }),
             Activation::Sigmoid => pairs.for_each(|(g, x)| {
                 let y = sigmoid(*x);
@@ -168,8 +171,9 @@ mod tests {
     use crate::kernels::at_every_level;
     use crate::kernels::numbers::normal64;
 
-    const ALL: [Activation; 6] = [
+    const ALL: [Activation; 7] = [
         Activation::Relu,
+        Activation::Relu6,
         Activation::LeakyRelu,
         Activation::Sigmoid,
         Activation::Tanh,
@@ -290,7 +294,7 @@ mod tests {
             assert!(values.iter().all(|x| x.is_nan()), "{activation:?}");
             let mut slopes = [1.0; 17];
             gradient_from_input(activation, &values, &mut slopes);
-            let asked = !matches!(activation, Activation::Relu | Activation::LeakyRelu);
+            let asked = !matches!(activation, Activation::Relu | Activation::Relu6 | Activation::LeakyRelu);
             assert!(!asked || slopes.iter().all(|x| x.is_nan()), "{activation:?}");
         }
     }
@@ -300,13 +304,14 @@ mod tests {
         for activation in ALL {
             let value = |x: f64| match activation {
                 Activation::Relu => x.max(0.0),
+                Activation::Relu6 => x.clamp(0.0, 6.0),
                 Activation::LeakyRelu => x.max(0.01 * x),
                 Activation::Sigmoid => 1.0 / (1.0 + (-x).exp()),
                 Activation::Tanh => x.tanh(),
                 Activation::Gelu => x * normal64(x),
                 Activation::Silu => x / (1.0 + (-x).exp()),
             };
-            let inputs: Vec<f32> = (-40..40).map(|n| n as f32 * 0.1 + 0.05).collect();
+            let inputs: Vec<f32> = (-40..80).map(|n| n as f32 * 0.1 + 0.05).collect();
             let mut outputs = inputs.clone();
             activate(activation, &mut outputs);
             let (mut has_gradient_of_output, mut from_input) = (vec![1.0; inputs.len()], vec![1.0; inputs.len()]);

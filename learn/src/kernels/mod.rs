@@ -57,7 +57,7 @@ pub(crate) use loss::{
 pub(crate) use normalize::LayerNorm;
 #[cfg(test)]
 pub(crate) use optimizer::tests as optimizer_examples;
-pub(crate) use optimizer::{Decay, Moments, Update, update};
+pub(crate) use optimizer::{Decay, Moments, Update, update, update_on};
 pub(crate) use pixels::scale_pixels;
 pub(crate) use pool::{
     PoolShape, add_relu, global_average_backward, global_average_forward, max_pool_backward, max_pool_forward,

@@ -1,8 +1,13 @@
 //! How do weights follow their gradients? One pass over weights, gradient and moments.
 
 use super::buffer::Buffer;
+use super::shared::Shared;
 use super::simd::{LANES, Lanes, Level};
 use super::step::{Adadelta, Adagrad, Adam, Momentum, Rmsprop, Sgd, Step};
+use super::team::Team;
+
+/// Numbers that a thread moves at a time; whole vectors.
+const PART: usize = 1 << 14;
 
 /// What pulls weights towards 0; added to their gradient. Biases are left alone.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -171,6 +176,13 @@ impl Places {
         Self { weight: weight.as_mut_ptr(), first, second, third }
     }
 
+    /// The places from number `start` on; of arrays that are not there the address means nothing, and nobody asks for it.
+    fn from(self, start: usize) -> Self {
+        let [weight, first, second, third] =
+            [self.weight, self.first, self.second, self.third].map(|array| array.wrapping_add(start));
+        Self { weight, first, second, third }
+    }
+
     /// Begins to bring the 16 numbers at `at` into the cache; the third array is used too seldom to cost all an
     /// instruction.
     #[inline(always)]
@@ -215,22 +227,45 @@ pub(super) fn choose(update: &Update, work: impl Choice) {
 pub(crate) fn update(update: &Update, weights: &mut Buffer, gradient: &mut Buffer, moments: &mut Moments) {
     assert_eq!(weights.len(), gradient.len());
     moments.check(update, weights.len());
-    struct All<'a>(Places, &'a mut [f32]);
-    impl Choice for All<'_> {
-        fn with<S: Step>(self, step: &S) {
-            // SAFETY: the lengths were checked, `level` saw the CPU, and the arrays are borrowed mutably.
-            unsafe {
-                match super::simd::level() {
-                    #[cfg(target_arch = "x86_64")]
-                    Level::Avx512 => avx512(step, &self.0, self.1),
-                    #[cfg(target_arch = "x86_64")]
-                    Level::Avx2 => avx2(step, &self.0, self.1),
-                    Level::Plain => all::<[f32; LANES], S>(step, &self.0, self.1),
-                }
+    choose(update, All(Places::of(weights, moments), gradient));
+}
+
+/// The same by all threads of a team, each moving parts of its own.
+pub(crate) fn update_on(
+    team: &mut Team,
+    update: &Update,
+    weights: &mut Buffer,
+    gradient: &mut Buffer,
+    moments: &mut Moments,
+) {
+    assert_eq!(weights.len(), gradient.len());
+    moments.check(update, weights.len());
+    let numbers = weights.len();
+    let (places, gradient) = (Places::of(weights, moments), Shared::of(gradient));
+    let threads = if numbers <= PART { 1 } else { team.threads() };
+    team.each(threads, numbers.div_ceil(PART), &|_, part| {
+        let (start, length) = (part * PART, PART.min(numbers - part * PART));
+        // SAFETY: every part is worked on once, and all arrays that are used are as long as `numbers`.
+        choose(update, All(places.from(start), unsafe { gradient.part(start, length) }));
+    });
+}
+
+/// Moves all weights of some places by a gradient.
+struct All<'a>(Places, &'a mut [f32]);
+
+impl Choice for All<'_> {
+    fn with<S: Step>(self, step: &S) {
+        // SAFETY: the lengths were checked, `level` saw the CPU, and nobody else works on these places.
+        unsafe {
+            match super::simd::level() {
+                #[cfg(target_arch = "x86_64")]
+                Level::Avx512 => avx512(step, &self.0, self.1),
+                #[cfg(target_arch = "x86_64")]
+                Level::Avx2 => avx2(step, &self.0, self.1),
+                Level::Plain => all::<[f32; LANES], S>(step, &self.0, self.1),
             }
         }
     }
-    choose(update, All(Places::of(weights, moments), gradient));
 }
 
 #[cfg(target_arch = "x86_64")]

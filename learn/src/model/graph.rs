@@ -218,6 +218,7 @@ fn options() -> ModelOptions {
     let mut options = ModelOptions::with_ops(op_registry!(
         Add,
         Cast,
+        Clip,
         Concat,
         Conv,
         Div,

@@ -2,7 +2,9 @@
 
 use super::ensemble::{Ensemble, ensemble};
 use super::plan::Plan;
-use super::{Head, Layers, check_weights, initial_weights, layers, picture, plan, sequence, tabular};
+use super::{
+    Head, Layers, bert, check_weights, efficientnet, initial_weights, layers, picture, plan, sequence, tabular,
+};
 use crate::features::NumericPart;
 use crate::spec::{DenseSpec, NetSpec, Normalization};
 use crate::{Error, Result, Weights};
@@ -40,6 +42,8 @@ pub(crate) fn design(net: &NetSpec, numeric: &NumericPart, head: Head) -> Result
         NetSpec::TextConv(spec) => sequence::text_conv(spec, numeric, head),
         NetSpec::Recurrent(spec) => sequence::recurrent(spec, numeric, head),
         NetSpec::Transformer(spec) => sequence::transformer(spec, numeric, head),
+        NetSpec::EfficientnetLite0(spec) => efficientnet::lite0(spec, numeric, head),
+        NetSpec::Bert(spec) => bert::bert(spec, numeric, head),
     };
     plan.map(Design::Plan)
 }
@@ -77,9 +81,42 @@ impl Design {
     /// Refuses weights that are not this network's, listing every missing, extra and misshapen tensor.
     pub(crate) fn check(&self, weights: &Weights) -> Result<()> {
         match self {
-            Self::Dense(layers) => layers.check(weights),
-            Self::Plan(plan) => check_weights(&plan.shapes(), weights),
             Self::Ensemble(ensemble) => ensemble.check(weights),
+            plain => check_weights(&plain.shapes(), weights),
+        }
+    }
+
+    /// The same, of which the tensors whose names fit one of the patterns are not learned. Refuses a pattern without one.
+    pub(crate) fn frozen(self, patterns: &[String], numeric: &NumericPart) -> Result<Self> {
+        let mut plan = match self {
+            design if patterns.is_empty() => return Ok(design),
+            // The dense kernels move every weight.
+            Self::Dense(layers) => tabular::plain(&layers, numeric)?,
+            Self::Plan(plan) => plan,
+            Self::Ensemble(_) => {
+                return Err(Error::invalid("train.freeze: an ensemble is not frozen; name it under train of its members"));
+            }
+        };
+        plan.freeze(patterns)?;
+        Ok(Self::Plan(plan))
+    }
+
+    /// Name and shape of every tensor.
+    pub(crate) fn shapes(&self) -> Vec<(&str, Vec<usize>)> {
+        match self {
+            Self::Dense(layers) => layers.shapes(),
+            Self::Plan(plan) => plan.shapes(),
+            // Its members are asked one by one.
+            Self::Ensemble(_) => vec![],
+        }
+    }
+
+    /// The tensors of the last layer.
+    pub(crate) fn last_layer(&self) -> Vec<&str> {
+        match self {
+            Self::Dense(layers) => layers.dense.last().map_or(vec![], |last| vec![&last.weight, &last.bias]),
+            Self::Plan(_) => vec!["output.weight", "output.bias"],
+            Self::Ensemble(_) => vec![],
         }
     }
 

@@ -339,8 +339,8 @@ mod tests {
     use crate::spec::{Activation, DenseSpec, Loss, NetSpec};
 
     const CHANCE: Chance = Chance { seed: 5, step: 3 };
-    const ACTIVATIONS: [Activation; 4] =
-        [Activation::Sigmoid, Activation::Relu, Activation::LeakyRelu, Activation::Tanh];
+    const ACTIVATIONS: [Activation; 5] =
+        [Activation::Sigmoid, Activation::Relu, Activation::Relu6, Activation::LeakyRelu, Activation::Tanh];
     const LOSSES: [(usize, Loss); 6] = [
         (0, Loss::Auto),
         (2, Loss::BinaryCrossEntropy),
@@ -387,6 +387,7 @@ mod tests {
         match activation {
             None => x,
             Some(Activation::Relu) => x.max(0.0),
+            Some(Activation::Relu6) => x.clamp(0.0, 6.0),
             Some(Activation::LeakyRelu) => x.max(0.01 * x),
             Some(Activation::Sigmoid) => 1.0 / (1.0 + (-x).exp()),
             Some(Activation::Tanh) => x.tanh(),

@@ -29,9 +29,9 @@ pub(crate) fn initial_weights(layers: &Layers, seed: u64) -> Weights {
     for layer in &layers.dense {
         let (inputs, outputs) = (layer.inputs as f64, layer.outputs as f64);
         let bound = match layer.activation {
-            Some(Activation::Relu | Activation::LeakyRelu | Activation::Gelu | Activation::Silu) => {
-                (6.0 / inputs).sqrt()
-            }
+            Some(
+                Activation::Relu | Activation::Relu6 | Activation::LeakyRelu | Activation::Gelu | Activation::Silu,
+            ) => (6.0 / inputs).sqrt(),
             Some(Activation::Sigmoid | Activation::Tanh) | None => (6.0 / (inputs + outputs)).sqrt(),
         };
         tensors.insert(layer.weight.clone(), uniform(vec![layer.inputs, layer.outputs], bound));

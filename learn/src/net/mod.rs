@@ -2,8 +2,10 @@
 
 mod answers;
 mod batch;
+mod bert;
 mod design;
 mod ensemble;
+mod efficientnet;
 mod fused;
 mod head;
 mod init;
@@ -18,9 +20,12 @@ mod tabular;
 
 pub use answers::network_answers;
 pub(crate) use batch::Batch;
+pub(crate) use bert::encoder as bert_encoder;
 pub(crate) use design::{Design, design};
 pub use ensemble::{Alone, Together, together};
 pub(crate) use ensemble::{Combination, Ensemble};
+#[cfg(test)]
+pub(crate) use efficientnet::network as efficientnet;
 pub(crate) use fused::Chance;
 use fused::FusedNet;
 pub(crate) use head::{Head, HeadActivation, HeadLoss};

@@ -138,6 +138,7 @@ impl PlainNet {
             x = match layer.activation {
                 None => x,
                 Some(Activation::Relu) => activation::relu(x),
+                Some(Activation::Relu6) => x.clamp(0.0, 6.0),
                 Some(Activation::LeakyRelu) => activation::leaky_relu(x, 0.01),
                 Some(Activation::Sigmoid) => activation::sigmoid(x),
                 Some(Activation::Tanh) => activation::tanh(x),

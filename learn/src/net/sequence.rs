@@ -3,7 +3,7 @@
 use super::Head;
 use super::picture::beside_table;
 use super::plan::{Builder, Cell, ConvLayer, NodeId, Pick, Plan, RecurrentLayer, Window};
-use crate::features::NumericPart;
+use crate::features::{NumericPart, TextInput};
 use crate::spec::{Activation, CellSpec, Pooling, RecurrentSpec, TextConvSpec, TransformerSpec};
 use crate::{Error, Result};
 
@@ -141,16 +141,29 @@ fn sequence(plan: &mut Builder, family: &str, dimension: Option<usize>) -> Resul
             "network.{family} reads a text or series, but no column is one; name a text column under \
              features.columns, or add a window"
         ))),
-        (several, _) => {
-            let names: Vec<_> = several.iter().map(|text| format!("\"{}\"", text.name)).collect();
-            Err(Error::invalid(format!(
-                "network.{family} reads one text or series, but the rows hold the texts {}{}; leave all but one out \
-                 under features.exclude",
-                names.join(", "),
-                if plan.numeric.series.is_empty() { "" } else { " and series" }
-            )))
-        }
+        (several, _) => Err(several_sequences(family, several, plan.numeric)),
     }
+}
+
+/// The one text that the rows hold.
+pub(super) fn one_text<'a>(plan: &Builder<'a>, family: &str) -> Result<&'a TextInput> {
+    match plan.numeric.texts.as_slice() {
+        [text] if plan.numeric.series.is_empty() => Ok(text),
+        [] => Err(Error::invalid(format!(
+            "network.{family} reads a text, but no column is one; name a text column under features.columns"
+        ))),
+        several => Err(several_sequences(family, several, plan.numeric)),
+    }
+}
+
+fn several_sequences(family: &str, texts: &[TextInput], numeric: &NumericPart) -> Error {
+    let names: Vec<_> = texts.iter().map(|text| format!("\"{}\"", text.name)).collect();
+    Error::invalid(format!(
+        "network.{family} reads one text or series, but the rows hold the texts {}{}; leave all but one out under \
+         features.exclude",
+        names.join(", "),
+        if numeric.series.is_empty() { "" } else { " and series" }
+    ))
 }
 
 fn check_layers(name: &str, layers: usize) -> Result<()> {

@@ -43,6 +43,10 @@ pub(super) fn write_activation(graph: &mut Graph, value: &Value, activation: Act
     match activation {
         Activation::Sigmoid => graph.node("Sigmoid", &[value]),
         Activation::Relu => graph.node("Relu", &[value]),
+        Activation::Relu6 => {
+            let [lowest, highest] = [0.0, 6.0].map(|x: f32| graph.floats("/bound", &[], &[x]));
+            graph.node("Clip", &[value, &lowest, &highest])
+        }
         Activation::LeakyRelu => graph.node_with("LeakyRelu", &[value], vec![float("alpha", 0.01)]),
         Activation::Tanh => graph.node("Tanh", &[value]),
         Activation::Gelu => write_gelu(graph, value),

@@ -109,15 +109,9 @@ impl EfficientNetLite {
     /// classes. `path` is where they come from, for errors that list what is missing, misshapen or of another network.
     pub fn weights(&self, path: &Path, published: &Weights) -> Result<Weights> {
         let parts = self.parts();
-        let mut expected: Vec<(String, Vec<usize>)> = Vec::new();
-        for part in &parts {
-            let channels = part.shape[0];
-            expected.push((format!("{}.weight", part.conv), part.shape.to_vec()));
-            expected.extend(NORM.map(|name| (format!("{}.{name}", part.norm), vec![channels])));
-        }
-        expected.push(("_fc.weight".into(), vec![CLASSES, HEAD]));
-        expected.push(("_fc.bias".into(), vec![CLASSES]));
-        compare(&path.display().to_string(), &expected, published, |name| name.ends_with(".num_batches_tracked"))?;
+        compare(&path.display().to_string(), &self.expected(), published, |name| {
+            name.ends_with(".num_batches_tracked")
+        })?;
         let mut ours = Weights::default();
         let mut add = |name: String, tensor: Tensor| ours.tensors.insert(name, tensor);
         for part in &parts {
@@ -129,6 +123,19 @@ impl EfficientNetLite {
         add("output.weight".into(), linear(published.get("_fc.weight")?));
         add("output.bias".into(), published.get("_fc.bias")?.clone());
         Ok(ours)
+    }
+
+    /// Name and shape of every published tensor that is read.
+    fn expected(&self) -> Vec<(String, Vec<usize>)> {
+        let mut expected: Vec<(String, Vec<usize>)> = Vec::new();
+        for part in self.parts() {
+            let channels = part.shape[0];
+            expected.push((format!("{}.weight", part.conv), part.shape.to_vec()));
+            expected.extend(NORM.map(|name| (format!("{}.{name}", part.norm), vec![channels])));
+        }
+        expected.push(("_fc.weight".into(), vec![CLASSES, HEAD]));
+        expected.push(("_fc.bias".into(), vec![CLASSES]));
+        expected
     }
 
     /// Every convolution with its batch normalisation.
@@ -179,6 +186,10 @@ pub fn same_padding(length: usize, kernel: usize, stride: usize) -> [usize; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::plan::tests::picture;
+    use crate::net::tests::target;
+    use crate::net::{Head, check_weights};
+    use crate::spec::Loss;
 
     #[test]
     fn the_sizes_are_those_of_the_published_networks() {
@@ -199,6 +210,22 @@ mod tests {
         assert_eq!(net.blocks[5], block(40, 80, 6, 3, 2));
         assert_eq!(net.blocks[15], block(192, 320, 6, 3, 1));
         assert!(net.blocks[2].adds_input() && !net.blocks[1].adds_input() && !net.blocks[15].adds_input());
+    }
+
+    #[test]
+    fn the_published_tensors_are_those_of_our_network() {
+        let tensor = |(name, shape): (String, Vec<usize>)| {
+            let data = vec![0.0; shape.iter().product()];
+            (name, Tensor { shape, data })
+        };
+        let net = EfficientNetLite::of_size(0).unwrap();
+        let published = Weights { tensors: net.expected().into_iter().map(tensor).collect() };
+        let ours = net.weights(Path::new("lite0.pth"), &published).unwrap();
+        let head = Head::of(&target(CLASSES), Loss::Auto).unwrap();
+        let plan = crate::net::efficientnet(&net, 0.2, &picture(64, 3), head).unwrap();
+        check_weights(&plan.shapes(), &ours).unwrap();
+        // 4,652,008 learned numbers, as the package counts them.
+        assert_eq!(plan.learned(), 4_652_008);
     }
 
     #[test]

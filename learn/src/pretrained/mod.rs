@@ -15,13 +15,20 @@ mod layout;
 mod pickle;
 mod report;
 mod safetensors;
+mod sentence;
 mod torch;
 mod zip;
 
 use std::path::Path;
 
-pub use bert::{BertActivation, BertConfig, BertFamily};
+use efficientnet::EfficientNetLite;
 
+pub use bert::{BertActivation, BertConfig, BertFamily};
+pub(crate) use report::compare;
+pub use sentence::SentenceEncoder;
+
+use crate::features::NumericPart;
+use crate::spec::{EfficientnetLite0Spec, NetSpec};
 use crate::{Error, Result, Weights};
 
 /// Reads published weights as `f32`, under the names they were published with.
@@ -35,6 +42,21 @@ pub fn read(path: impl AsRef<Path>) -> Result<Weights> {
     match path.is_dir() {
         true => folder::read(path),
         false => read_file(path),
+    }
+}
+
+/// The published weights that a network begins with, under our names; none where it begins with random ones.
+pub(crate) fn start(net: &NetSpec, numeric: &NumericPart) -> Result<Option<Weights>> {
+    match (net, numeric.texts.as_slice()) {
+        (NetSpec::Bert(spec), [text]) => {
+            let folder = Path::new(&spec.folder);
+            BertConfig::read(folder)?.weights(folder, read(folder)?, text.vocabulary, text.length).map(Some)
+        }
+        (NetSpec::EfficientnetLite0(EfficientnetLite0Spec { weights: Some(path), .. }), _) => {
+            let path = Path::new(path);
+            EfficientNetLite::of_size(0)?.weights(path, &read(path)?).map(Some)
+        }
+        _ => Ok(None),
     }
 }
 
@@ -83,4 +105,4 @@ fn text(path: &Path, bytes_max: u64) -> Result<String> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -4,7 +4,7 @@ use crate::{Error, Result, Weights};
 
 /// Refuses weights of `what` in which an expected tensor is missing or has another shape, or which have more than is
 /// expected; `known` says which further tensors are of no use to us. Every difference is listed.
-pub(super) fn compare(
+pub(crate) fn compare(
     what: &str,
     expected: &[(String, Vec<usize>)],
     found: &Weights,

@@ -13,6 +13,11 @@ fn fixture(name: &str) -> Vec<u8> {
     std::fs::read(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/pretrained/fixtures").join(name)).unwrap()
 }
 
+/// A folder of Hugging Face, as `bench/pretrained/folders.py` wrote it.
+pub(crate) fn folder(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("src/pretrained/fixtures").join(name)
+}
+
 /// The weights of these bytes, or the error of a file `x.pth` that has them.
 fn weights_of(bytes: &[u8]) -> Result<Weights, String> {
     parse(bytes).map_err(|fault| fault.at(Path::new("x.pth")).to_string())

@@ -31,6 +31,10 @@ pub enum NetSpec {
     Ensemble(EnsembleSpec),
     /// Whatever does best on the validation rows in a given time.
     Auto(AutoSpec),
+    /// A published transformer encoder of BERT's kind (Devlin et al. 2019), with its tokenizer and its weights.
+    Bert(BertSpec),
+    /// EfficientNet-Lite0 over a colour picture (Tan and Le 2019), with published weights or from scratch.
+    EfficientnetLite0(EfficientnetLite0Spec),
 }
 
 impl Default for NetSpec {
@@ -272,6 +276,53 @@ impl Default for TransformerSpec {
     }
 }
 
+/// A published transformer encoder: BERT, RoBERTa, DistilBERT and what has their form, as MiniLM.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BertSpec {
+    /// A folder of Hugging Face: `config.json`, a tokenizer, weights. It is read for training; what was trained holds all
+    /// it needs.
+    pub folder: String,
+    /// What of the last layer's outputs goes on: `first` is that of `[CLS]`.
+    #[serde(default)]
+    pub pooling: Pooling,
+    /// Share of the numbers left out at random while training, 0 to below 1.
+    #[serde(default = "tenth")]
+    pub dropout: f64,
+}
+
+/// EfficientNet-Lite0: mobile inverted bottlenecks with ReLU6.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct EfficientnetLite0Spec {
+    /// Published weights to begin with (`efficientnet-lite0-*.pth`), which want pictures with `scale: symmetric`, best of
+    /// 224 x 224 pixels; random ones where absent. It is read for training; what was trained holds all it needs.
+    pub weights: Option<String>,
+    /// Share of the numbers left out at random while training before the last layer, 0 to below 1.
+    pub dropout: f64,
+}
+
+impl Default for EfficientnetLite0Spec {
+    fn default() -> Self {
+        Self { weights: None, dropout: 0.2 }
+    }
+}
+
+fn tenth() -> f64 {
+    0.1
+}
+
+impl NetSpec {
+    /// The files and folders it names.
+    pub fn paths_mut(&mut self) -> Vec<&mut String> {
+        match self {
+            Self::Bert(spec) => vec![&mut spec.folder],
+            Self::EfficientnetLite0(spec) => spec.weights.iter_mut().collect(),
+            _ => vec![],
+        }
+    }
+}
+
 /// An activation function.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -281,6 +332,8 @@ pub enum Activation {
     /// max(0, x).
     #[default]
     Relu,
+    /// max(0, x), 6 at most.
+    Relu6,
     /// x above 0, 0.01 x below.
     LeakyRelu,
     /// Hyperbolic tangent.

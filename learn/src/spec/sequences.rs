@@ -1,5 +1,7 @@
 //! How is a text or a series of numbers prepared?
 
+use std::path::Path;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -35,9 +37,12 @@ impl Default for TextSpec {
 }
 
 /// How a text is cut into tokens.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TokenizerSpec {
+    /// That of the network's folder where it has one (`bert`), else `words`.
+    #[default]
+    Auto,
     /// Words, numbers and punctuation by the rules of Unicode (UAX 29); Chinese characters one by one.
     Words(WordsSpec),
     /// Single characters.
@@ -48,12 +53,6 @@ pub enum TokenizerSpec {
     BytePair(BytePairSpec),
     /// A tokenizer of Hugging Face.
     File(TokenizerFileSpec),
-}
-
-impl Default for TokenizerSpec {
-    fn default() -> Self {
-        Self::Words(WordsSpec::default())
-    }
 }
 
 /// Words, numbers and punctuation.
@@ -117,7 +116,7 @@ impl TokenizerSpec {
     /// The files it names.
     pub fn paths_mut(&mut self) -> Vec<&mut String> {
         match self {
-            Self::Words(_) | Self::Characters(_) => vec![],
+            Self::Auto | Self::Words(_) | Self::Characters(_) => vec![],
             Self::WordPiece(spec) => vec![&mut spec.vocabulary],
             Self::BytePair(spec) => vec![&mut spec.vocabulary, &mut spec.merges],
             Self::File(spec) => vec![&mut spec.path],
@@ -159,21 +158,24 @@ fn yes() -> bool {
 
 /// What a model takes of texts and series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Takes {
+pub enum Takes<'a> {
     /// Numbers without an order: texts as weighted terms, every step of a series as a number of its own.
     Numbers,
     /// Texts token by token, series step by step.
     Sequences,
+    /// Texts token by token, cut by the tokenizer of this folder; every step of a series as a number of its own.
+    TokensOf(&'a Path),
 }
 
 impl NetSpec {
     /// What the network takes of texts and series.
-    pub fn takes(&self) -> Takes {
+    pub fn takes(&self) -> Takes<'_> {
         match self {
             Self::TextConv(_) | Self::Recurrent(_) | Self::Transformer(_) => Takes::Sequences,
             Self::Ensemble(spec) if spec.members.iter().any(|member| member.network.takes() == Takes::Sequences) => {
                 Takes::Sequences
             }
+            Self::Bert(spec) => Takes::TokensOf(Path::new(&spec.folder)),
             _ => Takes::Numbers,
         }
     }

@@ -40,6 +40,12 @@ pub struct TrainSpec {
     pub clip_value: Option<f64>,
     /// Batches whose gradients make one step, at least 1; as batches so many times as large.
     pub accumulate: usize,
+    /// A file of weights to begin with instead of random numbers: safetensors or PyTorch's, with the network's names, as
+    /// the `weights.safetensors` of a version. The last layer begins anew where it is missing or has another shape.
+    pub start_from: Option<String>,
+    /// Tensors that are not learned, by name; `*` stands for any characters: `words.weight`, `layer.0.*`. The weights of a
+    /// version have the names.
+    pub freeze: Vec<String>,
     /// Ends training when validation no longer gains.
     pub early_stopping: EarlyStopping,
     /// Seed of the split, the first weights, the order of rows and dropout.
@@ -65,6 +71,8 @@ impl Default for TrainSpec {
             clip_norm: None,
             clip_value: None,
             accumulate: 1,
+            start_from: None,
+            freeze: vec![],
             early_stopping: EarlyStopping::default(),
             seed: 42,
             device: "auto".into(),

@@ -16,6 +16,7 @@ mod ranges;
 mod rate;
 mod rule;
 mod run;
+mod start;
 mod sweep;
 mod watch;
 

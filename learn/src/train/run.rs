@@ -8,7 +8,7 @@ use super::order::{Order, class_weights, weigh};
 use super::rate::Plateau;
 use super::rule::Rule;
 use super::watch::{Metric, validate};
-use super::{EpochRecord, Flow, TrainEvent, TrainJob, Trained, check, diverged, fingerprint, ranges};
+use super::{EpochRecord, Flow, TrainEvent, TrainJob, Trained, check, diverged, fingerprint, ranges, start};
 use crate::kernels::Targets;
 use crate::net::{Batch, Chance, Design, Head, Network, design};
 use crate::{Result, Task, Weights};
@@ -51,7 +51,7 @@ impl<'a> Run<'a> {
         check::check_parts(&job)?;
         augment::check(&job.train.augment, job.numeric)?;
         let head = Head::of(job.target, job.train.loss)?.smoothed(job.train.label_smoothing)?;
-        let design = design(job.net, job.numeric, head)?;
+        let design = design(job.net, job.numeric, head)?.frozen(&job.train.freeze, job.numeric)?;
         let class_weights = class_weights(job.train, job.target, &job.training)?;
         let order = Order::new(job.train, job.target, &job.training)?;
         let metric = Metric::of(job.train.early_stopping.metric, job.target, head.loss)?;
@@ -67,24 +67,10 @@ impl<'a> Run<'a> {
             found.position.check(folder, &spec, &rows)?;
         }
         let resumed = found.is_some();
-        let found = found.unwrap_or_else(|| Checkpoint {
-            position: Position {
-                format: Position::format(),
-                spec,
-                rows,
-                epoch: 0,
-                batch: 0,
-                loss_sum: 0,
-                seconds: 0.0,
-                history: vec![],
-                best: None,
-                plateau: Plateau::default(),
-                ended: None,
-            },
-            weights: design.initial_weights(job.train.seed),
-            best: Weights::default(),
-            memory: Default::default(),
-        });
+        let found = match found {
+            Some(found) => found,
+            None => Self::fresh(&job, &design, spec, rows)?,
+        };
         let rule = Rule::new(job.train, order.count());
         let first = rule.step(0, 0, &found.position.plateau);
         let net = Network::new(place, (&design, job.numeric), &found.weights, &found.memory, rule.batch(), &first)?;
@@ -110,6 +96,28 @@ impl<'a> Run<'a> {
             best,
             resumed,
             saved: None,
+        })
+    }
+
+    /// The beginning of a run on these settings and rows.
+    fn fresh(job: &TrainJob, design: &Design, spec: String, rows: String) -> Result<Checkpoint> {
+        Ok(Checkpoint {
+            position: Position {
+                format: Position::format(),
+                spec,
+                rows,
+                epoch: 0,
+                batch: 0,
+                loss_sum: 0,
+                seconds: 0.0,
+                history: vec![],
+                best: None,
+                plateau: Plateau::default(),
+                ended: None,
+            },
+            weights: start::weights(job, design)?,
+            best: Weights::default(),
+            memory: Default::default(),
         })
     }
 

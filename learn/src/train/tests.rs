@@ -433,3 +433,32 @@ fn a_sweep_suggests_a_step_size_that_learns_and_stops_where_the_loss_breaks_away
     let stopped = find_learning_rate(setup.job(None, false), &RateSweep::default(), &mut |_| Flow::Stop);
     assert!(stopped.unwrap_err().to_string().contains("was stopped"));
 }
+
+#[test]
+fn training_goes_on_from_a_file_with_another_head_and_frozen_tensors() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut setup = Setup::busy();
+    let before = setup.train().unwrap().weights;
+    let path = folder.path().join("weights.safetensors");
+    before.save(&path).unwrap();
+    setup.spec.start_from = Some(path.to_string_lossy().into_owned());
+    setup.spec.freeze = vec!["embedding.*".into(), "dense.0.weight".into()];
+    setup.spec.seed += 1;
+    // Three classes where there were two: the last layer has another shape.
+    setup.target = crate::net::tests::target(3);
+    let after = setup.train().unwrap();
+    for (name, tensor) in &after.weights.tensors {
+        let stays = name.starts_with("embedding.") || name == "dense.0.weight";
+        assert_eq!(before.tensors[name] == *tensor, stays, "{name}");
+    }
+    assert_eq!(after.parameters, 20 + 20 * 9 + 9 + 9 * 3 + 3);
+    let resumed =
+        setup.until(folder.path(), false, 9).and_then(|_| setup.until(folder.path(), true, usize::MAX)).unwrap();
+    assert_eq!(essence(&resumed), essence(&after));
+    setup.net = NetSpec::Dense(DenseSpec { hidden: vec![20, 8], ..DenseSpec::default() });
+    let message = setup.train().unwrap_err().to_string();
+    assert!(
+        message.starts_with("train.start_from: ")
+            && message.contains("\"dense.1.weight\" is [20, 9], expected [20, 8]")
+    );
+}

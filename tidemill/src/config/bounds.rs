@@ -158,5 +158,7 @@ fn of_networks() -> Vec<Bound> {
         ("TransformerSpec", "heads", count(65_536)),
         ("TransformerSpec", "feed_forward", count(65_536)),
         ("TransformerSpec", "dropout", below_one()),
+        ("BertSpec", "dropout", below_one()),
+        ("EfficientnetLite0Spec", "dropout", below_one()),
     ]
 }

@@ -92,14 +92,15 @@ pub(super) fn folders(file: &Path) -> (PathBuf, PathBuf) {
     (folder, data)
 }
 
-/// Files that features name, as seen from the project's folder.
+/// Files that features, network and training name, as seen from the project's folder.
 pub(super) fn files_from(folder: &Path, model: &mut ModelSpec) {
-    for feature in model.features.columns.values_mut() {
-        if let FeatureSpec::Text(text) = feature {
-            for path in text.tokenizer.paths_mut() {
-                *path = folder.join(&*path).to_string_lossy().into_owned();
-            }
-        }
+    let texts = model.features.columns.values_mut().filter_map(|feature| match feature {
+        FeatureSpec::Text(text) => Some(text),
+        _ => None,
+    });
+    let of_features = texts.flat_map(|text| text.tokenizer.paths_mut());
+    for path in of_features.chain(model.network.paths_mut()).chain(model.train.start_from.as_mut()) {
+        *path = folder.join(&*path).to_string_lossy().into_owned();
     }
 }
 

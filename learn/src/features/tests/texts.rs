@@ -1,5 +1,7 @@
 //! What becomes of texts.
 
+use std::path::Path;
+
 use super::*;
 use crate::features::TextCode;
 
@@ -187,4 +189,34 @@ fn texts_that_cannot_be_read_are_refused_with_their_place() {
     let wrong = table(vec![("t", Arc::new(BinaryArray::from(vec![b"a".as_ref()])))]);
     let message = features.encode(&wrong).unwrap_err().to_string();
     assert!(message.contains("column \"t\", row 1: the value is binary data, expected text"), "{message}");
+}
+
+#[test]
+fn a_published_network_brings_its_tokenizer() {
+    let folder = crate::pretrained::tests::folder("roberta");
+    let batch = texts(&["The tide turns the mill.", "tide"]);
+    let features = text(Takes::TokensOf(&folder), "{}", &batch).unwrap();
+    // `<s>` is token 0 of RoBERTa: all are one more here, where 0 is padding.
+    assert_eq!(tokens(&features, Some("The tide turns")), [1, 5, 6, 7, 8, 3, 0, 0, 0]);
+    assert_eq!(features.numeric().texts[0].vocabulary, 18);
+    let other = text(Takes::TokensOf(&folder), r#"{"tokenizer": {"words": {}}, "count_min": 1}"#, &batch).unwrap();
+    assert_eq!(other.numeric().texts[0].vocabulary, 7);
+    let missing = text(Takes::TokensOf(Path::new("no/folder")), "{}", &batch).unwrap_err().to_string();
+    assert!(missing.contains("column \"t\": no/folder: no tokenizer in this folder"), "{missing}");
+}
+
+#[test]
+fn a_folder_without_tokenizer_json_is_read_by_its_vocabulary() {
+    let folder = tempfile::tempdir().unwrap();
+    let batch = texts(&["Tide TIDE", "tide"]);
+    let read = || text(Takes::TokensOf(folder.path()), "{}", &batch).unwrap();
+    std::fs::write(folder.path().join("vocab.txt"), "[PAD]\n[UNK]\n[CLS]\n[SEP]\ntide\n").unwrap();
+    assert_eq!(tokens(&read(), Some("Tide tide")), [2, 1, 4, 3]);
+    std::fs::write(folder.path().join("tokenizer_config.json"), r#"{"do_lower_case": true}"#).unwrap();
+    assert_eq!(tokens(&read(), Some("Tide tide")), [2, 4, 4, 3]);
+    std::fs::remove_file(folder.path().join("vocab.txt")).unwrap();
+    let pieces = r#"{"<s>": 0, "<pad>": 1, "</s>": 2, "t": 3, "i": 4, "ti": 5}"#;
+    std::fs::write(folder.path().join("vocab.json"), pieces).unwrap();
+    std::fs::write(folder.path().join("merges.txt"), "t i\n").unwrap();
+    assert_eq!(tokens(&read(), Some("ti")), [1, 6, 3]);
 }

@@ -70,7 +70,7 @@ impl From<FileTokenizer> for Value {
 
 impl FileTokenizer {
     /// Number of token numbers, padding included.
-    pub(super) fn cardinality(&self) -> usize {
+    pub(crate) fn cardinality(&self) -> usize {
         self.cardinality
     }
 
@@ -91,7 +91,7 @@ impl FileTokenizer {
     }
 
     /// Writes the token numbers of a text: the first ones where it is longer, its last special tokens kept.
-    pub(super) fn write(&self, text: &str, out: &mut [i32]) {
+    pub(crate) fn write(&self, text: &str, out: &mut [i32]) {
         out.fill(TextInput::PADDING);
         let Ok(encoding) = self.inner.encode_fast(text, true) else { return };
         let (ids, special) = (encoding.get_ids(), encoding.get_special_tokens_mask());
@@ -149,18 +149,36 @@ impl FileTokenizer {
 
     /// GPT-2's: bytes as characters, joined by the merges in their order (Radford et al. 2019; Sennrich et al. 2016).
     pub(super) fn byte_pair(spec: &BytePairSpec) -> Result<Self> {
-        let vocabulary: Map<String, Value> = serde_json::from_str(&read(&spec.vocabulary)?)
-            .map_err(|e| Error::invalid(format!("{}: no vocab.json of pieces and numbers: {e}", spec.vocabulary)))?;
-        let merges = read(&spec.merges)?;
-        let merges: Vec<&str> =
-            merges.lines().filter(|line| !line.starts_with("#version") && !line.trim().is_empty()).collect();
-        let described = json!({
-            "version": "1.0",
-            "added_tokens": [],
-            "pre_tokenizer": { "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true },
-            "model": { "type": "BPE", "vocab": vocabulary, "merges": merges },
-        });
-        Self::described(&spec.merges, described)
+        Self::described(&spec.merges, pairs(spec)?)
+    }
+
+    /// The tokenizer of a folder of Hugging Face: its `tokenizer.json`, else the vocabulary of BERT's kind (`vocab.txt`,
+    /// with `do_lower_case` of `tokenizer_config.json`) or that of RoBERTa's (`vocab.json` and `merges.txt`).
+    ///
+    /// # Errors
+    /// A folder with none of these files, or with broken ones, by name.
+    pub fn of_folder(folder: &Path) -> Result<Self> {
+        let path = |name: &str| folder.join(name).to_string_lossy().into_owned();
+        let has = |name: &str| folder.join(name).is_file();
+        if has("tokenizer.json") {
+            return Self::read(&TokenizerFileSpec { path: path("tokenizer.json") });
+        }
+        if has("vocab.txt") {
+            let lower_case = has("tokenizer_config.json")
+                && matches!(
+                    serde_json::from_str::<Value>(&read(&path("tokenizer_config.json"))?),
+                    Ok(config) if config.get("do_lower_case") == Some(&json!(true))
+                );
+            return Self::word_piece(&WordPieceSpec { vocabulary: path("vocab.txt"), lower_case });
+        }
+        if has("vocab.json") && has("merges.txt") {
+            let spec = BytePairSpec { vocabulary: path("vocab.json"), merges: path("merges.txt") };
+            return Self::described(&spec.merges, between(&spec, ["<s>", "</s>"])?);
+        }
+        Err(Error::NotFound(format!(
+            "{}: no tokenizer in this folder; expected tokenizer.json, vocab.txt, or vocab.json with merges.txt",
+            folder.display()
+        )))
     }
 
     /// A `tokenizer.json`.
@@ -173,6 +191,36 @@ impl FileTokenizer {
     fn described(path: &str, json: Value) -> Result<Self> {
         Self::try_from(json).map_err(|reason| Error::invalid(format!("{path}: no tokenizer: {reason}")))
     }
+}
+
+/// The `tokenizer.json` of byte-pair encoding.
+fn pairs(spec: &BytePairSpec) -> Result<Value> {
+    let vocabulary: Map<String, Value> = serde_json::from_str(&read(&spec.vocabulary)?)
+        .map_err(|e| Error::invalid(format!("{}: no vocab.json of pieces and numbers: {e}", spec.vocabulary)))?;
+    let merges = read(&spec.merges)?;
+    let merges: Vec<&str> =
+        merges.lines().filter(|line| !line.starts_with("#version") && !line.trim().is_empty()).collect();
+    Ok(json!({
+        "version": "1.0",
+        "added_tokens": [],
+        "pre_tokenizer": { "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true },
+        "model": { "type": "BPE", "vocab": vocabulary, "merges": merges },
+    }))
+}
+
+/// The same between a first and a last token, as RoBERTa has it.
+fn between(spec: &BytePairSpec, ends: [&str; 2]) -> Result<Value> {
+    let mut described = pairs(spec)?;
+    let number = |token: &str| {
+        let missing = || Error::invalid(format!("{}: no token {token}, which RoBERTa has", spec.vocabulary));
+        described.pointer("/model/vocab").and_then(|all| all.get(token)).cloned().ok_or_else(missing)
+    };
+    let (first, last) = (number(ends[0])?, number(ends[1])?);
+    described["post_processor"] = json!({
+        "type": "RobertaProcessing", "cls": [ends[0], first], "sep": [ends[1], last],
+        "trim_offsets": true, "add_prefix_space": false,
+    });
+    Ok(described)
 }
 
 fn read(path: &str) -> Result<String> {

@@ -92,7 +92,8 @@ impl TextCode {
 pub(super) fn fit(training: &Training<'_>, spec: &TextSpec) -> Result<Fitted> {
     let name = training.name;
     let encoding = settle(training, spec)?;
-    let tokenizer = Tokenizer::of(&spec.tokenizer).map_err(|e| Error::invalid(format!("column \"{name}\": {e}")))?;
+    let tokenizer = Tokenizer::of(&spec.tokenizer, training.takes)
+        .map_err(|e| Error::invalid(format!("column \"{name}\": {e}")))?;
     let mut about = About::default();
     training.each(EXPECTED, |array| each_text(array, &mut |_, text| about.add(text)))?;
     if about.present == 0 {
@@ -127,7 +128,7 @@ fn settle(training: &Training<'_>, spec: &TextSpec) -> Result<TextEncoding> {
         return refuse(format!("vocabulary_max is {given}, expected 1 to {VOCABULARY_MAX}"));
     }
     Ok(match (spec.encode, training.takes) {
-        (TextEncoding::Auto, Takes::Sequences) => TextEncoding::Tokens,
+        (TextEncoding::Auto, Takes::Sequences | Takes::TokensOf(_)) => TextEncoding::Tokens,
         (TextEncoding::Auto, Takes::Numbers) => TextEncoding::TfIdf,
         (encoding, _) => encoding,
     })

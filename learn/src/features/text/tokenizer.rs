@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::file::FileTokenizer;
 use super::words::{each_word, fold};
 use crate::Result;
-use crate::spec::TokenizerSpec;
+use crate::spec::{Takes, TokenizerSpec};
 
 /// How a text is cut into tokens; it is saved with the model.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,9 +26,13 @@ pub enum Tokenizer {
 }
 
 impl Tokenizer {
-    /// The tokenizer of a spec; reads its files.
-    pub(super) fn of(spec: &TokenizerSpec) -> Result<Self> {
+    /// The tokenizer of a spec for a model that takes texts so; reads its files.
+    pub(super) fn of(spec: &TokenizerSpec, takes: Takes<'_>) -> Result<Self> {
         Ok(match spec {
+            TokenizerSpec::Auto => match takes {
+                Takes::TokensOf(folder) => Self::File(FileTokenizer::of_folder(folder)?),
+                Takes::Numbers | Takes::Sequences => Self::Words { lower_case: true },
+            },
             TokenizerSpec::Words(spec) => Self::Words { lower_case: spec.lower_case },
             TokenizerSpec::Characters(spec) => Self::Characters { lower_case: spec.lower_case },
             TokenizerSpec::WordPiece(spec) => Self::File(FileTokenizer::word_piece(spec)?),

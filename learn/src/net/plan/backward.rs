@@ -192,6 +192,19 @@ impl Work<'_> {
                     kernels::conv_backward(team, self.rows, &shape, gradient, value, back, scratch);
                 }
             }
+            (&Op::BatchNorm { gain, statistics: [_, variance], epsilon, activation, .. }, _)
+                if self.is_frozen(gain) =>
+            {
+                let [gain, variance] = [gain, variance].map(|id| self.value(&tensors.values, id));
+                let scales: Vec<f32> = gain.iter().zip(variance).map(|(g, v)| g / (v + epsilon).sqrt()).collect();
+                let rows = back.chunks_exact_mut(scales.len()).zip(gradient.chunks_exact(scales.len()));
+                for ((back, gradient), out) in rows.zip(out.chunks_exact(scales.len())) {
+                    for (n, scale) in scales.iter().enumerate() {
+                        let open = activation.is_none() || out[n] > 0.0;
+                        back[n] = if open { gradient[n] * scale } else { 0.0 };
+                    }
+                }
+            }
             (&Op::BatchNorm { gain, bias, activation, .. }, Kept::BatchNorm(norm)) => {
                 let [gain, bias] = self.parts(&mut tensors.gradients, [gain, bias]);
                 kernels::batch_norm_backward(team, input, gradient, activation.is_some(), back, gain, bias, norm);

@@ -192,8 +192,19 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Batch normalisation, then ReLU where `relu`.
+    /// Batch normalisation, then ReLU where asked.
     pub(crate) fn batch_norm(&mut self, name: &str, input: NodeId, activation: Option<Activation>) -> NodeId {
+        self.batch_norm_with(name, input, activation, 1e-5)
+    }
+
+    /// The same with `epsilon` added to the variance.
+    pub(crate) fn batch_norm_with(
+        &mut self,
+        name: &str,
+        input: NodeId,
+        activation: Option<Activation>,
+        epsilon: f32,
+    ) -> NodeId {
         let shape = [self.width(input)];
         let [gain, bias, mean, variance] = [
             ("weight", 1.0, Role::Bias),
@@ -202,7 +213,7 @@ impl<'a> Builder<'a> {
             ("running_var", 1.0, Role::Statistic),
         ]
         .map(|(part, start, role)| self.parameter(format!("{name}.{part}"), &shape, Init::Constant(start), role));
-        let op = Op::BatchNorm { gain, bias, statistics: [mean, variance], epsilon: 1e-5, activation };
+        let op = Op::BatchNorm { gain, bias, statistics: [mean, variance], epsilon, activation };
         self.alike(op, &[input])
     }
 

@@ -3,7 +3,7 @@
 use super::net::{PlanNet, Tensors, tokens_of};
 use super::room::{Kept, Room};
 use super::shapes::{Steps, put};
-use super::{Node, NodeId, Op, Pick, Plan, Window};
+use super::{Node, NodeId, Op, Pick, Plan, Role, Window};
 use crate::kernels::{
     self, AttentionDropout, AttentionInput, Buffer, ConvShape, LinearShape, Norm, NormScratch, PoolShape,
     RecurrentWeights, Running, Team,
@@ -216,6 +216,11 @@ impl Work<'_> {
         }
     }
 
+    /// Whether a parameter stays as it is.
+    pub(super) fn is_frozen(&self, id: usize) -> bool {
+        self.plan.parameters[id].role == Role::Frozen
+    }
+
     /// What an attention layer reads; the same on the way back.
     pub(super) fn attention_input<'i>(
         &self,
@@ -242,7 +247,7 @@ impl Work<'_> {
         let relu = activation.is_some();
         match self.chance {
             // A batch of one vector has no variance to learn from.
-            Some(_) if input.len() > width => {
+            Some(_) if input.len() > width && !self.is_frozen(statistics[0]) => {
                 let running = Running { mean, variance, momentum: MOMENTUM };
                 kernels::batch_norm_forward(team, input, norm, running, relu, out, kept);
             }

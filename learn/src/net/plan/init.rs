@@ -27,9 +27,9 @@ fn draw(parameter: &Parameter, stream: Stream) -> Vec<f32> {
         Init::Normal(deviation) => (0..numbers).map(|n| deviation * normal(stream, n)).collect(),
         Init::Fan { inputs, outputs, activation } => uniform(match activation {
             Some(Activation::Sigmoid | Activation::Tanh) | None => (6.0 / (inputs + outputs) as f32).sqrt(),
-            Some(Activation::Relu | Activation::LeakyRelu | Activation::Gelu | Activation::Silu) => {
-                (6.0 / inputs as f32).sqrt()
-            }
+            Some(
+                Activation::Relu | Activation::Relu6 | Activation::LeakyRelu | Activation::Gelu | Activation::Silu,
+            ) => (6.0 / inputs as f32).sqrt(),
         }),
     }
 }

@@ -10,6 +10,7 @@
 mod backward;
 mod build;
 mod forward;
+mod freeze;
 mod init;
 mod net;
 #[cfg(test)]
@@ -257,6 +258,8 @@ pub(crate) enum Role {
     Bias,
     /// Kept beside what is learned: running statistics.
     Statistic,
+    /// Stays as it is.
+    Frozen,
 }
 
 impl Role {

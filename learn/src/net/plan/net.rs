@@ -10,6 +10,8 @@ use crate::{Result, Tensor, Weights};
 
 /// Rows worked on at once where nothing is learned.
 const ANSWER_ROWS: usize = 64;
+/// Numbers of all values of those rows, 256 MiB, where a row of a large network has many.
+const ANSWER_NUMBERS: usize = 1 << 26;
 /// More threads than this wait for one another longer than they work.
 const THREADS_MAX: usize = 32;
 
@@ -56,7 +58,8 @@ impl PlanNet {
                 tensors.gradients[id] = Buffer::zeros(plan.parameters[id].len());
             }
         }
-        let room = Room::new(&plan, rows.max(ANSWER_ROWS));
+        let per_row: usize = plan.nodes.iter().map(|node| node.size(usize::MAX)).sum();
+        let room = Room::new(&plan, rows.max(ANSWER_ROWS.min((ANSWER_NUMBERS / per_row.max(1)).max(1))));
         let team = Team::new(threads.clamp(1, THREADS_MAX));
         Ok(Self { team, tensors, room, wanted, plan, pending: false })
     }
@@ -99,10 +102,10 @@ impl PlanNet {
     /// Moves every learned number by its gradient, which is 0 afterwards.
     fn apply(&mut self, update: &Update) {
         let plain = update.without_decay();
-        let Tensors { values, gradients, moments } = &mut self.tensors;
+        let Self { team, tensors: Tensors { values, gradients, moments }, .. } = self;
         for (id, parameter) in self.plan.parameters.iter().enumerate().filter(|(_, p)| p.role.is_learned()) {
             let update = if parameter.role == Role::Weight { update } else { &plain };
-            kernels::update(update, &mut values[id], &mut gradients[id], &mut moments[id]);
+            kernels::update_on(team, update, &mut values[id], &mut gradients[id], &mut moments[id]);
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Cell, Node, Op, ParameterId, Pick, Plan, Window};
+use super::{Cell, Node, Op, ParameterId, Pick, Plan, Role, Window};
 use crate::net::{Batch, HeadActivation, HeadLoss};
 use crate::spec::Activation;
 
@@ -120,7 +120,8 @@ impl Reference<'_> {
             }
             Op::BatchNorm { gain, bias, statistics, epsilon, activation } => {
                 let [mean, variance] = statistics.map(|id| self.parameter(id).to_vec());
-                let (mean, variance) = if self.learning { moments(input(0), width) } else { (mean, variance) };
+                let learning = self.learning && self.plan.parameters[statistics[0]].role != Role::Frozen;
+                let (mean, variance) = if learning { moments(input(0), width) } else { (mean, variance) };
                 let (gain, bias) = (self.parameter(*gain), self.parameter(*bias));
                 let one = |(n, x): (usize, &f64)| {
                     let c = n % width;
@@ -206,6 +207,7 @@ fn activate(x: f64, activation: Option<Activation>) -> f64 {
     match activation {
         None => x,
         Some(Activation::Relu) => x.max(0.0),
+        Some(Activation::Relu6) => x.clamp(0.0, 6.0),
         Some(Activation::LeakyRelu) => x.max(0.01 * x),
         Some(Activation::Sigmoid) => 1.0 / (1.0 + (-x).exp()),
         Some(Activation::Tanh) => x.tanh(),

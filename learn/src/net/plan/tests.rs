@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::reference::Reference;
-use super::{Plan, PlanNet};
+use super::{Plan, PlanNet, Role};
 use crate::features::{Affine, ImageInput, NumericPart, SeriesInput, TextInput};
 use crate::kernels::{Decay, Update};
 use crate::net::tests::{numeric, target};
-use crate::net::{Batch, Chance, Design, Head, design};
+use crate::net::{Batch, Chance, Design, Head, design, efficientnet};
+use crate::pretrained::efficientnet::{Block, EfficientNetLite};
+use crate::pretrained::tests::folder;
 use crate::random::uniform;
 use crate::spec::*;
 use crate::{Encoded, ImageBlock, SeriesBlock, TokenBlock, Weights};
@@ -83,6 +85,9 @@ pub(crate) fn families() -> Vec<(&'static str, NetSpec, NumericPart)> {
         let spec = TransformerSpec { width: 8, layers: 2, heads: 2, feed_forward: 12, ..TransformerSpec::default() };
         N::Transformer(TransformerSpec { pooling, dropout: 0.0, ..spec })
     };
+    let bert = |name: &str, pooling| {
+        N::Bert(BertSpec { folder: folder(name).to_string_lossy().into_owned(), pooling, dropout: 0.0 })
+    };
     let (relu, gelu) = (Activation::Relu, Activation::Gelu);
     let mixed_text = NumericPart { texts: text(6).texts, ..numeric(3, &[(5, 2)]) };
     let text_conv = TextConvSpec { dimension: 6, widths: vec![2, 3, 4], channels: 4, dropout: 0.0 };
@@ -108,6 +113,14 @@ pub(crate) fn families() -> Vec<(&'static str, NetSpec, NumericPart)> {
         ("gru on series", recurrent(CellSpec::Gru, false, Pooling::Last), series(6, 2)),
         ("transformer on text", transformer(Pooling::Mean), text(9)),
         ("transformer on series", transformer(Pooling::First), series(5, 3)),
+        ("bert", bert("bert", Pooling::Mean), text(9)),
+        ("roberta", bert("roberta", Pooling::First), NumericPart { texts: text(16).texts, ..numeric(2, &[]) }),
+        ("distilbert", bert("distilbert", Pooling::Max), text(7)),
+        (
+            "efficientnet lite0",
+            N::EfficientnetLite0(EfficientnetLite0Spec { weights: None, dropout: 0.0 }),
+            picture(32, 3),
+        ),
     ]
 }
 
@@ -163,18 +176,59 @@ fn answers_are_those_of_the_plain_loops() {
 
 #[test]
 fn gradients_follow_central_differences_in_f64() {
-    // The deep one has no operation that the others do not have.
-    for (name, net, part) in families().into_iter().filter(|(name, ..)| *name != "resnet 18") {
+    // The deep ones have no operation that the others do not have.
+    let deep = ["resnet 18", "efficientnet lite0"];
+    for (name, net, part) in families().into_iter().filter(|(name, ..)| !deep.contains(name)) {
         for classes in [0, 3] {
-            check_gradients(name, &net, &part, classes);
+            check_gradients(name, &plan(&net, &part, classes), &part, classes);
         }
+    }
+    let part = picture(7, 3);
+    let blocks = [(32, 3, 1, 3, 2), (3, 3, 2, 5, 1)].map(|(inputs, outputs, expansion, kernel, stride)| Block {
+        inputs,
+        outputs,
+        expansion,
+        kernel,
+        stride,
+    });
+    let small = EfficientNetLite { pixels: 7, dropout: 0.0, blocks: blocks.to_vec() };
+    let head = Head::of(&target(3), Loss::Auto).unwrap();
+    check_gradients("bottlenecks", &efficientnet(&small, 0.0, &part, head).unwrap(), &part, 3);
+}
+
+#[test]
+fn gradients_pass_through_what_is_frozen_and_leave_it_alone() {
+    let cases: [(&str, &[&str]); 6] = [
+        ("bert", &["words*", "layer.0.*"]),
+        ("bert", &["layer.1.*", "positions.weight"]),
+        ("conv, batch norm", &["norm.0.1.weight", "conv.0.1.*"]),
+        ("resnet 20", &["*norm*"]),
+        ("lstm on text", &["recurrent.1.*"]),
+        ("wide and deep", &["embedding*"]),
+    ];
+    for (name, patterns) in cases {
+        let (_, net, part) = families().into_iter().find(|(family, ..)| *family == name).unwrap();
+        let mut plan = plan(&net, &part, 3);
+        let learned = plan.learned();
+        plan.freeze(&patterns.iter().map(|&pattern| pattern.to_owned()).collect::<Vec<_>>()).unwrap();
+        assert!(plan.learned() < learned, "{name}");
+        check_gradients(name, &plan, &part, 3);
     }
 }
 
+#[test]
+fn patterns_that_fit_nothing_or_all_are_refused() {
+    let (_, net, part) = families().into_iter().find(|(family, ..)| *family == "bert").unwrap();
+    let freeze = |pattern: &str| plan(&net, &part, 3).freeze(&[pattern.to_owned()]).unwrap_err().to_string();
+    let message = freeze("word.weight");
+    assert!(message.contains("no tensor fits \"word.weight\"; did you mean \"words.weight\"?"), "{message}");
+    assert!(message.contains("the network has words.weight, positions.weight"), "{message}");
+    assert!(freeze("*").contains("nothing to learn"));
+}
+
 /// SGD with step size 1 moves every weight by just its gradient. A few numbers of every tensor are looked at.
-fn check_gradients(name: &str, net: &NetSpec, part: &NumericPart, classes: usize) {
-    let plan = plan(net, part, classes);
-    let weights = weights(&plan);
+fn check_gradients(name: &str, plan: &Plan, part: &NumericPart, classes: usize) {
+    let weights = weights(plan);
     let encoded = mixed(part, ROWS);
     let rows: Vec<u32> = (0..ROWS as u32).collect();
     let batch = Batch { numeric: part, encoded: &encoded, rows: &rows };
@@ -184,9 +238,12 @@ fn check_gradients(name: &str, net: &NetSpec, part: &NumericPart, classes: usize
     let mut learner = PlanNet::new(plan.clone(), &weights, ROWS, &step, 2).unwrap();
     let loss = learner.step(batch, targets[..].into(), &step.into(), CHANCE);
     let after = learner.weights();
-    let mut reference = Reference { plan: &plan, weights: wide(&weights), learning: true };
+    let mut reference = Reference { plan, weights: wide(&weights), learning: true };
     let expected = reference.loss(batch, &targets);
     assert!((f64::from(loss) / expected - 1.0).abs() < 1e-4, "{name}: loss {loss} for {expected}");
+    for parameter in plan.parameters.iter().filter(|parameter| parameter.role == Role::Frozen) {
+        assert_eq!(after.tensors[&parameter.name], weights.tensors[&parameter.name], "{name}: {}", parameter.name);
+    }
     for parameter in plan.parameters.iter().filter(|parameter| parameter.role.is_learned()) {
         let before = &weights.tensors[&parameter.name].data;
         let (mut off, mut norm) = (0.0f64, 0.0f64);
