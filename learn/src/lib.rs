@@ -18,6 +18,7 @@ pub mod spec;
 mod split;
 mod target;
 mod train;
+mod trees;
 mod weights;
 
 pub use error::{Error, ErrorKind, Result};

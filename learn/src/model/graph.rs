@@ -226,6 +226,7 @@ fn options() -> ModelOptions {
         Flatten,
         GRU,
         Gather,
+        GatherElements,
         GlobalAveragePool,
         Greater,
         IsNaN,

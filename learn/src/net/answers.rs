@@ -1,7 +1,7 @@
 //! What does the network itself answer? For the check that its ONNX file answers the same.
 
 use super::batch::Batch;
-use super::{Head, HeadActivation, Network, Place, design};
+use super::{Design, Head, HeadActivation, Network, Place, design};
 use crate::features::{Encoded, NumericPart};
 use crate::kernels::{Update, sigmoid_rows, softmax_rows};
 use crate::spec::{Loss, NetSpec};
@@ -18,6 +18,9 @@ pub fn network_answers(
     encoded: &Encoded,
 ) -> Result<Vec<f32>> {
     let design = design(net, numeric, Head::of(target, loss)?)?;
+    if let Design::Trees(trees) = &design {
+        return Ok(answers(trees.head, target, trees.outputs(weights, encoded)?));
+    }
     let still = Update::NONE.into();
     let mut network = Network::new(Place::Cpu, (&design, numeric), weights, &Default::default(), 1, &still)?;
     let rows: Vec<u32> = (0..encoded.rows as u32).collect();

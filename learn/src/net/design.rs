@@ -4,6 +4,7 @@ use super::plan::Plan;
 use super::{Head, Layers, check_weights, initial_weights, layers, picture, plan, sequence, tabular};
 use crate::features::NumericPart;
 use crate::spec::{DenseSpec, NetSpec, Normalization};
+use crate::trees::TreeDesign;
 use crate::{Result, Weights};
 
 /// A network before it has weights.
@@ -13,6 +14,8 @@ pub(crate) enum Design {
     Dense(Layers),
     /// Any other network.
     Plan(Plan),
+    /// Decision trees.
+    Trees(TreeDesign),
 }
 
 /// What `net` becomes on these features and this head. Refuses impossible sizes, naming setting or layer.
@@ -22,6 +25,7 @@ pub(crate) fn design(net: &NetSpec, numeric: &NumericPart, head: Head) -> Result
         NetSpec::Linear(_) if is_plain(&linear(), numeric) => {
             return Ok(Design::Dense(layers(&linear(), numeric, head)?));
         }
+        NetSpec::GradientBoosting(spec) => return TreeDesign::boosted(spec, numeric, head).map(Design::Trees),
         NetSpec::Dense(spec) => tabular::dense(spec, numeric, head),
         NetSpec::Linear(_) => tabular::dense(&linear(), numeric, head),
         NetSpec::WideAndDeep(spec) => tabular::wide_and_deep(spec, numeric, head),
@@ -52,6 +56,7 @@ impl Design {
         match self {
             Self::Dense(layers) => layers.head,
             Self::Plan(plan) => plan.head,
+            Self::Trees(trees) => trees.head,
         }
     }
 
@@ -60,6 +65,7 @@ impl Design {
         match self {
             Self::Dense(layers) => layers.parameters(),
             Self::Plan(plan) => plan.learned(),
+            Self::Trees(trees) => trees.parameters(),
         }
     }
 
@@ -68,6 +74,7 @@ impl Design {
         match self {
             Self::Dense(layers) => layers.check(weights),
             Self::Plan(plan) => check_weights(&plan.shapes(), weights),
+            Self::Trees(trees) => trees.ensemble(weights).map(|_| ()),
         }
     }
 
@@ -76,6 +83,7 @@ impl Design {
         match self {
             Self::Dense(layers) => initial_weights(layers, seed),
             Self::Plan(plan) => plan::initial_weights(plan, seed),
+            Self::Trees(trees) => trees.initial_weights(),
         }
     }
 }

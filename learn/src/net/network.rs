@@ -58,6 +58,7 @@ impl Network {
                 net.restore(memory);
                 Ok(Self::Plain(net))
             }
+            (_, Design::Trees(_)) => Err(Error::Internal("decision trees reached the training of networks".into())),
             (Place::Flex, Design::Plan(_)) => {
                 Err(Error::Unsupported("Burn's own operations know dense networks only; take device \"cpu\"".into()))
             }

@@ -9,6 +9,7 @@ mod numeric;
 mod plan;
 mod proto;
 mod seal;
+mod trees;
 
 use prost::Message;
 use serde_json::json;
@@ -52,10 +53,17 @@ pub fn export_onnx(
     design.check(weights)?;
     let (output, axes) = output(target);
     let mut graph = graph::Graph::new(output);
-    let inputs = numeric::write(&mut graph, features.numeric());
+    let numeric = features.numeric();
     let answers = match &design {
-        Design::Dense(layers) => network::write(&mut graph, &inputs, layers, weights, target)?,
-        Design::Plan(plan) => plan::write(&mut graph, &inputs, plan, weights, target)?,
+        Design::Dense(layers) => {
+            let inputs = numeric::write(&mut graph, numeric);
+            network::write(&mut graph, &inputs, layers, weights, target)?
+        }
+        Design::Plan(plan) => {
+            let inputs = numeric::write(&mut graph, numeric);
+            plan::write(&mut graph, &inputs, plan, weights, target)?
+        }
+        Design::Trees(design) => trees::write(&mut graph, design, &design.ensemble(weights)?, target),
     };
     let model = ModelProto {
         ir_version: Some(IR_VERSION),

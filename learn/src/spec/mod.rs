@@ -14,6 +14,7 @@ mod schedule;
 mod sequences;
 mod split;
 mod train;
+mod trees;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,6 +30,7 @@ pub use schedule::*;
 pub use sequences::*;
 pub use split::*;
 pub use train::*;
+pub use trees::*;
 
 /// What kind of answer a model gives.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::GradientBoostingSpec;
+
 /// The network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -25,11 +27,20 @@ pub enum NetSpec {
     Recurrent(RecurrentSpec),
     /// A transformer encoder over the words of a text or the steps of series (Vaswani et al. 2017).
     Transformer(TransformerSpec),
+    /// Gradient-boosted decision trees over histograms (Friedman 2001; Ke et al. 2017): often the best for tables.
+    GradientBoosting(GradientBoostingSpec),
 }
 
 impl Default for NetSpec {
     fn default() -> Self {
         Self::Dense(DenseSpec::default())
+    }
+}
+
+impl NetSpec {
+    /// Whether it is made of decision trees.
+    pub fn is_trees(&self) -> bool {
+        matches!(self, Self::GradientBoosting(_))
     }
 }
 

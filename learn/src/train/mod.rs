@@ -15,6 +15,7 @@ mod rate;
 mod rule;
 mod run;
 mod sweep;
+mod trees;
 mod watch;
 
 pub use events::{EpochRecord, Flow, Part, TrainEvent, TrainJob, Trained};
@@ -22,14 +23,17 @@ pub use events::{EpochRecord, Flow, Part, TrainEvent, TrainJob, Trained};
 pub use sweep::{RateCurve, RatePoint, RateSweep};
 
 use crate::Result;
-use crate::spec::TrainSpec;
+use crate::spec::{NetSpec, TrainSpec};
 
 /// Trains a network and gives the weights of its best epoch. The same job gives the same weights, bit for bit, also
 /// across a stop and a resume.
 ///
 /// Errors name the setting, the row, or the epoch and step; a run that diverges says what to try.
 pub fn train(job: TrainJob, on: &mut dyn FnMut(&TrainEvent) -> Flow) -> Result<Trained> {
-    run::Run::new(job)?.run(on)
+    match job.net {
+        NetSpec::GradientBoosting(spec) => trees::Boosting::new(job, spec)?.run(on),
+        _ => run::Run::new(job)?.run(on),
+    }
 }
 
 /// Finds a step size for a network by trying all of a range on a fresh one, a step each. The job's own step size,
@@ -39,6 +43,9 @@ pub fn find_learning_rate(
     sweep: &RateSweep,
     on: &mut dyn FnMut(&RatePoint) -> Flow,
 ) -> Result<RateCurve> {
+    if job.net.is_trees() {
+        return Err(trees::refuse_sweep(job.train));
+    }
     let train = TrainSpec { accumulate: 1, ..job.train.clone() };
     run::Run::new(TrainJob { train: &train, checkpoint: None, resume: false, ..job })?.sweep(sweep, on)
 }
