@@ -80,7 +80,9 @@ impl Encoded {
     /// A copy of these rows.
     pub fn take(&self, rows: &[u32]) -> Encoded {
         fn pick<T: Copy>(values: &[T], width: usize, rows: &[u32]) -> Vec<T> {
-            rows.iter().flat_map(|&row| values[row as usize * width..][..width].iter().copied()).collect()
+            let mut picked = Vec::with_capacity(rows.len() * width);
+            rows.iter().for_each(|&row| picked.extend_from_slice(&values[row as usize * width..][..width]));
+            picked
         }
         let width = |length: usize| length.checked_div(self.rows).unwrap_or(0);
         Encoded {
@@ -236,6 +238,10 @@ pub struct TextInput {
     pub length: usize,
     /// Number of token numbers, padding and unknown included.
     pub vocabulary: usize,
+    /// Stands in for a token that is not known; of another number than [`TextInput::UNKNOWN`] where the tokenizer comes in a
+    /// file.
+    #[serde(default = "TextInput::unknown")]
+    pub unknown: i32,
 }
 
 impl TextInput {
@@ -243,6 +249,10 @@ impl TextInput {
     pub const PADDING: i32 = 0;
     /// The token number of a token that is not in the vocabulary.
     pub const UNKNOWN: i32 = 1;
+
+    fn unknown() -> i32 {
+        Self::UNKNOWN
+    }
 }
 
 /// One series of numbers over time: NaN becomes `impute`, then `affine`.

@@ -12,16 +12,34 @@ pub(crate) struct Targets<'a> {
     pub(crate) values: &'a [f32],
     /// One weight per row; empty where every row counts 1. The sum is divided by the number of rows, not of weights.
     pub(crate) weights: &'a [f32],
+    /// Second answers of the rows, whose losses are added.
+    pub(crate) mixed: Option<Mixed<'a>>,
+}
+
+/// What the rows of a batch should have given too: rows that were mixed of two.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mixed<'a> {
+    /// As in [`Targets`].
+    pub(crate) values: &'a [f32],
+    /// One weight per row.
+    pub(crate) weights: &'a [f32],
 }
 
 impl<'a> From<&'a [f32]> for Targets<'a> {
     fn from(values: &'a [f32]) -> Self {
-        Self { values, weights: &[] }
+        Self { values, weights: &[], mixed: None }
+    }
+}
+
+impl<'a> From<Mixed<'a>> for Targets<'a> {
+    fn from(Mixed { values, weights }: Mixed<'a>) -> Self {
+        Self { values, weights, mixed: None }
     }
 }
 
 impl Targets<'_> {
-    fn weight(&self, row: usize) -> f32 {
+    /// What a row counts.
+    pub(crate) fn weight(&self, row: usize) -> f32 {
         if self.weights.is_empty() { 1.0 } else { self.weights[row] }
     }
 }
@@ -227,7 +245,7 @@ mod tests {
                 matrix.row_mut(row).copy_from_slice(&values);
                 wide.push(values.iter().map(|x| f64::from(*x)).collect::<Vec<_>>());
             }
-            let loss = f64::from(kernel(&mut matrix, Targets { values: &values, weights }));
+            let loss = f64::from(kernel(&mut matrix, Targets { values: &values, weights, mixed: None }));
             let mean = |wide: &[Vec<f64>]| {
                 let weight = |row: usize| weights.get(row).map_or(1.0, |weight| f64::from(*weight));
                 let loss = |row: usize| weight(row) * reference(&wide[row], f64::from(values[row]));
@@ -308,7 +326,7 @@ mod tests {
     fn the_mean_is_over_the_values_of_a_row_too() {
         let mut matrix = Matrix::zeros(2, 2);
         matrix.row_mut(0).copy_from_slice(&[1.0, 2.0]);
-        let targets = Targets { values: &[0.0, 2.0, 5.0, 0.0], weights: &[1.0, 2.0] };
+        let targets = Targets { values: &[0.0, 2.0, 5.0, 0.0], weights: &[1.0, 2.0], mixed: None };
         assert_eq!(squared_error(&mut matrix, targets), (1.0 + 2.0 * 25.0) / 4.0);
         assert_eq!((matrix.row(0), matrix.row(1)), (&[0.5, 0.0][..], &[-5.0, 0.0][..]));
     }

@@ -57,7 +57,7 @@ pub(crate) use dropout::{dropout_mask, multiply};
 pub(crate) use elementwise::{add, add_columns, add_to_rows, gather, scatter_add};
 pub(crate) use linear::{LinearGradients, LinearShape, linear_backward, linear_forward};
 pub(crate) use loss::{
-    Targets, absolute_error, huber, quantile, sigmoid_cross_entropy, sigmoid_focal, sigmoid_rows,
+    Mixed, Targets, absolute_error, huber, quantile, sigmoid_cross_entropy, sigmoid_focal, sigmoid_rows,
     sigmoid_squared_error, softmax_cross_entropy, softmax_focal, softmax_rows, softmax_squared_error, squared_error,
 };
 pub(crate) use normalize::LayerNorm;

@@ -123,6 +123,7 @@ fn on_threads(threads: usize) -> String {
 mod tests {
     use super::*;
     use crate::features::Encoded;
+    use crate::kernels::Mixed;
     use crate::kernels::optimizer_examples::{KINDS, example};
     use crate::net::initial_weights;
     use crate::net::tests::{layers_of, numeric, target};
@@ -149,7 +150,9 @@ mod tests {
                 |row: &u32| if classes == 0 { *row as f32 / 15.0 - 1.0 } else { (row % classes as u32) as f32 };
             let values: Vec<f32> = rows.iter().map(answer).collect();
             let weights: Vec<f32> = rows.iter().map(|row| (row % 3) as f32 * 0.7).collect();
-            let targets = Targets { values: &values, weights: if step % 2 == 0 { &weights } else { &[] } };
+            let second: Vec<f32> = values.iter().rev().copied().collect();
+            let mixed = (step % 3 == 0).then_some(Mixed { values: &second, weights: &weights });
+            let targets = Targets { values: &values, weights: if step % 2 == 0 { &weights } else { &[] }, mixed };
             let batch = Batch { numeric: &numeric, encoded: &encoded, rows: &rows };
             let chance = Chance { seed: 9, step: u64::from(step) };
             let rule = update(step as i32 + 1);

@@ -5,6 +5,14 @@ use crate::kernels::{self, Matrix, Targets};
 
 /// The mean loss of a batch, whose outputs `[rows, outputs]` become its gradient.
 pub(crate) fn loss_and_gradient(head: Head, outputs: &mut Matrix, targets: Targets) -> f32 {
+    let Some(mixed) = targets.mixed else { return of_one_answer(head, outputs, targets) };
+    let mut second = outputs.clone();
+    let loss = of_one_answer(head, outputs, targets) + of_one_answer(head, &mut second, Targets::from(mixed));
+    outputs.data.iter_mut().zip(second.data.iter()).for_each(|(x, y)| *x += y);
+    loss
+}
+
+fn of_one_answer(head: Head, outputs: &mut Matrix, targets: Targets) -> f32 {
     use {HeadActivation as A, HeadLoss as L};
     match (head.activation, head.loss) {
         (A::Linear, L::AbsoluteError) => kernels::absolute_error(outputs, targets),
@@ -115,6 +123,37 @@ mod tests {
                 let found = f64::from(loss_and_gradient(head, &mut matrix, Targets::from(&targets[..])));
                 assert!((found / expected - 1.0).abs() < 1e-5, "{head:?}: {found} for {expected}");
             }
+        }
+    }
+
+    #[test]
+    fn two_answers_of_a_row_count_by_their_weights() {
+        let head =
+            Head { outputs: 3, activation: HeadActivation::Softmax, loss: HeadLoss::CrossEntropy, smoothing: 0.1 };
+        let logits = |matrix: &mut Matrix| {
+            (0..2).for_each(|row| matrix.row_mut(row).copy_from_slice(&[0.3 - row as f32, 1.2, -0.7]));
+        };
+        let alone = |values: [f32; 2], weights: [f32; 2]| {
+            let mut matrix = Matrix::zeros(2, 3);
+            logits(&mut matrix);
+            let targets = Targets { values: &values, weights: &weights, mixed: None };
+            (loss_and_gradient(head, &mut matrix, targets), matrix.row(0).to_vec())
+        };
+        let (own, other) = (alone([0.0, 2.0], [0.7, 0.4]), alone([1.0, 2.0], [0.3, 0.6]));
+        let mut matrix = Matrix::zeros(2, 3);
+        logits(&mut matrix);
+        let mixed = Some(kernels::Mixed { values: &[1.0, 2.0], weights: &[0.3, 0.6] });
+        let targets = Targets { values: &[0.0, 2.0], weights: &[0.7, 0.4], mixed };
+        let loss = loss_and_gradient(head, &mut matrix, targets);
+        assert!((loss - own.0 - other.0).abs() < 1e-6);
+        for (found, parts) in matrix.row(0).iter().zip(own.1.iter().zip(&other.1)) {
+            assert!((found - parts.0 - parts.1).abs() < 1e-6);
+        }
+        // By hand for the first row: probabilities less 0.9 times the shares of the answers and 0.1 / 3 everywhere, halved.
+        let sum: f32 = [0.3f32, 1.2, -0.7].iter().map(|x| x.exp()).sum();
+        let by_hand = [0.3f32, 1.2, -0.7].map(|x| x.exp() / sum);
+        for ((found, p), share) in matrix.row(0).iter().zip(by_hand).zip([0.7, 0.3, 0.0]) {
+            assert!((found - 0.5 * (p - 0.9 * share - 0.1 / 3.0)).abs() < 1e-6, "{found}");
         }
     }
 

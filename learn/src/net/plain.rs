@@ -51,7 +51,12 @@ impl PlainNet {
             .map(|(name, p)| (name.clone(), BurnTensor::from_inner(p.value.clone()).require_grad()))
             .collect();
         let logits = self.forward(batch, &tracked, &self.device, Some(chance))?;
-        let loss = loss(self.layers.head, logits, targets, &self.device);
+        let second = targets.mixed.map(|mixed| loss(self.layers.head, logits.clone(), mixed.into(), &self.device));
+        let first = loss(self.layers.head, logits, targets, &self.device);
+        let loss = match second {
+            Some(second) => first + second,
+            None => first,
+        };
         let mut gradients = loss.backward();
         let loss = loss.into_scalar::<f32>();
         if !loss.is_finite() {

@@ -3,6 +3,7 @@
 //! Every struct refuses unknown fields and has a default for all that can be left out, so that printing a spec prints
 //! the run as it will happen.
 
+mod augment;
 mod balance;
 mod batch;
 mod evaluate;
@@ -19,6 +20,7 @@ mod trees;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use augment::*;
 pub use balance::*;
 pub use batch::*;
 pub use evaluate::*;

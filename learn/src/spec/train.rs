@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Balance, BatchSize, Loss, Optimizer, Schedule};
+use super::{Augment, Balance, BatchSize, Loss, Optimizer, Schedule};
 
 /// Training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -28,6 +28,8 @@ pub struct TrainSpec {
     pub class_weights: BTreeMap<String, f64>,
     /// What is done about classes of different size.
     pub balance: Balance,
+    /// Random changes to the training rows of every batch, such as turned pictures.
+    pub augment: Augment,
     /// L2 decay of the weights (not of the biases), added to the gradient as PyTorch's `weight_decay`. `adamw` has its own.
     pub weight_decay: f64,
     /// L1 decay of the weights (not of the biases): this times the sign of a weight is added to its gradient.
@@ -57,6 +59,7 @@ impl Default for TrainSpec {
             label_smoothing: 0.0,
             class_weights: BTreeMap::new(),
             balance: Balance::None,
+            augment: Augment::default(),
             weight_decay: 0.0,
             l1: 0.0,
             clip_norm: None,

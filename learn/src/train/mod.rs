@@ -1,9 +1,10 @@
 //! How do weights come from rows?
 //!
 //! Training is a function of the job alone: the order of rows is drawn from (seed, epoch), dropout from (seed, step),
-//! and no sum depends on the number of threads. So a run that was stopped or killed and goes on from its checkpoint
+//! augmentation from (seed, epoch, place), and no sum depends on the number of threads. So a run that was stopped or killed and goes on from its checkpoint
 //! ends with the same bits.
 
+mod augment;
 mod check;
 mod checkpoint;
 mod diverged;

@@ -77,7 +77,7 @@ impl Case {
             let rows: Vec<u32> = (0..6).map(|row| row + 6 * number as u32).collect();
             let batch = Batch { numeric: &numeric, encoded: &encoded, rows: &rows };
             let within = number * 6..number * 6 + 6;
-            let targets = Targets { values: &answers[within.clone()], weights: &each[within] };
+            let targets = Targets { values: &answers[within.clone()], weights: &each[within], mixed: None };
             let chance = Chance { seed: 5, step: step as u64 };
             f64::from(net.step(batch, targets, &rule.step(epoch, number, &plateau), chance).unwrap())
         });

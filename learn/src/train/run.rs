@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::augment::{self, Augmenter, Place};
 use super::checkpoint::{Checkpoint, Position};
 use super::order::{Order, class_weights, weigh};
 use super::rate::Plateau;
@@ -25,6 +26,7 @@ pub(super) struct Run<'a> {
     pub(super) rule: Rule<'a>,
     pub(super) net: Network,
     pub(super) order: Order,
+    pub(super) augmenter: Augmenter<'a>,
     /// What a row counts by its class; empty where all count 1.
     pub(super) class_weights: Vec<f32>,
     /// Class numbers or standardised values of all rows, for training and for validation.
@@ -47,6 +49,7 @@ impl<'a> Run<'a> {
         ranges::check(job.train)?;
         let place = check::device(&job.train.device)?;
         check::check_parts(&job)?;
+        augment::check(&job.train.augment, job.numeric)?;
         let head = Head::of(job.target, job.train.loss)?.smoothed(job.train.label_smoothing)?;
         let design = design(job.net, job.numeric, head)?;
         let class_weights = class_weights(job.train, job.target, &job.training)?;
@@ -87,7 +90,22 @@ impl<'a> Run<'a> {
         let net = Network::new(place, (&design, job.numeric), &found.weights, &found.memory, rule.batch(), &first)?;
         let targets = [job.training.target, job.validation.target].map(|values| standardised(values, job.target));
         let Checkpoint { position, best, .. } = found;
-        Ok(Self { job, design, metric, rule, net, order, class_weights, targets, position, best, resumed, saved: None })
+        let augmenter = Augmenter::new(&job.train.augment, job.train.seed);
+        Ok(Self {
+            job,
+            design,
+            metric,
+            rule,
+            net,
+            order,
+            augmenter,
+            class_weights,
+            targets,
+            position,
+            best,
+            resumed,
+            saved: None,
+        })
     }
 
     /// Trains to the end, or to where the listener stops it.
@@ -132,7 +150,7 @@ impl<'a> Run<'a> {
 
     /// The rest of the epoch's batches.
     fn batches(&mut self, on: Listener) -> Result<Batches> {
-        let Self { job, design, rule, net, order, class_weights, targets, position, .. } = self;
+        let Self { job, design, rule, net, order, augmenter, class_weights, targets, position, .. } = self;
         let (size, batches, order) = (rule.batch(), rule.batches(), order.of(position.epoch));
         let (mut answers, mut weights) = (Vec::with_capacity(size), Vec::new());
         let mut loss_sum = f64::from_bits(position.loss_sum);
@@ -141,13 +159,15 @@ impl<'a> Run<'a> {
             answers.clear();
             answers.extend(rows.iter().map(|row| targets[0][*row as usize]));
             weigh(class_weights, &answers, &mut weights);
-            let batch = Batch { numeric: job.numeric, encoded: job.training.encoded, rows };
+            let plain = Batch { numeric: job.numeric, encoded: job.training.encoded, rows };
             let chance = Chance { seed: job.train.seed, step: (position.epoch * batches + number) as u64 };
             let step = rule.step(position.epoch, number, &position.plateau);
-            let targets = Targets { values: &answers, weights: &weights };
+            let targets = Targets { values: &answers, weights: &weights, mixed: None };
+            let place = Place { epoch: position.epoch, first: number * size };
+            let (batch, targets) = augmenter.batch(plain, targets, place);
             let loss = f64::from(net.step(batch, targets, &step, chance)?);
             if !loss.is_finite() {
-                let rows = diverged::rows(net, design.head(), batch, &answers)?;
+                let rows = diverged::rows(net, design.head(), plain, &answers)?;
                 let rate = rule.learning_rate(position.epoch, number, &position.plateau);
                 let place = format!("epoch {} at step {}", position.epoch + 1, number + 1);
                 return Err(diverged::error(job.train, rate, &place, loss, &rows));

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Flow;
+use super::augment::Place;
 use super::order::weigh;
 use super::run::Run;
 use crate::kernels::Targets;
@@ -115,9 +116,12 @@ impl Run<'_> {
         let answers: Vec<f32> = rows.iter().map(|row| self.targets[0][*row as usize]).collect();
         let mut weights = Vec::new();
         weigh(&self.class_weights, &answers, &mut weights);
-        let targets = Targets { values: &answers, weights: &weights };
+        let targets = Targets { values: &answers, weights: &weights, mixed: None };
         let batch = Batch { numeric: self.job.numeric, encoded: self.job.training.encoded, rows };
         let chance = Chance { seed: self.job.train.seed, step };
+        let (batches, size) = (self.rule.batches(), self.rule.batch());
+        let (epoch, number) = (step as usize / batches, step as usize % batches);
+        let (batch, targets) = self.augmenter.batch(batch, targets, Place { epoch, first: number * size });
         Ok(f64::from(self.net.step(batch, targets, &self.rule.alone(step, rate), chance)?))
     }
 }

@@ -9,20 +9,20 @@ use crate::spec::*;
 use crate::{Error, ErrorKind, Target};
 
 /// All that a job borrows.
-struct Setup {
-    numeric: NumericPart,
-    encoded: Encoded,
-    answers: Vec<f32>,
-    target: Target,
-    net: NetSpec,
-    spec: TrainSpec,
+pub(super) struct Setup {
+    pub(super) numeric: NumericPart,
+    pub(super) encoded: Encoded,
+    pub(super) answers: Vec<f32>,
+    pub(super) target: Target,
+    pub(super) net: NetSpec,
+    pub(super) spec: TrainSpec,
     training: Vec<u32>,
     validation: Vec<u32>,
 }
 
 impl Setup {
     /// Rows of plain numbers; the last fifth is for validation.
-    fn new(width: usize, numbers: Vec<f32>, answers: Vec<f32>, classes: usize) -> Self {
+    pub(super) fn new(width: usize, numbers: Vec<f32>, answers: Vec<f32>, classes: usize) -> Self {
         let rows = answers.len() as u32;
         let number = |n: usize| NumberInput {
             name: format!("n{n}"),
@@ -78,12 +78,12 @@ impl Setup {
         }
     }
 
-    fn train(&self) -> Result<Trained> {
+    pub(super) fn train(&self) -> Result<Trained> {
         train(self.job(None, false), &mut |_| Flow::Continue)
     }
 
     /// Trains until the event number `stop`.
-    fn until(&self, folder: &Path, resume: bool, stop: usize) -> Result<Trained> {
+    pub(super) fn until(&self, folder: &Path, resume: bool, stop: usize) -> Result<Trained> {
         let mut events = 0;
         train(self.job(Some(folder), resume), &mut |_| {
             events += 1;
@@ -98,9 +98,9 @@ impl Setup {
 }
 
 /// What must be the same in two runs: all but the time they took.
-type Essence = (crate::Weights, usize, Vec<(usize, u64, u64, bool)>);
+pub(super) type Essence = (crate::Weights, usize, Vec<(usize, u64, u64, bool)>);
 
-fn essence(trained: &Trained) -> Essence {
+pub(super) fn essence(trained: &Trained) -> Essence {
     let figures = |r: &EpochRecord| (r.epoch, r.train_loss.to_bits(), r.validation_metric.to_bits(), r.best);
     (trained.weights.clone(), trained.best_epoch, trained.history.iter().map(figures).collect())
 }

@@ -9,7 +9,7 @@ use super::run::SAVE_EVERY;
 use super::watch::{Metric, validate};
 use super::{EpochRecord, Flow, TrainEvent, TrainJob, Trained, check, fingerprint, ranges};
 use crate::net::{Head, standardised};
-use crate::spec::{EarlyStopping, GradientBoostingSpec, TrainSpec, WatchedMetric};
+use crate::spec::{Augment, EarlyStopping, GradientBoostingSpec, TrainSpec, WatchedMetric};
 use crate::trees::{BoostRows, Booster, TreeDesign};
 use crate::{Error, Result, Task, Weights};
 
@@ -37,6 +37,11 @@ impl<'a> Boosting<'a> {
         ranges::check(job.train)?;
         check::device(&job.train.device)?;
         check::check_parts(&job)?;
+        if job.train.augment != Augment::default() {
+            return Err(Error::invalid(
+                "train.augment varies rows from batch to batch, which decision trees do not have",
+            ));
+        }
         let head = Head::of(job.target, job.train.loss)?.smoothed(job.train.label_smoothing)?;
         let design = TreeDesign::boosted(spec, job.numeric, head)?;
         let class_weights = class_weights(job.train, job.target, &job.training)?;

@@ -1,6 +1,6 @@
 //! What do trees that somebody asked for consist of?
 
-use super::ensemble::Ensemble;
+use super::ensemble::{Ensemble, NODES_MAX};
 use super::grow::Shape;
 use super::inputs::Inputs;
 use super::split::Limits;
@@ -50,6 +50,12 @@ impl TreeDesign {
             [("min_hessian_per_leaf", spec.min_hessian_per_leaf), ("l2", spec.l2), ("min_gain", spec.min_gain)];
         for (key, value) in at_least_0 {
             within(&at(key), value, [0.0, f64::MAX])?;
+        }
+        let nodes = spec.trees.saturating_mul(head.outputs).saturating_mul(2 * spec.leaves);
+        if nodes > NODES_MAX {
+            return Err(Error::invalid(format!(
+                "the trees could have {nodes} nodes, {NODES_MAX} are allowed; lower network.gradient_boosting.trees or leaves"
+            )));
         }
         if matches!(head.loss, HeadLoss::Focal { .. }) {
             return Err(Error::invalid("train.loss is focal, which gradient_boosting does not know; take auto"));

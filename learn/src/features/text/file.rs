@@ -74,6 +74,11 @@ impl FileTokenizer {
         self.cardinality
     }
 
+    /// The number of a token that is not in its vocabulary.
+    pub(super) fn unknown(&self) -> i32 {
+        self.unknown
+    }
+
     /// The pieces of a text, special tokens left out.
     pub(super) fn pieces(&self, text: &str) -> Vec<String> {
         // Encoding fails for broken pairs and truncation only, of which there are none.

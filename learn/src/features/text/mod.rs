@@ -75,11 +75,11 @@ impl TextCode {
         let mut part = NumericPart::default();
         match self {
             Self::Tokens { length, vocabulary } => {
-                let vocabulary = match tokenizer {
-                    Tokenizer::File(file) => file.cardinality(),
-                    _ => vocabulary.cardinality(),
+                let (vocabulary, unknown) = match tokenizer {
+                    Tokenizer::File(file) => (file.cardinality(), file.unknown()),
+                    _ => (vocabulary.cardinality(), TextInput::UNKNOWN),
                 };
-                part.texts.push(TextInput { name, length: *length, vocabulary });
+                part.texts.push(TextInput { name, length: *length, vocabulary, unknown });
             }
             Self::TfIdf { terms, .. } => part.bags.push(BagInput { name, width: terms.values().len() }),
             Self::Hashing { width } => part.bags.push(BagInput { name, width: *width }),

@@ -53,7 +53,10 @@ pub(crate) fn picture(size: usize, channels: usize) -> NumericPart {
 }
 
 pub(crate) fn text(length: usize) -> NumericPart {
-    NumericPart { texts: vec![TextInput { name: "text".into(), length, vocabulary: 13 }], ..numeric(0, &[]) }
+    NumericPart {
+        texts: vec![TextInput { name: "text".into(), length, vocabulary: 13, unknown: 1 }],
+        ..numeric(0, &[])
+    }
 }
 
 pub(crate) fn series(steps: usize, count: usize) -> NumericPart {
