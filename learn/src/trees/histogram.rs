@@ -5,10 +5,14 @@
 //! with one addition per input, and sums are exact: they are the same in any order, on any number of threads, and the
 //! histogram of a child is that of its parent less that of its sibling.
 
+use crate::kernels::prefetch;
+
 /// Sums per bin of one input.
 pub(crate) type Histogram = [u64; 256];
 /// Inputs of a block at most: their histograms stay in the first cache.
 const BLOCK_WIDTH: usize = 16;
+/// So many rows ahead the bins of a row are asked for: the rows of small leaves lie far apart.
+const AHEAD: usize = 24;
 /// What the sum of the absolute gradients and that of the second derivatives come to at most.
 const SUM_MAX: f64 = i32::MAX as f64;
 /// Added to a number, it leaves its nearest whole number in the lower bits.
@@ -97,7 +101,9 @@ impl Block {
 /// A row at a time, all inputs of the block at once: a width that is known leaves no loop and no check of bounds.
 fn add<const WIDTH: usize>(bins: &[[u8; WIDTH]], rows: &[u32], pairs: &[u64], histograms: &mut [Histogram]) {
     let Some(histograms) = histograms.first_chunk_mut::<WIDTH>() else { return };
-    for (&row, &pair) in rows.iter().zip(pairs) {
+    let ahead = rows.get(AHEAD..).unwrap_or_default().iter().chain(std::iter::repeat(&0));
+    for ((&row, &pair), &next) in rows.iter().zip(pairs).zip(ahead) {
+        prefetch(&bins[next as usize]);
         let bins = &bins[row as usize];
         for (histogram, &bin) in histograms.iter_mut().zip(bins) {
             let sum = &mut histogram[usize::from(bin)];
