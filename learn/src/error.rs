@@ -71,6 +71,15 @@ impl Error {
         }
     }
 
+    /// The same with the place in front; only where the input is wrong.
+    pub(crate) fn at(self, place: &str) -> Self {
+        match self {
+            Self::Invalid(message) => Self::Invalid(format!("{place}: {message}")),
+            Self::Unsupported(message) => Self::Unsupported(format!("{place}: {message}")),
+            other => other,
+        }
+    }
+
     pub(crate) fn invalid(message: impl Into<String>) -> Self {
         Self::Invalid(message.into())
     }

@@ -11,7 +11,8 @@ const RESUMABLE_KEPT_PER_MODEL: usize = 3;
 
 /// Running, or ended early after the model's last success: resuming what a later run has finished helps nobody.
 const KEEPS_CHECKPOINTS: &str = "(status = 'running' OR (status IN ('stopped', 'interrupted') AND id > (
-    SELECT ifnull(max(later.id), 0) FROM runs AS later WHERE later.model = runs.model AND later.status = 'succeeded')))";
+    SELECT ifnull(max(later.id), 0) FROM runs AS later WHERE later.model = runs.model AND later.kind = runs.kind
+    AND later.status = 'succeeded')))";
 
 impl Store {
     /// The folder for a run's checkpoints, made on the first call.
@@ -27,16 +28,19 @@ impl Store {
         }
     }
 
-    /// The newest run of the model that can go on: stopped or interrupted, with a checkpoint, and newer than the last
-    /// run that made a version.
+    /// The newest run of the model and kind that can go on: stopped or interrupted, with a checkpoint, and newer than the
+    /// last run of its kind that ended well.
     ///
     /// # Errors
     /// `Invalid` for a bad model name.
-    pub fn last_resumable(&self, model: &str) -> Result<Option<Run>> {
+    pub fn last_resumable(&self, model: &str, kind: &str) -> Result<Option<Run>> {
         check_model_name(model)?;
         for id in self.resumable(model)? {
             if !files::entries(&self.inner.run_folder(id))?.is_empty() {
-                return self.run(id).map(Some);
+                let run = self.run(id)?;
+                if run.kind == kind {
+                    return Ok(Some(run));
+                }
             }
         }
         Ok(None)

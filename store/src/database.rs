@@ -81,6 +81,15 @@ const MIGRATIONS: &[&str] = &[
     "
     ALTER TABLE versions ADD COLUMN cross_validation TEXT;
 ",
+    "
+    CREATE TABLE trials (
+        run INTEGER NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
+        number INTEGER NOT NULL CHECK (number >= 0),
+        recorded_unix_ms INTEGER NOT NULL,
+        record TEXT NOT NULL,
+        PRIMARY KEY (run, number)
+    ) STRICT, WITHOUT ROWID;
+",
 ];
 
 const BUSY_TIMEOUT_MS: u64 = 5_000;

@@ -1,7 +1,7 @@
 //! What did we do, what have we got: runs and model versions in one data folder, crash-safe.
 //!
 //! ```text
-//! DATA/tidemill.db             SQLite (WAL): every run, epoch, version, promotion and failure is a row
+//! DATA/tidemill.db             SQLite (WAL): every run, epoch, trial, version, promotion and failure is a row
 //! DATA/lock                    held by the one process that writes; holds its id and command
 //! DATA/models/<model>/<n>/     one version: the caller's files, manifest.json, manifest.sha256
 //! DATA/runs/<id>/              checkpoints of runs that can still be resumed
@@ -24,6 +24,7 @@ mod runs;
 mod staging;
 #[cfg(test)]
 mod tests;
+mod trials;
 mod versions;
 
 use std::path::{Path, PathBuf};
@@ -39,6 +40,7 @@ pub use manifest::{Manifest, ManifestFile, verify};
 pub use repair::Repairs;
 pub use runs::{Epoch, Run, RunId, RunOutcome, RunStatus};
 pub use staging::{PrimaryMetric, Staging, VersionSummary};
+pub use trials::Trial;
 pub use versions::{Failure, Leaderboard, Version};
 
 /// One data folder. A cheap handle: clones share the connection and the lock, which the last clone gives back.

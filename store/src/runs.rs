@@ -39,7 +39,7 @@ pub enum RunStatus {
     Interrupted,
     /// Stopped by the user; can be resumed.
     Stopped,
-    /// Made a version.
+    /// Ended well.
     Succeeded,
     /// Ended with an error.
     Failed,
@@ -77,6 +77,8 @@ pub enum RunOutcome {
         /// The error's message.
         why: String,
     },
+    /// It ended well and made no version; its checkpoints are deleted.
+    Done,
     /// It can go on from its checkpoint.
     Stopped,
 }
@@ -186,6 +188,7 @@ impl Store {
     pub fn finish_run(&self, run: RunId, outcome: RunOutcome) -> Result<()> {
         let (status, version, why) = match outcome {
             RunOutcome::Succeeded { version } => (RunStatus::Succeeded, Some(version), None),
+            RunOutcome::Done => (RunStatus::Succeeded, None, None),
             RunOutcome::Failed { why } => (RunStatus::Failed, None, Some(shorten(&why))),
             RunOutcome::Stopped => (RunStatus::Stopped, None, None),
         };
@@ -256,7 +259,7 @@ fn find(connection: &rusqlite::Connection, id: RunId) -> Result<Run, Fault> {
     })
 }
 
-fn check_running(transaction: &Transaction<'_>, id: RunId) -> Result<(), Fault> {
+pub(crate) fn check_running(transaction: &Transaction<'_>, id: RunId) -> Result<(), Fault> {
     let sql = "SELECT 1 FROM runs WHERE id = ?1 AND status = 'running'";
     if transaction.query_row(sql, [id.0], |_| Ok(())).optional()?.is_some() {
         return Ok(());

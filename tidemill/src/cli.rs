@@ -50,6 +50,8 @@ pub enum Command {
     Audit(Audit),
     /// Do everything from collect to registered model and report.
     Run(Run),
+    /// Try settings of a model on its validation rows, and say which did best.
+    Tune(Tune),
     /// List the model versions as a leaderboard.
     Models(Models),
     /// Make a version the champion, which the endpoints serve.
@@ -105,6 +107,28 @@ pub struct Run {
     pub resume: bool,
     /// Make the new version the champion.
     #[arg(long)]
+    pub promote: bool,
+}
+
+/// Options of `tune`.
+#[derive(Debug, Args)]
+pub struct Tune {
+    /// The model; may be left out where one alone has a section `tune`.
+    pub model: Option<String>,
+    /// Trials at most; that of the section where absent.
+    #[arg(long, value_name = "N")]
+    pub trials: Option<u64>,
+    /// Time for all trials together, such as 90s, 10m or 2h; that of the section where absent.
+    #[arg(long, value_name = "TIME")]
+    pub time: Option<String>,
+    /// Go on with the search that was stopped or killed, after its last finished trial.
+    #[arg(long)]
+    pub resume: bool,
+    /// Train the model with the best settings and register that version.
+    #[arg(long)]
+    pub apply: bool,
+    /// Make that version the champion.
+    #[arg(long, requires = "apply")]
     pub promote: bool,
 }
 

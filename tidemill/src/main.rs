@@ -25,6 +25,7 @@ fn main() -> ExitCode {
         Command::Schema => commands::project::schema(&terminal),
         Command::Audit(args) => commands::audit::audit(common, args, &terminal),
         Command::Run(args) => commands::run::run(common, args, &terminal),
+        Command::Tune(args) => commands::tune::tune(common, args, &terminal),
         Command::Models(args) => commands::models::models(common, args, &terminal),
         Command::Promote(args) => commands::models::promote(common, args, &terminal),
         Command::Rollback(args) => commands::models::rollback(common, args, &terminal),

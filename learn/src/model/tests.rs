@@ -1,4 +1,4 @@
-use std::process::Command;
+mod onnx_runtime;
 
 use serde_json::{Value, json};
 
@@ -243,7 +243,7 @@ fn random_weights(layers: &Layers) -> Weights {
 }
 
 /// Features whose columns are those of a numeric part.
-fn features(numeric: &NumericPart) -> Features {
+pub(crate) fn features(numeric: &NumericPart) -> Features {
     let plain = |name: &str, kind| Column { name: name.into(), kind, missing: 0, example: Value::Null };
     let numbers = numeric.numbers.iter().map(|input| column(&input.name, 1));
     let categories = numeric.categories.iter().map(|category| {
@@ -529,68 +529,4 @@ fn weights_of_another_network_are_not_written() {
     check(&case.weights, Loss::CategoricalCrossEntropy, "dense.1.weight");
     let empty = Features { columns: vec![], choices: vec![], numeric: NumericPart::default() };
     assert!(export_onnx(&empty, &case.target, &case.net, Loss::Auto, &case.weights, None).is_err());
-}
-
-/// Checks the file with the `onnx` package and runs it with ONNX Runtime.
-const SCRIPT: &str = r#"
-import json, pathlib, sys
-import numpy as np, onnx, onnxruntime
-folder = pathlib.Path(sys.argv[1])
-for case in json.loads((folder / "cases.json").read_text()):
-    model = onnx.load(folder / case["file"])
-    onnx.checker.check_model(model, full_check=True)
-    assert model.opset_import[0].version >= 18 and model.producer_name == "tidemill"
-    notes = {entry.key: entry.value for entry in model.metadata_props}
-    json.loads(notes["features"])
-    session = onnxruntime.InferenceSession(folder / case["file"], providers=["CPUExecutionProvider"])
-    # By position: a column's name may be taken.
-    feeds = {}
-    for wanted, given in zip(session.get_inputs(), case["inputs"], strict=True):
-        data = [float("nan") if x is None else x for x in given["data"]]
-        feeds[wanted.name] = np.array(data, dtype=given["type"]).reshape(given["shape"])
-        assert wanted.shape == ["batch"] + given["shape"][1:], (wanted.shape, given["shape"])
-    (answers,) = session.run(None, feeds)
-    expected = np.array(case["expected"], dtype="float32").reshape(answers.shape)
-    worst = float(np.max(np.abs(answers - expected) / np.maximum(1, np.abs(expected))))
-    assert worst < 2e-6, (case["name"], worst)
-print("agreed")
-"#;
-
-fn python_case(number: usize, case: &Case, folder: &Path) -> Value {
-    let file = format!("{number}.onnx");
-    std::fs::write(folder.join(&file), case.onnx()).unwrap();
-    let rows = encoded(&case.features, 7, 9);
-    let n = rows.rows;
-    let part = case.features.numeric();
-    let mut inputs = Vec::new();
-    if !part.numbers.is_empty() {
-        inputs.push(json!({"type": "float32", "shape": [n, part.numbers.len()], "data": rows.numbers}));
-    }
-    if !part.categories.is_empty() {
-        inputs.push(json!({"type": "int64", "shape": [n, part.categories.len()], "data": rows.codes}));
-    }
-    for (image, block) in part.images.iter().zip(&rows.images) {
-        let shape = [n, image.height, image.width, image.channels];
-        inputs.push(json!({"type": "uint8", "shape": shape, "data": block.pixels}));
-    }
-    let answers = case.model().predict_encoded(&rows).unwrap();
-    json!({"name": case.name, "file": file, "inputs": inputs, "expected": flat(&answers)})
-}
-
-#[test]
-#[allow(clippy::disallowed_methods, reason = "which Python has onnx and onnxruntime is a matter of the machine")]
-fn onnx_runtime_gives_the_same_answers() {
-    let Some(python) = std::env::var_os("TIDEMILL_PYTHON") else {
-        assert!(std::env::var_os("CI").is_none(), "TIDEMILL_PYTHON is not set: a Python with onnx and onnxruntime");
-        println!("skipped: TIDEMILL_PYTHON is not set to a Python with onnx and onnxruntime");
-        return;
-    };
-    let folder = tempfile::tempdir().unwrap();
-    let cases: Vec<Value> = (cases().iter().chain(&tree_cases()).enumerate())
-        .map(|(number, case)| python_case(number, case, folder.path()))
-        .collect();
-    std::fs::write(folder.path().join("cases.json"), Value::from(cases).to_string()).unwrap();
-    let output = Command::new(python).arg("-c").arg(SCRIPT).arg(folder.path()).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && output.stdout.ends_with(b"agreed\n"), "{said}");
 }

@@ -1,10 +1,10 @@
 //! What does the network itself answer? For the check that its ONNX file answers the same.
 
 use super::batch::Batch;
-use super::{Design, Head, HeadActivation, Network, Place, design};
+use super::{Combination, Design, Head, HeadActivation, Network, Place, design};
 use crate::features::{Encoded, NumericPart};
 use crate::kernels::{Update, sigmoid_rows, softmax_rows};
-use crate::spec::{Loss, NetSpec};
+use crate::spec::{Loss, MemberSpec, NetSpec};
 use crate::{Result, Target, Weights};
 
 /// The network's own answers on all rows of `encoded`, without dropout: for classes the probabilities `[rows, classes]`
@@ -20,6 +20,15 @@ pub fn network_answers(
     let design = design(net, numeric, Head::of(target, loss)?)?;
     if let Design::Trees(trees) = &design {
         return Ok(answers(trees.head, target, trees.outputs(weights, encoded)?));
+    }
+    if let NetSpec::Ensemble(spec) = net {
+        design.check(weights)?;
+        let combination = Combination::read(weights, spec.members.len(), spec.combine)?;
+        let member = |(at, member): (usize, &MemberSpec)| {
+            network_answers(&member.network, numeric, target, loss, &weights.member(at), encoded)
+        };
+        let answers: Vec<Vec<f32>> = spec.members.iter().enumerate().map(member).collect::<Result<_>>()?;
+        return Ok(combination.apply(target, &answers));
     }
     let still = Update::NONE.into();
     let mut network = Network::new(Place::Cpu, (&design, numeric), weights, &Default::default(), 1, &still)?;

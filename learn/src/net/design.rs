@@ -1,11 +1,12 @@
 //! What does a network that somebody asked for consist of, and what does it begin with?
 
+use super::ensemble::{Ensemble, ensemble};
 use super::plan::Plan;
 use super::{Head, Layers, check_weights, initial_weights, layers, picture, plan, sequence, tabular};
 use crate::features::NumericPart;
 use crate::spec::{DenseSpec, NetSpec, Normalization};
 use crate::trees::TreeDesign;
-use crate::{Result, Weights};
+use crate::{Error, Result, Weights};
 
 /// A network before it has weights.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +17,8 @@ pub(crate) enum Design {
     Plan(Plan),
     /// Decision trees.
     Trees(TreeDesign),
+    /// Several networks, each with weights of its own.
+    Ensemble(Ensemble),
 }
 
 /// What `net` becomes on these features and this head. Refuses impossible sizes, naming setting or layer.
@@ -26,6 +29,12 @@ pub(crate) fn design(net: &NetSpec, numeric: &NumericPart, head: Head) -> Result
             return Ok(Design::Dense(layers(&linear(), numeric, head)?));
         }
         NetSpec::GradientBoosting(spec) => return TreeDesign::boosted(spec, numeric, head).map(Design::Trees),
+        NetSpec::Ensemble(spec) => return Ok(Design::Ensemble(ensemble(spec, numeric, head)?)),
+        NetSpec::Auto(_) => {
+            return Err(Error::invalid(
+                "network auto is decided by a run of the whole model; here one network is needed",
+            ));
+        }
         NetSpec::Dense(spec) => tabular::dense(spec, numeric, head),
         NetSpec::Linear(_) => tabular::dense(&linear(), numeric, head),
         NetSpec::WideAndDeep(spec) => tabular::wide_and_deep(spec, numeric, head),
@@ -57,6 +66,7 @@ impl Design {
             Self::Dense(layers) => layers.head,
             Self::Plan(plan) => plan.head,
             Self::Trees(trees) => trees.head,
+            Self::Ensemble(ensemble) => ensemble.head,
         }
     }
 
@@ -66,6 +76,7 @@ impl Design {
             Self::Dense(layers) => layers.parameters(),
             Self::Plan(plan) => plan.learned(),
             Self::Trees(trees) => trees.parameters(),
+            Self::Ensemble(ensemble) => ensemble.parameters(),
         }
     }
 
@@ -75,6 +86,7 @@ impl Design {
             Self::Dense(layers) => layers.check(weights),
             Self::Plan(plan) => check_weights(&plan.shapes(), weights),
             Self::Trees(trees) => trees.ensemble(weights).map(|_| ()),
+            Self::Ensemble(ensemble) => ensemble.check(weights),
         }
     }
 
@@ -84,6 +96,7 @@ impl Design {
             Self::Dense(layers) => initial_weights(layers, seed),
             Self::Plan(plan) => plan::initial_weights(plan, seed),
             Self::Trees(trees) => trees.initial_weights(),
+            Self::Ensemble(ensemble) => ensemble.initial_weights(seed),
         }
     }
 }

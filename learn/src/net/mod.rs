@@ -3,6 +3,7 @@
 mod answers;
 mod batch;
 mod design;
+mod ensemble;
 mod fused;
 mod head;
 mod init;
@@ -18,6 +19,8 @@ mod tabular;
 pub use answers::network_answers;
 pub(crate) use batch::Batch;
 pub(crate) use design::{Design, design};
+pub use ensemble::{Alone, Together, together};
+pub(crate) use ensemble::{Combination, Ensemble};
 pub(crate) use fused::Chance;
 use fused::FusedNet;
 pub(crate) use head::{Head, HeadActivation, HeadLoss, standardised};
@@ -209,7 +212,7 @@ pub(crate) mod tests {
     pub(crate) fn layers_of(net: &NetSpec, numeric: &NumericPart, target: &Target, loss: Loss) -> Layers {
         match design(net, numeric, Head::of(target, loss).unwrap()).unwrap() {
             Design::Dense(layers) => layers,
-            Design::Plan(_) | Design::Trees(_) => panic!("not a dense network"),
+            Design::Plan(_) | Design::Trees(_) | Design::Ensemble(_) => panic!("not a dense network"),
         }
     }
 

@@ -39,7 +39,7 @@ impl Network {
         rows: usize,
         rule: &StepRule,
     ) -> Result<Self> {
-        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = crate::threads::threads();
         let planned = |plan| {
             let mut net = PlanNet::new(plan, weights, rows, &rule.update, threads)?;
             net.restore(memory)?;
@@ -59,6 +59,9 @@ impl Network {
                 Ok(Self::Plain(net))
             }
             (_, Design::Trees(_)) => Err(Error::Internal("decision trees reached the training of networks".into())),
+            (_, Design::Ensemble(_)) => {
+                Err(Error::invalid("an ensemble is trained member by member; it has no step of its own"))
+            }
             (Place::Flex, Design::Plan(_)) => {
                 Err(Error::Unsupported("Burn's own operations know dense networks only; take device \"cpu\"".into()))
             }

@@ -3,6 +3,7 @@
 //!
 //! *Good for*: our own models. *Not for*: reading foreign files, running (`model`).
 
+mod ensemble;
 mod graph;
 mod network;
 mod numeric;
@@ -53,17 +54,12 @@ pub fn export_onnx(
     design.check(weights)?;
     let (output, axes) = output(target);
     let mut graph = graph::Graph::new(output);
-    let numeric = features.numeric();
     let answers = match &design {
-        Design::Dense(layers) => {
-            let inputs = numeric::write(&mut graph, numeric);
-            network::write(&mut graph, &inputs, layers, weights, target)?
-        }
-        Design::Plan(plan) => {
-            let inputs = numeric::write(&mut graph, numeric);
-            plan::write(&mut graph, &inputs, plan, weights, target)?
-        }
         Design::Trees(design) => trees::write(&mut graph, design, &design.ensemble(weights)?, target),
+        design => {
+            let inputs = numeric::write(&mut graph, features.numeric());
+            write_design(&mut graph, &inputs, design, weights, target)?
+        }
     };
     let model = ModelProto {
         ir_version: Some(IR_VERSION),
@@ -78,6 +74,22 @@ pub fn export_onnx(
         metadata_props: metadata(features, target, threshold)?,
     };
     Ok(seal::seal(model.encode_to_vec()))
+}
+
+/// Adds a network's nodes on the numeric part's outputs; gives the answers `[batch, classes]` or `[batch]`.
+fn write_design(
+    graph: &mut graph::Graph,
+    inputs: &numeric::Inputs,
+    design: &Design,
+    weights: &Weights,
+    target: &Target,
+) -> Result<graph::Value> {
+    match design {
+        Design::Dense(layers) => network::write(graph, inputs, layers, weights, target),
+        Design::Plan(plan) => plan::write(graph, inputs, plan, weights, target),
+        Design::Ensemble(ensemble) => ensemble::write(graph, inputs, ensemble, weights, target),
+        Design::Trees(_) => Err(Error::Internal("decision trees read raw inputs, not those of networks".into())),
+    }
 }
 
 /// Name of the output and its axes after the batch.

@@ -4,8 +4,10 @@
 //! the run as it will happen.
 
 mod augment;
+mod auto;
 mod balance;
 mod batch;
+mod ensemble;
 mod evaluate;
 mod features;
 mod loss;
@@ -16,13 +18,16 @@ mod sequences;
 mod split;
 mod train;
 mod trees;
+mod tune;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use augment::*;
+pub use auto::*;
 pub use balance::*;
 pub use batch::*;
+pub use ensemble::*;
 pub use evaluate::*;
 pub use features::*;
 pub use loss::*;
@@ -33,6 +38,7 @@ pub use sequences::*;
 pub use split::*;
 pub use train::*;
 pub use trees::*;
+pub use tune::*;
 
 /// What kind of answer a model gives.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::GradientBoostingSpec;
+use super::{AutoSpec, EnsembleSpec, GradientBoostingSpec};
 
 /// The network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -29,6 +29,10 @@ pub enum NetSpec {
     Transformer(TransformerSpec),
     /// Gradient-boosted decision trees over histograms (Friedman 2001; Ke et al. 2017): often the best for tables.
     GradientBoosting(GradientBoostingSpec),
+    /// Several networks that answer together.
+    Ensemble(EnsembleSpec),
+    /// Whatever does best on the validation rows in a given time.
+    Auto(AutoSpec),
 }
 
 impl Default for NetSpec {

@@ -171,6 +171,9 @@ impl NetSpec {
     pub fn takes(&self) -> Takes {
         match self {
             Self::TextConv(_) | Self::Recurrent(_) | Self::Transformer(_) => Takes::Sequences,
+            Self::Ensemble(spec) if spec.members.iter().any(|member| member.network.takes() == Takes::Sequences) => {
+                Takes::Sequences
+            }
             _ => Takes::Numbers,
         }
     }

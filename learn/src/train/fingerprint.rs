@@ -57,6 +57,13 @@ pub(super) fn of_rows(job: &TrainJob) -> String {
     hash.finish()
 }
 
+/// Of these rows and their answers, to tell other rows from them; not against an enemy.
+pub fn of_part(rows: &Part) -> String {
+    let mut hash = Hash::new();
+    part(&mut hash, rows, true);
+    hash.finish()
+}
+
 fn part(hash: &mut Hash, part: &Part, with_data: bool) {
     hash.words(part.rows.iter().copied());
     if !with_data {

@@ -8,6 +8,7 @@ mod augment;
 mod check;
 mod checkpoint;
 mod diverged;
+mod ensemble;
 mod events;
 mod fingerprint;
 mod order;
@@ -21,6 +22,7 @@ mod watch;
 
 pub use events::{EpochRecord, Flow, Part, TrainEvent, TrainJob, Trained};
 
+pub use fingerprint::of_part as fingerprint;
 pub use sweep::{RateCurve, RatePoint, RateSweep};
 
 use crate::Result;
@@ -33,6 +35,7 @@ use crate::spec::{NetSpec, TrainSpec};
 pub fn train(job: TrainJob, on: &mut dyn FnMut(&TrainEvent) -> Flow) -> Result<Trained> {
     match job.net {
         NetSpec::GradientBoosting(spec) => trees::Boosting::new(job, spec)?.run(on),
+        NetSpec::Ensemble(spec) => ensemble::train_ensemble(&job, spec, on),
         _ => run::Run::new(job)?.run(on),
     }
 }
@@ -53,5 +56,7 @@ pub fn find_learning_rate(
 
 #[cfg(test)]
 mod pytorch;
+#[cfg(test)]
+mod pytorch_families;
 #[cfg(test)]
 mod tests;

@@ -16,8 +16,8 @@ pub(super) struct Setup {
     pub(super) target: Target,
     pub(super) net: NetSpec,
     pub(super) spec: TrainSpec,
-    training: Vec<u32>,
-    validation: Vec<u32>,
+    pub(super) training: Vec<u32>,
+    pub(super) validation: Vec<u32>,
 }
 
 impl Setup {
@@ -44,7 +44,7 @@ impl Setup {
     }
 
     /// Two interleaved classes with a category of little meaning, dropout and decay: every part of a step works.
-    fn busy() -> Self {
+    pub(super) fn busy() -> Self {
         let rows = 203;
         let numbers: Vec<f32> = (0..rows * 3).map(|n| ((n * 31 % 97) as f32 - 48.0) / 30.0).collect();
         let class = |row: usize| f32::from(numbers[row * 3] * numbers[row * 3 + 1] > 0.1);
@@ -91,7 +91,7 @@ impl Setup {
         })
     }
 
-    fn learned(&self, trained: &Trained) -> Vec<f32> {
+    pub(super) fn learned(&self, trained: &Trained) -> Vec<f32> {
         let Self { numeric, target, net, spec, encoded, .. } = self;
         network_answers(net, numeric, target, spec.loss, &trained.weights, encoded).unwrap()
     }

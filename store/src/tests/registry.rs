@@ -57,7 +57,7 @@ fn names_that_could_escape_are_refused_everywhere() {
             store.rollback(name).map(drop),
             store.promotions(name).map(drop),
             store.leaderboard(name).map(drop),
-            store.last_resumable(name).map(drop),
+            store.last_resumable(name, "train").map(drop),
             store.record_failure(name, None, "why"),
         ];
         for outcome in outcomes {

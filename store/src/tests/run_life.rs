@@ -69,16 +69,16 @@ fn runs_of_a_dead_process_are_interrupted_and_resumable() {
     let store = Store::open(folder.path()).unwrap();
     let saved = begin_with_checkpoint(&store, "digits");
     let unsaved = store.begin_run("digits", "train", &json!({})).unwrap();
-    assert!(store.last_resumable("digits").unwrap().is_none());
+    assert!(store.last_resumable("digits", "train").unwrap().is_none());
     drop(store);
     let store = Store::open(folder.path()).unwrap();
     assert_eq!(store.repairs().interrupted, [saved, unsaved]);
-    let run = store.last_resumable("digits").unwrap().unwrap();
+    let run = store.last_resumable("digits", "train").unwrap().unwrap();
     assert_eq!((run.id, run.status), (saved, RunStatus::Interrupted));
-    assert!(store.last_resumable("cats").unwrap().is_none());
+    assert!(store.last_resumable("cats", "train").unwrap().is_none());
     store.resume_run(saved).unwrap();
     store.finish_run(saved, RunOutcome::Succeeded { version: 1 }).unwrap();
-    assert!(store.last_resumable("digits").unwrap().is_none());
+    assert!(store.last_resumable("digits", "train").unwrap().is_none());
     check_sound(&store, "digits");
 }
 
@@ -99,11 +99,11 @@ fn checkpoints_go_when_no_longer_needed() {
     assert_eq!(kept(), [other, stopped[3], stopped[4], stopped[5], failed].map(|run| run.to_string()).into());
     store.finish_run(failed, RunOutcome::Failed { why: "loss is NaN".into() }).unwrap();
     assert_eq!(store.run(failed).unwrap().why.as_deref(), Some("loss is NaN"));
-    assert_eq!(store.last_resumable("digits").unwrap().unwrap().id, stopped[5]);
+    assert_eq!(store.last_resumable("digits", "train").unwrap().unwrap().id, stopped[5]);
     let good = begin_with_checkpoint(&store, "digits");
     store.finish_run(good, RunOutcome::Succeeded { version: 1 }).unwrap();
     assert_eq!(kept(), [other.to_string()].into());
-    assert!(store.last_resumable("digits").unwrap().is_none());
+    assert!(store.last_resumable("digits", "train").unwrap().is_none());
     let newest: Vec<RunId> = store.runs(2).unwrap().iter().map(|run| run.id).collect();
     assert_eq!(newest, [good, failed]);
 }

@@ -8,6 +8,7 @@ pub mod project;
 pub mod report;
 pub mod run;
 pub mod serve;
+pub mod tune;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -39,6 +39,13 @@ fn of_sections() -> Vec<Bound> {
         ("TextSpec", "vocabulary_max", count(1_000_000)),
         ("SeriesSpec", "steps", count(4_096)),
         ("DateSpec", "parts", json!({ "minItems": 1 })),
+        ("TuneSpec", "trials", count(10_000)),
+        ("TuneSpec", "at_once", count(256)),
+        ("TpeSpec", "startup", count(10_000)),
+        ("TpeSpec", "good_share", share()),
+        ("TpeSpec", "candidates", count(10_000)),
+        ("HalvingSpec", "min", count(1_000_000)),
+        ("HalvingSpec", "factor", json!({ "minimum": 2, "maximum": 1_000 })),
         ("RawEndpoint", "confidence_min", json!({ "minimum": 0, "maximum": 1 })),
         ("RawEndpoint", "queue_max", count(1_000_000)),
         ("ServerSpec", "body_bytes_max", json!({ "minimum": 1_024, "maximum": 1_u64 << 32 })),
@@ -128,6 +135,7 @@ fn of_networks() -> Vec<Bound> {
     let part = || json!({ "exclusiveMinimum": 0, "maximum": 1 });
     let units = || json!({ "maxItems": 64, "items": { "type": "integer", "minimum": 1, "maximum": 65_536 } });
     vec![
+        ("EnsembleSpec", "members", json!({ "minItems": 1, "maxItems": 64 })),
         ("DenseSpec", "hidden", units()),
         ("DenseSpec", "dropout", below_one()),
         ("WideAndDeepSpec", "hidden", units()),

@@ -7,6 +7,8 @@ use super::schema::{ALIASES, resolve, tagged};
 /// One of the forms a value may have.
 pub(super) enum Form<'a> {
     Null,
+    /// Whatever YAML can say.
+    Any,
     Boolean,
     Integer(&'a Value),
     Number(&'a Value),
@@ -25,6 +27,9 @@ pub(super) enum Form<'a> {
 /// The forms of a schema, with references, unions and lists of types taken apart.
 pub(super) fn forms<'a>(definitions: &'a Map<String, Value>, schema: &'a Value) -> Vec<Form<'a>> {
     let schema = resolve(schema, definitions);
+    if schema == &Value::Bool(true) {
+        return vec![Form::Any];
+    }
     let union = schema.get("anyOf").or_else(|| schema.get("oneOf")).and_then(Value::as_array);
     if let Some(union) = union {
         let is_enum = schema.get("oneOf").is_some();
@@ -81,6 +86,7 @@ pub(super) fn wanted(forms: &[Form<'_>]) -> String {
     for form in forms {
         parts.push(match form {
             Form::Null | Form::Word(_) | Form::Variant(..) => continue,
+            Form::Any => "any value".to_owned(),
             Form::Boolean => "true or false".to_owned(),
             Form::Integer(schema) => format!("an integer{}", range(schema)),
             Form::Number(schema) => format!("a number{}", range(schema)),

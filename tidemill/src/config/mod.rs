@@ -23,6 +23,7 @@ mod shape;
 mod sql;
 #[cfg(test)]
 mod tests;
+mod tune;
 mod yaml;
 
 use std::fs::File;
@@ -37,6 +38,7 @@ pub use raw::{ServerSpec, VersionSpec, WindowSpec};
 pub use resolve::{EndpointSpec, ModelSpec, NamedSource, TableSpec};
 pub use schema::json_schema;
 use serde_json::Value;
+pub(crate) use tune::Setting;
 
 /// Name of the project file in its folder.
 pub const FILE_NAME: &str = "tidemill.yaml";
@@ -66,6 +68,9 @@ pub struct Project {
     pub server: ServerSpec,
     filled: Value,
     found: shape::Found,
+    /// What was read, to lay other settings over it.
+    root: yaml::Node,
+    text: String,
 }
 
 /// What some tables need.
@@ -108,7 +113,37 @@ impl Project {
             return Err(vec![empty()]);
         };
         overrides::apply(&mut root, sets, environment)?;
-        let (value, found) = shape::check(&root, &schema::described())?;
+        let schema = schema::described();
+        let (raw, found, parts) = Self::read_tree(&root, text, &schema)?;
+        let reading = |root: &yaml::Node| Self::read_tree(root, text, &schema).map(drop);
+        tune::check(&root, &raw, &found, &reading)?;
+        Self::assemble(raw, found, parts, (root, text.to_owned()), file)
+    }
+
+    /// The same project with these settings of a model laid over it, as `--set` does.
+    ///
+    /// # Errors
+    /// As [`Project::load`], with the settings as their places.
+    pub(crate) fn with(&self, model: &str, settings: &[Setting]) -> Result<Self, ConfigErrors> {
+        let mut root = self.root.clone();
+        let made = tune::lay(&mut root, model, settings).map_err(|error| vec![error]).and_then(|()| {
+            let (raw, found, parts) = Self::read_tree(&root, &self.text, &schema::described())?;
+            Self::assemble(raw, found, parts, (root, self.text.clone()), &self.file)
+        });
+        made.map_err(|errors| ConfigErrors::new(&self.file, &self.text, errors))
+    }
+
+    /// The whole number under a key path of a model, where there is one.
+    pub(crate) fn whole_number(&self, model: &str, path: &str) -> Option<usize> {
+        tune::number_at(&self.filled["models"][model], path)
+    }
+
+    fn read_tree(
+        root: &yaml::Node,
+        text: &str,
+        schema: &Value,
+    ) -> Result<(raw::RawProject, shape::Found, resolve::Parts), Vec<ConfigError>> {
+        let (value, found) = shape::check(root, schema)?;
         let raw: raw::RawProject = serde_path_to_error::deserialize(value).map_err(|error| {
             let path = error.path().iter().fold(String::new(), |path, segment| match segment {
                 serde_path_to_error::Segment::Seq { index } => place::join_index(&path, *index),
@@ -124,6 +159,16 @@ impl Project {
             vec![ConfigError::new(found.value_place(&path), message)]
         })?;
         let parts = resolve::resolve(&raw, &found, text)?;
+        Ok((raw, found, parts))
+    }
+
+    fn assemble(
+        raw: raw::RawProject,
+        found: shape::Found,
+        parts: resolve::Parts,
+        (root, text): (yaml::Node, String),
+        file: &Path,
+    ) -> Result<Self, Vec<ConfigError>> {
         let (folder, data_folder) = resolve::folders(file);
         let filled = raw::RawProject { endpoints: resolve::all_endpoints(&raw), ..raw };
         let filled = serde_json::to_value(filled)
@@ -131,7 +176,7 @@ impl Project {
         let resolve::Parts { sources, tables, mut models, endpoints, server } = parts;
         models.iter_mut().for_each(|model| resolve::files_from(&folder, model));
         let file = file.to_owned();
-        Ok(Self { file, folder, data_folder, sources, tables, models, endpoints, server, filled, found })
+        Ok(Self { file, folder, data_folder, sources, tables, models, endpoints, server, filled, found, root, text })
     }
 
     /// The project as YAML with every default filled in, and marked as such; variables stand as they were written.
@@ -179,6 +224,21 @@ impl Project {
                 .note(format!("models: {known}"))
         })
     }
+}
+
+/// The settings as arguments of `--set`.
+pub(crate) fn as_arguments(model: &str, settings: &[Setting]) -> Vec<String> {
+    let model = place::join("models", model);
+    let written = |value: &Value| match value {
+        Value::String(text) => render::scalar_text(&render::escape(text)),
+        other => render::escape(&other.to_string()),
+    };
+    settings.iter().map(|(path, value)| format!("{model}.{path}={}", written(value))).collect()
+}
+
+/// The settings as the part of the model's section in a project file.
+pub(crate) fn as_yaml(settings: &[Setting]) -> String {
+    render::plain(&tune::section(settings))
 }
 
 fn empty() -> ConfigError {

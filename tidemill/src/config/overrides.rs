@@ -40,13 +40,13 @@ fn apply_one(root: &mut Node, argument: &str, environment: Environment<'_>) -> R
 
 /// One step of a path.
 #[derive(Debug, Clone, PartialEq)]
-enum Step {
+pub(super) enum Step {
     Key(String),
     Index(usize),
 }
 
 /// `models.income.network.dense.hidden[0]`; a key with a dot in it stands in double quotes.
-fn steps(path: &str) -> Result<Vec<Step>, String> {
+pub(super) fn steps(path: &str) -> Result<Vec<Step>, String> {
     let malformed = || format!("{path:?} is not a path of keys such as models.income.train.epochs");
     let mut steps = Vec::new();
     let mut rest = path.trim();
@@ -94,7 +94,7 @@ fn name_exists(root: &Node, steps: &[Step]) -> Result<(), String> {
     Err(format!("no {kind} {name:?} in the project file{}", did_you_mean(name, names)))
 }
 
-fn put(node: &mut Node, steps: &[Step], value: Node, place: &Place) -> Result<(), String> {
+pub(super) fn put(node: &mut Node, steps: &[Step], value: Node, place: &Place) -> Result<(), String> {
     let Some((step, rest)) = steps.split_first() else {
         *node = value;
         return Ok(());

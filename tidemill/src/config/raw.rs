@@ -3,7 +3,7 @@
 use std::fmt;
 
 use data::SourceSpec;
-use learn::spec::{EvaluateSpec, FeaturesSpec, NetSpec, SplitSpec, TaskSpec, TrainSpec};
+use learn::spec::{EvaluateSpec, FeaturesSpec, NetSpec, SplitSpec, TaskSpec, TrainSpec, TuneSpec};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -62,6 +62,9 @@ pub(super) struct RawModel {
     /// How answers are judged.
     #[serde(default)]
     pub(super) evaluate: EvaluateSpec,
+    /// What `tidemill tune` tries.
+    #[serde(default)]
+    pub(super) tune: Option<TuneSpec>,
 }
 
 /// Windows over time: in each row, the named columns become lists of their last values up to this row, oldest first, never

@@ -70,6 +70,9 @@ impl Page<'_> {
 
     /// The section about a value that is more than a number or a text.
     fn below(&mut self, schema: &Value, path: &str) {
+        if path.contains("[].") {
+            return; // the networks of an ensemble are described where the network of a model is
+        }
         let all = forms(self.definitions, schema);
         let is_choice = all.iter().any(|form| matches!(form, Form::Variant(..)));
         if is_choice {
@@ -79,9 +82,14 @@ impl Page<'_> {
         for form in &all {
             match form {
                 Form::Names(values) => {
-                    let placeholder = if path == "models.NAME.features.columns" { "COLUMN" } else { "NAME" };
+                    let placeholder = match path {
+                        "models.NAME.features.columns" => "COLUMN",
+                        "models.NAME.tune.parameters" => "PATH",
+                        _ => "NAME",
+                    };
                     self.below(values, &join(path, placeholder));
                 }
+                Form::List(inner) if !path.contains("[]") => self.below(&inner["items"], &format!("{path}[]")),
                 Form::Struct(inner) => {
                     self.heading(schema, path);
                     if let Some(key) = short_key(inner, self.definitions) {
@@ -159,6 +167,7 @@ impl Page<'_> {
         for form in &all {
             let part = match form {
                 Form::Null => self.say("or nothing"),
+                Form::Any => self.say("any values"),
                 Form::Boolean => self.say("true or false"),
                 Form::Integer(schema) => self.number("integer", schema),
                 Form::Number(schema) => self.number("number", schema),

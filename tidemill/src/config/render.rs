@@ -20,6 +20,11 @@ pub(super) fn yaml(value: &Value, found: &Found, schema: &Value) -> String {
     writer.out
 }
 
+/// `value` as YAML, without anything about defaults.
+pub(super) fn plain(value: &Value) -> String {
+    yaml(value, &Found::default(), &Value::Null)
+}
+
 /// `value` with variables as they were written: what may be shown and stored.
 pub(super) fn shown(value: &Value, found: &Found, path: &str) -> Value {
     if let Some(written) = found.written(path) {
@@ -85,7 +90,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// A list of single values on one line where it fits, else one to a line; there are no lists of anything else.
+    /// A list of single values on one line where it fits, else one to a line.
     fn list(&mut self, values: &[Value], path: &str, indent: usize) {
         let items: Vec<String> =
             values.iter().enumerate().map(|(index, value)| self.item(value, path, index)).collect();
@@ -103,6 +108,25 @@ impl<'a> Writer<'a> {
     fn item(&self, value: &Value, path: &str, index: usize) -> String {
         match (self.found.written(&join_index(path, index)), value) {
             (Some(written), _) => scalar_text(written),
+            (None, Value::String(text)) => scalar_text(&escape(text)),
+            (None, _) => self.flow(value, &join_index(path, index)),
+        }
+    }
+
+    /// A value on one line, as JSON, which is YAML too; variables stand as they were written.
+    fn flow(&self, value: &Value, path: &str) -> String {
+        match (self.found.written(path), value) {
+            (Some(written), _) => scalar_text(written),
+            (None, Value::Object(entries)) => {
+                let entry = |(key, value): (&String, &Value)| {
+                    format!("{}: {}", scalar_text(key), self.flow(value, &join(path, key)))
+                };
+                format!("{{{}}}", entries.iter().map(entry).collect::<Vec<_>>().join(", "))
+            }
+            (None, Value::Array(values)) => {
+                let item = |(at, value)| self.flow(value, &join_index(path, at));
+                format!("[{}]", values.iter().enumerate().map(item).collect::<Vec<_>>().join(", "))
+            }
             (None, Value::String(text)) => scalar_text(&escape(text)),
             (None, other) => other.to_string(),
         }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use data::SourceSpec;
-use learn::spec::{EvaluateSpec, FeatureSpec, FeaturesSpec, NetSpec, SplitSpec, TaskSpec, TrainSpec};
+use learn::spec::{EvaluateSpec, FeatureSpec, FeaturesSpec, NetSpec, SplitSpec, TaskSpec, TrainSpec, TuneSpec};
 
 use serde::Serialize;
 
@@ -53,6 +53,8 @@ pub struct ModelSpec {
     pub train: TrainSpec,
     /// Evaluation.
     pub evaluate: EvaluateSpec,
+    /// What a search tries.
+    pub tune: Option<TuneSpec>,
 }
 
 /// Where a model answers, checked.
@@ -137,8 +139,9 @@ pub(super) fn all_endpoints(raw: &RawProject) -> Named<RawEndpoint> {
 }
 
 fn ready(name: &str, model: &RawModel) -> ModelSpec {
-    let RawModel { table, target, task, window, features, split, network, train, evaluate } = model.clone();
-    ModelSpec { name: name.to_owned(), table, target, task, window, features, split, network, train, evaluate }
+    let RawModel { table, target, task, window, features, split, network, train, evaluate, tune } = model.clone();
+    let name = name.to_owned();
+    ModelSpec { name, table, target, task, window, features, split, network, train, evaluate, tune }
 }
 
 fn answer(name: &str, endpoint: &RawEndpoint) -> EndpointSpec {

@@ -88,6 +88,9 @@ impl<'a> Shape<'a> {
         origin.value = node.place.clone();
         origin.written = written;
         let forms = forms(self.definitions, schema);
+        if forms.iter().any(|form| matches!(form, Form::Any)) {
+            return self.anything(node, path);
+        }
         match &node.value {
             NodeValue::Scalar(scalar) => self.scalar(scalar, node, &forms, path),
             NodeValue::List(nodes) => match forms.iter().find_map(|form| as_list(form)) {
@@ -95,6 +98,30 @@ impl<'a> Shape<'a> {
                 None => self.refuse(node, &forms, path),
             },
             NodeValue::Map(entries) => self.map(entries, node, &forms, path),
+        }
+    }
+
+    /// A value whose key is known only when it is tried. It is printed and stored, so that it cannot be a secret.
+    fn anything(&mut self, node: &Node, path: &str) -> Value {
+        match &node.value {
+            NodeValue::Scalar(scalar) if scalar.from_environment => {
+                self.wrong(node, path, "a value that does not come from the environment");
+                Value::Null
+            }
+            NodeValue::Scalar(scalar) => match scalar.kind() {
+                Plain::Null => Value::Null,
+                Plain::Boolean(value) => json!(value),
+                Plain::Integer(value) => json!(value),
+                Plain::Float(value) => json!(value),
+                Plain::Text => json!(scalar.text),
+            },
+            NodeValue::List(nodes) => {
+                nodes.iter().enumerate().map(|(at, node)| self.anything(node, &join_index(path, at))).collect()
+            }
+            NodeValue::Map(entries) => {
+                let value = |entry: &Entry| (entry.key.clone(), self.anything(&entry.node, &join(path, &entry.key)));
+                entries.iter().map(value).collect()
+            }
         }
     }
 

@@ -252,7 +252,7 @@ error: models.income needs the key "target"
     assert_eq!(
         messages("models:\n  income:\n", &[]),
         [
-            "models.income: expected a mapping with the keys table, target, task, window, features, split, network, train, evaluate, found nothing"
+            "models.income: expected a mapping with the keys table, target, task, window, features, split, network, train, evaluate, tune, found nothing"
         ]
     );
     assert!(load("models:\nsources:\n").models.is_empty());

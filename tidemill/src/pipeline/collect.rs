@@ -12,6 +12,7 @@ use crate::terminal::count;
 use super::window::{order_by, windowed};
 
 /// The rows of a model as they were collected.
+#[derive(Clone)]
 pub(crate) struct Tables {
     /// Rows to divide, or the training rows where test rows have a table of their own.
     pub main: Vec<RecordBatch>,

@@ -24,6 +24,8 @@ pub(super) struct Parts<'a> {
     pub judged: &'a Judged,
     /// What cross-validation found, where it was asked for.
     pub folds: Option<&'a CrossValidation>,
+    /// What `network: auto` tried.
+    pub tried: &'a [super::Tried],
     pub train_seconds: f64,
     /// Seconds of the stages before this one.
     pub stages: Vec<(String, f64)>,
@@ -48,6 +50,9 @@ pub(super) fn deploy(place: &Place, spec: &ModelSpec, run: RunId, promote: bool,
         evaluation["cross_validation"] = json!(folds);
     }
     write("evaluation.json", evaluation)?;
+    if !parts.tried.is_empty() {
+        write("auto.json", json!(parts.tried))?;
+    }
     write("importance.json", json!(judged.importance))?;
     write("worst.json", json!(worst_rows(prepared, judged)))?;
     write("usage.json", usage(spec, prepared)?)?;

@@ -1,17 +1,20 @@
 //! How does data become a registered model? collect -> prepare -> train -> evaluate -> deploy, each stage in its file.
 
+mod auto;
 mod collect;
 mod cross_validation;
 mod deploy;
 mod evaluate;
 mod prepare;
+mod rows;
+mod tune;
 mod window;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use learn::{Flow, TrainEvent, TrainJob};
+use learn::{Flow, TrainEvent, TrainJob, Trained};
 use serde::Serialize;
 use serde_json::json;
 use store::{RunId, RunOutcome, Store};
@@ -20,9 +23,11 @@ use tokio::runtime::Handle;
 use crate::config::{ModelSpec, Project};
 use crate::failure::{Failure, Fault, Result};
 
+pub(crate) use auto::Tried;
 pub(crate) use collect::{collect, rows_in_order, runtime};
 pub(crate) use cross_validation::{CrossValidation, Spread};
 pub(crate) use prepare::audit_only;
+pub(crate) use tune::{TrialRecord, Tuned, settings_text, tune};
 pub(crate) use window::{Wanted, Windowed, Windows, order_by, window_of};
 
 /// Where a run happens.
@@ -102,6 +107,9 @@ pub(crate) struct Summary {
     /// What cross-validation found, where it was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cross_validation: Option<CrossValidation>,
+    /// What `network: auto` tried, best first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tried: Vec<Tried>,
     /// The trivial model's figures on the test rows.
     pub baseline: BTreeMap<String, f64>,
     /// Seconds of each stage.
@@ -121,7 +129,7 @@ pub(crate) fn begin(store: &Store, project: &Project, spec: &ModelSpec) -> Resul
 
 /// Carries one model the whole way. The outcome, good or bad, is in the store afterwards.
 pub(crate) fn run(place: &Place, spec: &ModelSpec, options: &Options, on: &mut dyn FnMut(Progress)) -> Result<Summary> {
-    let stopped = if options.resume { place.store.last_resumable(&spec.name)? } else { None };
+    let stopped = if options.resume { place.store.last_resumable(&spec.name, "train")? } else { None };
     if options.resume && stopped.is_none() {
         on(Progress::Note(&format!("model \"{}\" has no stopped run to resume; starting a new one", spec.name)));
     }
@@ -162,40 +170,37 @@ fn stages(
     let text = tables.describe(spec);
     clock.lap(Stage::Collect, &text, on);
 
+    let folder = place.store.run_folder(run)?;
+    let picked = auto::where_asked(place.project, spec, (&folder, options.stop), &tables, on)?;
+    if let Some(picked) = &picked {
+        clock.lap(Stage::Train, &format!("{} networks were tried", picked.tried.len()), on);
+    }
+    let project = picked.as_ref().map_or(place.project, |picked| &picked.project);
+    let place = &Place { project, ..*place };
+    let spec = project.model(&spec.name)?;
+    let (trained, tried) = picked.as_ref().map(|picked| (picked.trained.clone(), picked.tried.clone())).unzip();
+    let tried = tried.unwrap_or_default();
+
     let prepared = prepare::prepare(spec, tables, on)?;
     let text = prepared.describe();
     clock.lap(Stage::Prepare, &text, on);
 
-    let folder = place.store.run_folder(run)?;
     let folds = cross_validation::where_asked(spec, prepared.folds.as_ref(), &folder, options.stop, on)?;
-    let job = TrainJob {
-        numeric: prepared.features.numeric(),
-        target: &prepared.target,
-        net: &spec.network,
-        train: &spec.train,
-        training: prepared.train.part(),
-        validation: prepared.validation.part(),
-        checkpoint: Some(&folder),
-        resume: resumed,
-    };
-    let mut lost = None; // a store that cannot take an epoch stops the run rather than lose it in silence
-    let trained = learn::train(job, &mut |event| {
-        on(Progress::Train(event));
-        if let TrainEvent::Epoch(record) = event {
-            let saved = place.store.record_epoch(run, record.epoch, &json!(record));
-            lost = saved.err();
+    let trained = match trained {
+        Some(trained) => {
+            for record in &trained.history {
+                place.store.record_epoch(run, record.epoch, &json!(record))?;
+            }
+            trained
         }
-        if lost.is_some() || options.stop.load(Ordering::Relaxed) { Flow::Stop } else { Flow::Continue }
-    })?;
-    if let Some(error) = lost {
-        return Err(error.into());
-    }
-    if !trained.finished {
-        let message = format!("stopped; go on with: tidemill run {} --resume", spec.name);
-        return Err(Failure::new(Fault::Stopped, message));
-    }
-    let text = format!("{} epochs, epoch {} was best", trained.history.len(), trained.best_epoch);
-    let train_seconds = clock.lap(Stage::Train, &text, on);
+        None => {
+            let trained = train(place, spec, &prepared, (run, &folder), (resumed, options.stop), on)?;
+            let text = format!("{} epochs, epoch {} was best", trained.history.len(), trained.best_epoch);
+            clock.lap(Stage::Train, &text, on);
+            trained
+        }
+    };
+    let train_seconds = clock.seconds.get(&Stage::Train).copied().unwrap_or_default();
 
     let judged = evaluate::evaluate(spec, &prepared, &trained)?;
     let text = judged.describe();
@@ -207,6 +212,7 @@ fn stages(
         trained: &trained,
         judged: &judged,
         folds: folds.as_ref(),
+        tried: &tried,
         train_seconds,
         stages,
     };
@@ -223,12 +229,51 @@ fn stages(
             ("validation", judged.validation.metrics.clone()),
         ]),
         cross_validation: folds,
+        tried,
         baseline: judged.test.baseline.clone(),
         seconds: clock.seconds,
         peak_rss_bytes: crate::machine::peak_rss_bytes(),
         main_metric: learn::evaluate::main_metric(prepared.target.task).0,
         folder: version.folder,
     })
+}
+
+/// Trains the model's network, each epoch written into the store as it ends.
+fn train(
+    place: &Place,
+    spec: &ModelSpec,
+    prepared: &prepare::Prepared,
+    (run, folder): (RunId, &std::path::Path),
+    (resumed, stop): (bool, &AtomicBool),
+    on: &mut dyn FnMut(Progress),
+) -> Result<Trained> {
+    let job = TrainJob {
+        numeric: prepared.features.numeric(),
+        target: &prepared.target,
+        net: &spec.network,
+        train: &spec.train,
+        training: prepared.train.part(),
+        validation: prepared.validation.part(),
+        checkpoint: Some(folder),
+        resume: resumed,
+    };
+    let mut lost = None; // a store that cannot take an epoch stops the run rather than lose it in silence
+    let trained = learn::train(job, &mut |event| {
+        on(Progress::Train(event));
+        if let TrainEvent::Epoch(record) = event {
+            let saved = place.store.record_epoch(run, record.epoch, &json!(record));
+            lost = saved.err();
+        }
+        if lost.is_some() || stop.load(Ordering::Relaxed) { Flow::Stop } else { Flow::Continue }
+    })?;
+    if let Some(error) = lost {
+        return Err(error.into());
+    }
+    if !trained.finished {
+        let message = format!("stopped; go on with: tidemill run {} --resume", spec.name);
+        return Err(Failure::new(Fault::Stopped, message));
+    }
+    Ok(trained)
 }
 
 /// Seconds of each stage.

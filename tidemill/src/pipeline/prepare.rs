@@ -99,6 +99,13 @@ pub(super) fn prepare(spec: &ModelSpec, tables: Tables, on: &mut dyn FnMut(Progr
     Ok(Prepared { features, target, audit: report, train, validation, test, test_rows, folds })
 }
 
+/// The training and validation rows, audited; nothing looks at the test rows.
+pub(super) fn without_test(spec: &ModelSpec, tables: Tables, on: &mut dyn FnMut(Progress)) -> Result<Seen> {
+    let divided = Divided { test: Vec::new(), ..divide(spec, tables)? };
+    refuse_bad_data(&audit(spec, &divided)?, on)?;
+    Ok(divided.without_test())
+}
+
 /// What is fitted on training rows, and on nothing else.
 pub(super) struct Fitted {
     pub features: Features,

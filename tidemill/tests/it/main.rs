@@ -9,10 +9,12 @@
 )]
 
 mod agree;
+mod auto;
 mod browser;
 mod resume;
 mod run;
 mod serve;
 mod support;
 mod tidy;
+mod tune;
 mod wrong_input;
