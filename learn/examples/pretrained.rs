@@ -74,7 +74,7 @@ fn step(folder: &str, numbers: &[&str]) -> Result<(), Box<dyn Error>> {
     };
     let tokens = (0..rows * length).map(&mut token).collect();
     let encoded = Encoded { rows, texts: vec![TokenBlock { length, tokens }], ..Encoded::default() };
-    let text = TextInput { name: "text".into(), length, vocabulary };
+    let text = TextInput { name: "text".into(), length, vocabulary, unknown: TextInput::UNKNOWN };
     let numeric = NumericPart { texts: vec![text], ..NumericPart::default() };
     let answers: Vec<f32> = (0..rows).map(|row| (row % 2) as f32).collect();
     let labels = vec!["bad".into(), "good".into()];

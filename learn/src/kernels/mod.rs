@@ -31,6 +31,7 @@ mod numbers;
 mod optimizer;
 mod pixels;
 mod pool;
+mod prefetch;
 mod product;
 mod recurrent;
 mod shared;
@@ -62,6 +63,7 @@ pub(crate) use pixels::scale_pixels;
 pub(crate) use pool::{
     PoolShape, add_relu, global_average_backward, global_average_forward, max_pool_backward, max_pool_forward,
 };
+pub(crate) use prefetch::prefetch;
 pub(crate) use recurrent::{Cell, Recurrent, RecurrentGradients, RecurrentShape, RecurrentWeights};
 #[cfg(test)]
 pub(crate) use simd::at_every_level;

@@ -4,8 +4,8 @@ mod answers;
 mod batch;
 mod bert;
 mod design;
-mod ensemble;
 mod efficientnet;
+mod ensemble;
 mod fused;
 mod head;
 mod init;
@@ -22,13 +22,13 @@ pub use answers::network_answers;
 pub(crate) use batch::Batch;
 pub(crate) use bert::encoder as bert_encoder;
 pub(crate) use design::{Design, design};
-pub use ensemble::{Alone, Together, together};
-pub(crate) use ensemble::{Combination, Ensemble};
 #[cfg(test)]
 pub(crate) use efficientnet::network as efficientnet;
+pub use ensemble::{Alone, Together, together};
+pub(crate) use ensemble::{Combination, Ensemble};
 pub(crate) use fused::Chance;
 use fused::FusedNet;
-pub(crate) use head::{Head, HeadActivation, HeadLoss};
+pub(crate) use head::{Head, HeadActivation, HeadLoss, standardised};
 pub(crate) use init::initial_weights;
 pub(crate) use network::{Network, Place};
 pub(crate) use objective::{loss_and_gradient, row_loss};
@@ -217,7 +217,7 @@ pub(crate) mod tests {
     pub(crate) fn layers_of(net: &NetSpec, numeric: &NumericPart, target: &Target, loss: Loss) -> Layers {
         match design(net, numeric, Head::of(target, loss).unwrap()).unwrap() {
             Design::Dense(layers) => layers,
-            Design::Plan(_) | Design::Ensemble(_) => panic!("not a dense network"),
+            Design::Plan(_) | Design::Trees(_) | Design::Ensemble(_) => panic!("not a dense network"),
         }
     }
 

@@ -52,6 +52,7 @@ impl SentenceEncoder {
             name: "sentence".into(),
             length: length.clamp(1, config.length),
             vocabulary: tokenizer.cardinality(),
+            unknown: tokenizer.unknown(),
         };
         let weights = config.weights(folder, super::read(folder)?, text.vocabulary, text.length)?;
         let numeric = NumericPart { texts: vec![text], ..NumericPart::default() };

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AutoSpec, EnsembleSpec};
+use super::{AutoSpec, EnsembleSpec, GradientBoostingSpec};
 
 /// The network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -27,6 +27,8 @@ pub enum NetSpec {
     Recurrent(RecurrentSpec),
     /// A transformer encoder over the words of a text or the steps of series (Vaswani et al. 2017).
     Transformer(TransformerSpec),
+    /// Gradient-boosted decision trees over histograms (Friedman 2001; Ke et al. 2017): often the best for tables.
+    GradientBoosting(GradientBoostingSpec),
     /// Several networks that answer together.
     Ensemble(EnsembleSpec),
     /// Whatever does best on the validation rows in a given time.
@@ -40,6 +42,13 @@ pub enum NetSpec {
 impl Default for NetSpec {
     fn default() -> Self {
         Self::Dense(DenseSpec::default())
+    }
+}
+
+impl NetSpec {
+    /// Whether it is made of decision trees.
+    pub fn is_trees(&self) -> bool {
+        matches!(self, Self::GradientBoosting(_))
     }
 }
 

@@ -75,7 +75,7 @@ impl FileTokenizer {
     }
 
     /// The number of a token that is not in its vocabulary.
-    pub(super) fn unknown(&self) -> i32 {
+    pub(crate) fn unknown(&self) -> i32 {
         self.unknown
     }
 
