@@ -67,7 +67,7 @@ impl Leaf {
 
     /// Whether both sides of some split could be large enough.
     pub(crate) fn can_split(&self) -> bool {
-        self.total.hessian >= 2 * self.min_hessian
+        self.total.hessian / 2 >= self.min_hessian
     }
 
     /// The best split by one input: the formula of XGBoost (Chen and Guestrin 2016, equation 7) without the penalty per
