@@ -110,7 +110,7 @@ impl Design {
         Ok(Self::Plan(plan))
     }
 
-    /// Name and shape of every tensor.
+    /// Name and shape of every tensor; of an ensemble its members know them.
     pub(crate) fn shapes(&self) -> Vec<(&str, Vec<usize>)> {
         match self {
             Self::Dense(layers) => layers.shapes(),
@@ -120,7 +120,7 @@ impl Design {
         }
     }
 
-    /// The tensors of the last layer.
+    /// The tensors of the last layer; none of an ensemble.
     pub(crate) fn last_layer(&self) -> Vec<&str> {
         match self {
             Self::Dense(layers) => layers.dense.last().map_or(vec![], |last| vec![&last.weight, &last.bias]),

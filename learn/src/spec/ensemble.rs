@@ -28,6 +28,14 @@ pub struct MemberSpec {
     pub train: Option<TrainSpec>,
 }
 
+impl MemberSpec {
+    /// The files and folders it names.
+    pub(super) fn paths_mut(&mut self) -> Vec<&mut String> {
+        let start = self.train.as_mut().and_then(|train| train.start_from.as_mut());
+        self.network.paths_mut().into_iter().chain(start).collect()
+    }
+}
+
 /// How the answers of several networks (probabilities of classes, or values) become one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

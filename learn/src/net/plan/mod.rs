@@ -296,6 +296,16 @@ impl Plan {
         self.parameters.iter().filter(|parameter| parameter.role.is_learned()).map(Parameter::len).sum()
     }
 
+    /// The tensors of the linear layer that comes last.
+    pub(crate) fn last_layer(&self) -> Vec<&str> {
+        let name = |id: ParameterId| self.parameters[id].name.as_str();
+        let mut layers = self.nodes.iter().rev().filter_map(|node| match node.op {
+            Op::Linear { weight, bias, .. } => Some(vec![name(weight), name(bias)]),
+            _ => None,
+        });
+        layers.next().unwrap_or_default()
+    }
+
     /// Name and shape of every tensor.
     pub(crate) fn shapes(&self) -> Vec<(&str, Vec<usize>)> {
         self.parameters.iter().map(|parameter| (parameter.name.as_str(), parameter.shape.clone())).collect()
