@@ -124,7 +124,7 @@ impl Design {
     pub(crate) fn last_layer(&self) -> Vec<&str> {
         match self {
             Self::Dense(layers) => layers.dense.last().map_or(vec![], |last| vec![&last.weight, &last.bias]),
-            Self::Plan(_) => vec!["output.weight", "output.bias"],
+            Self::Plan(plan) => plan.last_layer(),
             Self::Ensemble(_) | Self::Trees(_) => vec![],
         }
     }

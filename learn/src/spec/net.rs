@@ -327,7 +327,7 @@ impl NetSpec {
         match self {
             Self::Bert(spec) => vec![&mut spec.folder],
             Self::EfficientnetLite0(spec) => spec.weights.iter_mut().collect(),
-            Self::Ensemble(spec) => spec.members.iter_mut().flat_map(MemberSpec::paths_mut).collect(),
+            Self::Ensemble(spec) => spec.members.iter_mut().flat_map(super::MemberSpec::paths_mut).collect(),
             _ => vec![],
         }
     }
