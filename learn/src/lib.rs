@@ -20,6 +20,7 @@ mod split;
 mod target;
 mod threads;
 mod train;
+mod trees;
 mod weights;
 
 pub use error::{Error, ErrorKind, Result};

@@ -85,8 +85,7 @@ fn silu(x: f32) -> (f32, f32) {
 }
 
 impl Activation {
-    /// Whether the derivative can be found from the output alone ([`gradient`]). Else it takes the input
-    /// ([`gradient_from_input`]).
+    /// Whether the derivative can be found from the output alone ([`gradient`]). Else it takes the input.
     pub(crate) fn has_gradient_of_output(self) -> bool {
         !matches!(self, Self::Gelu | Self::Silu)
     }
@@ -143,8 +142,10 @@ versions! {
     }
 }
 
+#[cfg(test)]
 versions! {
-    /// Multiplies a gradient by the activation's derivative, found from the activation's `inputs`.
+    /// Multiplies a gradient by the activation's derivative, found from the activation's `inputs`: what `gradient` and the
+    /// fused layers are compared with.
     pub(crate) fn gradient_from_input(activation: Activation, inputs: &[f32], gradient: &mut [f32]) {
         let pairs = gradient.iter_mut().zip(inputs);
         match activation {

@@ -1,5 +1,4 @@
-//! Batch normalisation over the last axis (Ioffe and Szegedy 2015), with what follows it in a residual network: the
-//! shortcut's addition and ReLU.
+//! Batch normalisation over the last axis (Ioffe and Szegedy 2015), with a ReLU behind it where one follows.
 //!
 //! Activations are `[count, channels]`; they are worked on in parts of a fixed number of rows that fit the nearest
 //! cache. A part's mean and squares are found in two passes over it, and parts are joined in order in f64 (Chan, Golub
@@ -36,15 +35,6 @@ pub(crate) struct Running<'a> {
     pub(crate) variance: &'a mut [f32],
     /// Share of the batch that comes in (PyTorch's `momentum`, 0.1 by default).
     pub(crate) momentum: f32,
-}
-
-/// What follows the normalisation.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct After<'a> {
-    /// Added to the result, `[count, channels]`.
-    pub(crate) shortcut: Option<&'a [f32]>,
-    /// Whether ReLU comes last.
-    pub(crate) relu: bool,
 }
 
 /// What the backward pass needs of the forward pass, and memory that is kept from step to step.
@@ -87,11 +77,11 @@ pub(crate) fn batch_norm_forward(
     x: &[f32],
     norm: Norm,
     running: Running,
-    after: After,
+    relu: bool,
     out: &mut [f32],
     scratch: &mut NormScratch,
 ) {
-    let channels = check(x, norm, after, out);
+    let channels = check(x, norm, out);
     let (count, wide, level) = (x.len() / channels, channels.next_multiple_of(LANES), level());
     assert!(running.mean.len() == channels && running.variance.len() == channels);
     if count == 0 {
@@ -116,7 +106,7 @@ pub(crate) fn batch_norm_forward(
     }
     prepare(norm, |channel| (totals[channel][0], totals[channel][1] / count as f64), scratch);
     scratch.totals = totals;
-    apply(team, x, channels, after, out, scratch);
+    apply(team, x, channels, relu, out, scratch);
 }
 
 /// Normalises by given statistics.
@@ -127,20 +117,20 @@ pub(crate) fn batch_norm_infer(
     norm: Norm,
     mean: &[f32],
     variance: &[f32],
-    after: After,
+    relu: bool,
     out: &mut [f32],
     scratch: &mut NormScratch,
 ) {
-    let channels = check(x, norm, after, out);
+    let channels = check(x, norm, out);
     assert!(mean.len() == channels && variance.len() == channels);
     prepare(norm, |channel| (f64::from(mean[channel]), f64::from(variance[channel])), scratch);
-    apply(team, x, channels, after, out, scratch);
+    apply(team, x, channels, relu, out, scratch);
 }
 
-fn check(x: &[f32], norm: Norm, after: After, out: &[f32]) -> usize {
+fn check(x: &[f32], norm: Norm, out: &[f32]) -> usize {
     let channels = norm.gain.len();
     assert!(channels > 0 && norm.bias.len() == channels && x.len().is_multiple_of(channels));
-    assert!(out.len() == x.len() && after.shortcut.is_none_or(|shortcut| shortcut.len() == x.len()));
+    assert_eq!(out.len(), x.len());
     channels
 }
 
@@ -188,15 +178,13 @@ impl Shared {
     }
 }
 
-fn apply(team: &mut Team, x: &[f32], channels: usize, after: After, out: &mut [f32], scratch: &NormScratch) {
+fn apply(team: &mut Team, x: &[f32], channels: usize, relu: bool, out: &mut [f32], scratch: &NormScratch) {
     let (level, to) = (level(), Shared(out.as_mut_ptr()));
     each_part(team, x.len() / channels, channels, &|_, rows| {
         let places = rows.start * channels..rows.end * channels;
-        let shortcut = after.shortcut.map(|shortcut| &shortcut[places.clone()]);
-        let after = After { shortcut, ..after };
         let to = to.at(places.start);
         // SAFETY: `level` saw the CPU; each part has its own place in the output.
-        unsafe { vectored(level, Apply { x: &x[places], channels, after, scratch, to }) };
+        unsafe { vectored(level, Apply { x: &x[places], channels, relu, scratch, to }) };
     });
 }
 
@@ -277,7 +265,7 @@ impl Vectored for Statistics<'_> {
 struct Apply<'a> {
     x: &'a [f32],
     channels: usize,
-    after: After<'a>,
+    relu: bool,
     scratch: &'a NormScratch,
     to: *mut f32,
 }
@@ -285,7 +273,7 @@ struct Apply<'a> {
 impl Vectored for Apply<'_> {
     #[inline(always)]
     unsafe fn run<V: Lanes>(self) {
-        let Self { x, channels, after, scratch, to } = self;
+        let Self { x, channels, relu, scratch, to } = self;
         // SAFETY: as `Lanes` says; all slices have the same length, and the factors are filled up to whole vectors.
         unsafe {
             panels(channels, |first, used| {
@@ -294,36 +282,22 @@ impl Vectored for Apply<'_> {
                 let bias = V::load(scratch.bias.as_ptr().add(first));
                 for row in 0..x.len() / channels {
                     let at = row.wrapping_mul(channels).wrapping_add(first);
-                    let mut y = load::<V>(x.as_ptr().add(at), used).add(shift).fma(scale, bias);
-                    if let Some(shortcut) = after.shortcut {
-                        y = y.add(load::<V>(shortcut.as_ptr().add(at), used));
-                    }
-                    store(if after.relu { y.relu() } else { y }, to.add(at), used);
+                    let y = load::<V>(x.as_ptr().add(at), used).add(shift).fma(scale, bias);
+                    store(if relu { y.relu() } else { y }, to.add(at), used);
                 }
             });
         }
     }
 }
 
-/// Where the ReLU behind the normalisation was above 0.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Gate<'a> {
-    /// There is no ReLU.
-    Open,
-    /// Found again from the input; there was no shortcut.
-    Input,
-    /// The layer's output, `[count, channels]`.
-    Output(&'a [f32]),
-}
-
 /// The gradients of the input and of the layer's weights, after `batch_norm_forward` with the same scratch. `delta`, the
-/// gradient of the output, becomes 0 where the gate is closed: it is then the shortcut's gradient.
+/// gradient of the output, becomes 0 where the ReLU (found again from the input) is closed.
 #[allow(clippy::too_many_arguments, reason = "operands, results, and who works on them where")]
 pub(crate) fn batch_norm_backward(
     team: &mut Team,
     x: &[f32],
     delta: &mut [f32],
-    gate: Gate,
+    relu: bool,
     out: &mut [f32],
     gain_gradient: &mut [f32],
     bias_gradient: &mut [f32],
@@ -332,7 +306,6 @@ pub(crate) fn batch_norm_backward(
     let channels = gain_gradient.len();
     assert!(channels > 0 && bias_gradient.len() == channels && scratch.shift.len() >= channels);
     assert!(x.len().is_multiple_of(channels) && delta.len() == x.len() && out.len() == x.len());
-    assert!(!matches!(gate, Gate::Output(y) if y.len() != x.len()));
     let (count, wide, level) = (x.len() / channels, channels.next_multiple_of(LANES), level());
     let mut parts = std::mem::take(&mut scratch.parts);
     let count_parts = count.div_ceil(part_rows(channels));
@@ -345,12 +318,8 @@ pub(crate) fn batch_norm_backward(
         delta: delta.at(rows.start * channels),
     };
     each_part(team, count, channels, &|number, rows| {
-        let gate = match gate {
-            Gate::Output(y) => Gate::Output(&y[rows.start * channels..rows.end * channels]),
-            gate => gate,
-        };
         // SAFETY: `level` saw the CPU; each part has its own sums and its own part of `delta`.
-        unsafe { vectored(level, Sums { part: part(&rows), gate, to: sums.at(number * 2 * wide) }) };
+        unsafe { vectored(level, Sums { part: part(&rows), relu, to: sums.at(number * 2 * wide) }) };
     });
     add_parts(&parts[..count_parts * 2 * wide], gain_gradient, bias_gradient, &scratch.inverse);
     scratch.parts = parts;
@@ -397,14 +366,14 @@ struct Backward<'a> {
 
 struct Sums<'a> {
     part: Backward<'a>,
-    gate: Gate<'a>,
+    relu: bool,
     to: *mut f32,
 }
 
 impl Vectored for Sums<'_> {
     #[inline(always)]
     unsafe fn run<V: Lanes>(self) {
-        let Self { part: Backward { x, channels, scratch, delta }, gate, to } = self;
+        let Self { part: Backward { x, channels, scratch, delta }, relu, to } = self;
         let (rows, wide) = (x.len() / channels, channels.next_multiple_of(LANES));
         // SAFETY: as `Lanes` says; all slices have the same length, and the factors are filled up to whole vectors.
         unsafe {
@@ -418,16 +387,9 @@ impl Vectored for Sums<'_> {
                     let at = row.wrapping_mul(channels).wrapping_add(first);
                     let distance = load::<V>(x.as_ptr().add(at), used).add(shift);
                     let mut d = load::<V>(delta.add(at), used);
-                    match gate {
-                        Gate::Open => {}
-                        Gate::Input => {
-                            d = d.where_positive(distance.fma(scale, bias));
-                            store(d, delta.add(at), used);
-                        }
-                        Gate::Output(y) => {
-                            d = d.where_positive(load::<V>(y.as_ptr().add(at), used));
-                            store(d, delta.add(at), used);
-                        }
+                    if relu {
+                        d = d.where_positive(distance.fma(scale, bias));
+                        store(d, delta.add(at), used);
                     }
                     let [products, all] = sums.get_unchecked_mut(row % 2);
                     *products = d.fma(distance, *products);
@@ -492,13 +454,12 @@ mod tests {
     }
 
     /// The layer's output, by the definition alone.
-    fn reference(x: &[f64], gain: &[f64], bias: &[f64], shortcut: Option<&[f32]>, relu: bool) -> Vec<f64> {
+    fn reference(x: &[f64], gain: &[f64], bias: &[f64], relu: bool) -> Vec<f64> {
         let channels = gain.len();
         let of: Vec<(f64, f64)> = (0..channels).map(|channel| statistics(x, channels, channel)).collect();
         let each = |(at, x): (usize, &f64)| {
             let (mean, variance) = of[at % channels];
             let y = (x - mean) / (variance + EPSILON).sqrt() * gain[at % channels] + bias[at % channels];
-            let y = y + shortcut.map_or(0.0, |shortcut| f64::from(shortcut[at]));
             if relu { y.max(0.0) } else { y }
         };
         x.iter().enumerate().map(each).collect()
@@ -512,10 +473,10 @@ mod tests {
     type Gradients = (Vec<f32>, Vec<f32>, Vec<f32>, Vec<f32>);
 
     /// Against central differences of the sum of `weights * output`, at some places.
-    fn check_gradients(case: (&[f64], &[f64], &[f64]), after: After, weights: &[f32], found: &Gradients, place: &str) {
+    fn check_gradients(case: (&[f64], &[f64], &[f64]), relu: bool, weights: &[f32], found: &Gradients, place: &str) {
         let (x, gain, bias) = case;
         let loss = |x: &[f64], gain: &[f64], bias: &[f64]| {
-            let y = reference(x, gain, bias, after.shortcut, after.relu);
+            let y = reference(x, gain, bias, relu);
             y.iter().zip(weights).map(|(y, w)| y * f64::from(*w)).sum::<f64>()
         };
         let difference = |of: &dyn Fn(f64) -> f64| (of(1e-6) - of(-1e-6)) / 2e-6;
@@ -543,21 +504,18 @@ mod tests {
         at_every_level(|level| {
             for (count, channels) in [(1, 1), (2, 3), (9, 16), (50, 17), (700, 40), (1100, 16), (9000, 1)] {
                 let (x, gain, bias) = (numbers(count * channels, 1), numbers(channels, 2), numbers(channels, 3));
-                let (weights, shortcut) = (numbers(count * channels, 4), numbers(count * channels, 5));
+                let weights = numbers(count * channels, 4);
                 let norm = Norm { gain: &gain, bias: &bias, epsilon: EPSILON as f32 };
-                let plain = After { shortcut: None, relu: false };
-                let gated = After { shortcut: None, relu: true };
-                let joined = After { shortcut: Some(&shortcut), relu: true };
-                for (after, kind) in [(plain, 0), (gated, 1), (gated, 2), (joined, 2)] {
+                for relu in [false, true] {
                     let mut first = None;
                     for team in teams.borrow_mut().iter_mut() {
-                        let place = format!("{level}, {count} x {channels}, case {kind}, {} threads", team.threads());
+                        let place = format!("{level}, {count} x {channels}, relu {relu}, {} threads", team.threads());
                         let mut scratch = NormScratch::default();
                         let (mut mean, mut variance) = (numbers(channels, 6), vec![0.5; channels]);
                         let running = Running { mean: &mut mean, variance: &mut variance, momentum: 0.1 };
                         let mut out = vec![f32::NAN; x.len()];
-                        batch_norm_forward(team, &x, norm, running, after, &mut out, &mut scratch);
-                        let expected = reference(&wide(&x), &wide(&gain), &wide(&bias), after.shortcut, after.relu);
+                        batch_norm_forward(team, &x, norm, running, relu, &mut out, &mut scratch);
+                        let expected = reference(&wide(&x), &wide(&gain), &wide(&bias), relu);
                         for (found, expected) in out.iter().zip(&expected) {
                             close(*found, *expected, 2e-6, &place);
                         }
@@ -568,27 +526,26 @@ mod tests {
                             let unbiased = squares * count as f64 / (count.max(2) - 1) as f64;
                             close(variance[channel], 0.45 + 0.1 * unbiased, 1e-6, &place);
                         }
-                        let gate = [Gate::Open, Gate::Input, Gate::Output(&out)][kind];
                         let (mut delta, mut back) = (weights.clone(), vec![f32::NAN; x.len()]);
                         let (mut of_gain, mut of_bias) = (vec![f32::NAN; channels], vec![f32::NAN; channels]);
                         batch_norm_backward(
                             team,
                             &x,
                             &mut delta,
-                            gate,
+                            relu,
                             &mut back,
                             &mut of_gain,
                             &mut of_bias,
                             &mut scratch,
                         );
                         for (at, found) in delta.iter().enumerate() {
-                            let open = !after.relu || out[at] > 0.0;
+                            let open = !relu || out[at] > 0.0;
                             assert_eq!(*found, if open { weights[at] } else { 0.0 }, "{place}");
                         }
                         let found = (back, of_gain, of_bias, delta);
                         if first.is_none() && count > 1 {
                             let case = (&wide(&x)[..], &wide(&gain)[..], &wide(&bias)[..]);
-                            check_gradients(case, after, &weights, &found, &place);
+                            check_gradients(case, relu, &weights, &found, &place);
                         }
                         let found = (found, out, mean, variance);
                         assert!(first.get_or_insert_with(|| found.clone()) == &found, "{place}: other bits");
@@ -604,8 +561,8 @@ mod tests {
         let (variance, expected) = (&mut [0.0], statistics(&wide(&x), 1, 0).1);
         let running = Running { mean: &mut [0.0], variance, momentum: 1.0 };
         let norm = Norm { gain: &[1.0], bias: &[0.0], epsilon: 0.0 };
-        let (after, mut out) = (After { shortcut: None, relu: false }, vec![0.0; x.len()]);
-        batch_norm_forward(&mut Team::new(2), &x, norm, running, after, &mut out, &mut NormScratch::default());
+        let mut out = vec![0.0; x.len()];
+        batch_norm_forward(&mut Team::new(2), &x, norm, running, false, &mut out, &mut NormScratch::default());
         close(variance[0], expected * 20_000.0 / 19_999.0, 1e-6, "variance");
     }
 
@@ -613,14 +570,13 @@ mod tests {
     fn inference_takes_the_given_statistics() {
         let (x, mean, variance) = (numbers(5 * 19, 1), numbers(19, 2), vec![0.25; 19]);
         let norm = Norm { gain: &numbers(19, 3), bias: &numbers(19, 4), epsilon: 1e-3 };
-        let after = After { shortcut: Some(&numbers(5 * 19, 5)), relu: true };
         let mut out = vec![f32::NAN; x.len()];
         let scratch = &mut NormScratch::default();
-        batch_norm_infer(&mut Team::new(2), &x, norm, &mean, &variance, after, &mut out, scratch);
+        batch_norm_infer(&mut Team::new(2), &x, norm, &mean, &variance, true, &mut out, scratch);
         for (at, found) in out.iter().enumerate() {
             let channel = at % 19;
             let y = f64::from(x[at] - mean[channel]) / 0.251f64.sqrt() * f64::from(norm.gain[channel]);
-            let y = y + f64::from(norm.bias[channel]) + f64::from(numbers(5 * 19, 5)[at]);
+            let y = y + f64::from(norm.bias[channel]);
             close(*found, y.max(0.0), 2e-6, "inference");
         }
     }

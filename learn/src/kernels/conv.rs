@@ -49,11 +49,13 @@ impl ConvShape {
     }
 
     /// Numbers of one input.
+    #[cfg(test)]
     pub(crate) fn input_size(&self) -> usize {
         self.height * self.width * self.channels
     }
 
     /// Numbers of one output.
+    #[cfg(test)]
     pub(crate) fn output_size(&self) -> usize {
         self.out_height() * self.out_width() * self.outputs
     }

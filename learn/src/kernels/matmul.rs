@@ -58,13 +58,6 @@ pub(crate) fn matmul(team: &mut Team, mnk: [usize; 3], a: Strided, b: Strided, c
     });
 }
 
-/// The same on the calling thread alone.
-pub(crate) fn matmul_here(mnk: [usize; 3], a: Strided, b: Strided, c: &mut [f32], c_row: usize, add: bool) {
-    let job = Job::new(mnk, a, b, c, c_row, add);
-    // SAFETY: `Job::new` checked the sizes.
-    unsafe { job.run(level(), 0..mnk[0], 0..mnk[1]) };
-}
-
 /// Part `part` of `parts` of `0..length`, in whole units.
 fn cut(length: usize, unit: usize, part: usize, parts: usize) -> Range<usize> {
     let units = length.div_ceil(unit);
@@ -466,7 +459,7 @@ mod tests {
                         let c_row = n + 3;
                         let before = numbers(reach(m, c_row, n, 1) + 2, 3);
                         let mut c = before.clone();
-                        matmul_here([m, n, k], a, b, &mut c, c_row, add);
+                        matmul(&mut Team::new(1), [m, n, k], a, b, &mut c, c_row, add);
                         for (at, (found, before)) in c.iter().zip(&before).enumerate() {
                             let (i, j) = (at / c_row, at % c_row);
                             if i >= m || j >= n {
@@ -500,7 +493,7 @@ mod tests {
                 let data = [0.0; 12];
                 let a = Strided { data: &data, row: a_row, column: a_column };
                 let b = Strided { data: &data, row: b_row, column: b_column };
-                matmul_here([3, 4, 3], a, b, &mut vec![0.0; c], 4, false);
+                matmul(&mut Team::new(1), [3, 4, 3], a, b, &mut vec![0.0; c], 4, false);
             })
             .is_err()
         };

@@ -1,8 +1,8 @@
 //! How does a step of training get as much out of the CPU as it can?
 //!
 //! *Good for*: products of batches and weights, convolutions, pooling, batch normalisation, activations, losses with
-//! their gradients, optimiser steps, dropout masks, pixels to numbers, and the threads that share them. SIMD is chosen at run time ([`Level`]). *Not for*:
-//! knowing what a network is (`net`).
+//! their gradients, optimiser steps, dropout masks, pixels to numbers, and the threads that share them. SIMD is chosen at
+//! run time ([`Level`]). *Not for*: knowing what a network is (`net`).
 //!
 //! The one module with `unsafe`. Its functions are safe to call: sizes are checked at the border.
 //!
@@ -10,10 +10,6 @@
 //! product reads memory in order, and a thread that owns some outputs owns whole panels: its weights and their moments
 //! stay in its own cache from step to step. **No sum depends on the number of threads**, so neither do the weights.
 #![allow(unsafe_code)]
-#![allow(
-    dead_code,
-    reason = "some kernels wait for the networks that they are for: average pools, shortcuts inside a norm"
-)]
 
 mod activation;
 mod attention;
@@ -35,6 +31,7 @@ mod numbers;
 mod optimizer;
 mod pixels;
 mod pool;
+mod prefetch;
 mod product;
 mod recurrent;
 mod shared;
@@ -46,9 +43,7 @@ mod tile;
 
 pub(crate) use activation::{activate, activate_with_slope, gradient};
 pub(crate) use attention::{Attention, AttentionDropout, AttentionInput, AttentionShape};
-pub(crate) use batch_norm::{
-    After, Gate, Norm, NormScratch, Running, batch_norm_backward, batch_norm_forward, batch_norm_infer,
-};
+pub(crate) use batch_norm::{Norm, NormScratch, Running, batch_norm_backward, batch_norm_forward, batch_norm_infer};
 pub(crate) use buffer::{Buffer, Matrix, Panels};
 pub(crate) use clip::{cut, length_squared, scale};
 pub(crate) use conv::{ConvScratch, ConvShape, conv_backward, conv_forward, conv_gradient};
@@ -68,6 +63,7 @@ pub(crate) use pixels::scale_pixels;
 pub(crate) use pool::{
     PoolShape, add_relu, global_average_backward, global_average_forward, max_pool_backward, max_pool_forward,
 };
+pub(crate) use prefetch::prefetch;
 pub(crate) use recurrent::{Cell, Recurrent, RecurrentGradients, RecurrentShape, RecurrentWeights};
 #[cfg(test)]
 pub(crate) use simd::at_every_level;

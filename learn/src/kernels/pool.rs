@@ -67,9 +67,9 @@ impl PoolShape {
         (first, end.saturating_sub(first), self.padding[axis].saturating_sub(begin))
     }
 
-    /// Calls `each(window, taps, scale)` for every window of a picture; taps are (pixel, number in the window).
+    /// Calls `each(window, taps)` for every window of a picture; taps are (pixel, number in the window).
     #[inline(always)]
-    fn each_window(&self, mut each: impl FnMut(usize, &mut dyn Iterator<Item = (usize, u32)>, f32)) {
+    fn each_window(&self, mut each: impl FnMut(usize, &mut dyn Iterator<Item = (usize, u32)>)) {
         let (down, right) = (self.out_height(), self.out_width());
         for window in 0..down * right {
             let (y, height, tap_y) = self.covered(0, self.height, window / right);
@@ -79,7 +79,7 @@ impl PoolShape {
                 let tap = (tap_y + dy) * self.kernel[1] + tap_x + dx;
                 ((y + dy) * self.width + x + dx, tap as u32)
             });
-            each(window, &mut { taps }, 1.0 / (height * width) as f32);
+            each(window, &mut { taps });
         }
     }
 }
@@ -129,7 +129,7 @@ pub(crate) fn max_pool_forward(
 versions! {
     fn largest(shape: &PoolShape, x: &[f32], out: &mut [f32], taps: &mut [u32]) {
         let channels = shape.channels;
-        shape.each_window(|window, pixels, _| {
+        shape.each_window(|window, pixels| {
             let out = &mut out[window * channels..][..channels];
             let taps = &mut taps[window * channels..][..channels];
             if let Some((pixel, tap)) = pixels.next() {
@@ -173,7 +173,7 @@ versions! {
     fn scatter_largest(shape: &PoolShape, delta: &[f32], taps: &[u32], out: &mut [f32]) {
         let channels = shape.channels;
         out.fill(0.0);
-        shape.each_window(|window, pixels, _| {
+        shape.each_window(|window, pixels| {
             let delta = &delta[window * channels..][..channels];
             let taps = &taps[window * channels..][..channels];
             for (pixel, tap) in pixels {
@@ -181,56 +181,6 @@ versions! {
                 for ((out, &d), &best) in out.iter_mut().zip(delta).zip(taps) {
                     *out += if best == tap { d } else { 0.0 };
                 }
-            }
-        });
-    }
-}
-
-/// The mean of each window's pixels.
-pub(crate) fn average_pool_forward(team: &mut Team, rows: usize, shape: &PoolShape, x: &[f32], out: &mut [f32]) {
-    shape.check(rows, x.len(), out.len());
-    let (size, out_size) = (shape.input_size(), shape.output_size());
-    let (threads, out) = (threads(team, x.len()), Shared(out.as_mut_ptr()));
-    team.each(threads, rows, &|_, row| {
-        // SAFETY: sizes were checked above; each picture has its own part.
-        averages(shape, &x[row * size..][..size], unsafe { out.part(row * out_size, out_size) });
-    });
-}
-
-versions! {
-    fn averages(shape: &PoolShape, x: &[f32], out: &mut [f32]) {
-        let channels = shape.channels;
-        shape.each_window(|window, pixels, scale| {
-            let out = &mut out[window * channels..][..channels];
-            out.fill(0.0);
-            for (pixel, _) in pixels {
-                out.iter_mut().zip(&x[pixel * channels..][..channels]).for_each(|(out, x)| *out += x);
-            }
-            out.iter_mut().for_each(|out| *out *= scale);
-        });
-    }
-}
-
-/// The gradient of the input of `average_pool_forward`.
-pub(crate) fn average_pool_backward(team: &mut Team, rows: usize, shape: &PoolShape, delta: &[f32], out: &mut [f32]) {
-    shape.check(rows, out.len(), delta.len());
-    let (size, out_size) = (shape.input_size(), shape.output_size());
-    let (threads, out) = (threads(team, out.len()), Shared(out.as_mut_ptr()));
-    team.each(threads, rows, &|_, row| {
-        // SAFETY: sizes were checked above; each picture has its own part.
-        scatter_average(shape, &delta[row * out_size..][..out_size], unsafe { out.part(row * size, size) });
-    });
-}
-
-versions! {
-    fn scatter_average(shape: &PoolShape, delta: &[f32], out: &mut [f32]) {
-        let channels = shape.channels;
-        out.fill(0.0);
-        shape.each_window(|window, pixels, scale| {
-            let delta = &delta[window * channels..][..channels];
-            for (pixel, _) in pixels {
-                let out = &mut out[pixel * channels..][..channels];
-                out.iter_mut().zip(delta).for_each(|(out, d)| *out += d * scale);
             }
         });
     }
@@ -301,11 +251,6 @@ pub(crate) fn add_relu(team: &mut Team, a: &mut [f32], b: &[f32]) {
     each_part(team, a, b, add_relu_part);
 }
 
-/// The gradient of both branches of `add_relu`, whose result was `out`: `delta` becomes 0 where that is 0.
-pub(crate) fn add_relu_backward(team: &mut Team, out: &[f32], delta: &mut [f32]) {
-    each_part(team, delta, out, gate_part);
-}
-
 /// Calls `work` on parts of `changed` and the same parts of `read`.
 fn each_part(team: &mut Team, changed: &mut [f32], read: &[f32], work: fn(&mut [f32], &[f32])) {
     assert_eq!(changed.len(), read.len());
@@ -325,12 +270,6 @@ versions! {
             let sum = *a + b;
             *a = if sum < 0.0 { 0.0 } else { sum };
         }
-    }
-}
-
-versions! {
-    fn gate_part(delta: &mut [f32], out: &[f32]) {
-        delta.iter_mut().zip(out).for_each(|(d, y)| *d = if *y > 0.0 { *d } else { 0.0 });
     }
 }
 
@@ -413,16 +352,11 @@ mod tests {
                     let mut taps = vec![u32::MAX; delta.len()];
                     max_pool_forward(team, rows, &s, &x, &mut out, &mut taps);
                     max_pool_backward(team, rows, &s, &delta, &taps, &mut back);
-                    let (mut mean, mut mean_back) = (out.clone(), back.clone());
-                    average_pool_forward(team, rows, &s, &x, &mut mean);
-                    average_pool_backward(team, rows, &s, &delta, &mut mean_back);
                     if first.is_none() {
                         let largest = |pixels: &[f64]| pixels.iter().fold(f64::NEG_INFINITY, |a, b| a.max(*b));
                         check(&s, &x, [&out, &delta, &back], &largest, &place);
-                        let average = |pixels: &[f64]| pixels.iter().sum::<f64>() / pixels.len() as f64;
-                        check(&s, &x, [&mean, &delta, &mean_back], &average, &place);
                     }
-                    let found = (out, back, mean, mean_back, taps);
+                    let found = (out, back, taps);
                     assert!(first.get_or_insert_with(|| found.clone()) == &found, "{place}: other bits");
                 }
             }
@@ -460,13 +394,8 @@ mod tests {
                     }
                     let (mut sum, other) = (x.clone(), numbers(x.len(), 3));
                     add_relu(team, &mut sum, &other);
-                    let before = numbers(x.len(), 4);
-                    let mut gated = before.clone();
-                    add_relu_backward(team, &sum, &mut gated);
                     for at in 0..x.len() {
                         assert_eq!(sum[at], (x[at] + other[at]).max(0.0), "{level}");
-                        let expected = if sum[at] > 0.0 { before[at] } else { 0.0 };
-                        assert_eq!(gated[at], expected, "{level}");
                     }
                 }
             }

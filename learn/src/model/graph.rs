@@ -227,6 +227,7 @@ fn options() -> ModelOptions {
         Flatten,
         GRU,
         Gather,
+        GatherElements,
         GlobalAveragePool,
         Greater,
         IsNaN,

@@ -11,8 +11,8 @@ use crate::net::plan::tests as plans;
 use crate::net::tests::layers_of;
 use crate::net::{Layers, network_answers};
 use crate::random::uniform;
-use crate::spec::{Activation, DatePart, DenseSpec, Loss, NetSpec};
-use crate::{ErrorKind, ImageBlock, Tensor, Weights, export_onnx};
+use crate::spec::{Activation, DatePart, DenseSpec, GradientBoostingSpec, Loss, NetSpec, TrainSpec};
+use crate::{ErrorKind, Flow, ImageBlock, Part, Tensor, TrainJob, Weights, export_onnx};
 
 /// Everything a model is made of.
 #[derive(Clone)]
@@ -113,6 +113,37 @@ impl Case {
         let target = target(classes);
         let layers = layers_of(&net, features.numeric(), &target, loss);
         let weights = random_weights(&layers);
+        Self { name: name.into(), features, target, net, loss, weights }
+    }
+
+    /// Trees that learned to answer by the features' first values.
+    fn of_trees(name: &str, features: Features, classes: usize, net: NetSpec, loss: Loss) -> Self {
+        let (target, rows) = (target(classes), encoded(&features, 400, 3));
+        let part = features.numeric();
+        let width = part.dense_width().max(1);
+        let mut inputs = vec![0.0; 400 * width];
+        part.write_dense(&rows, &(0..400).collect::<Vec<_>>(), &mut inputs[..400 * part.dense_width()]);
+        let code = |row: usize| rows.codes.get(row * part.categories.len()).map_or(0.0, |code| *code as f32);
+        let answer = |row: usize| {
+            let value = inputs[row * width..][..width].iter().take(40).sum::<f32>() + code(row);
+            if classes == 0 { value * 3.0 } else { (value * 2.0).floor().rem_euclid(classes as f32) }
+        };
+        let answers: Vec<f32> = (0..400).map(answer).collect();
+        let part_of =
+            |rows_of: std::ops::Range<u32>| Part { encoded: &rows, target: &answers, rows: rows_of.collect() };
+        let train = TrainSpec { loss, ..TrainSpec::default() };
+        let (training, validation) = (part_of(0..300), part_of(300..400));
+        let job = TrainJob {
+            numeric: part,
+            target: &target,
+            net: &net,
+            train: &train,
+            training,
+            validation,
+            checkpoint: None,
+            resume: false,
+        };
+        let weights = crate::train(job, &mut |_| Flow::Continue).unwrap().weights;
         Self { name: name.into(), features, target, net, loss, weights }
     }
 
@@ -313,6 +344,36 @@ fn the_file_answers_as_the_network_for_every_kind_of_features_and_head() {
             let network = network_answers(net, part, target, case.loss, &case.weights, &rows).unwrap();
             let difference = model.agreement(&rows, &network).unwrap();
             assert!(difference < 1e-6, "{}, network: {difference}", case.name);
+        }
+    }
+}
+
+/// Trees grown on such rows, for every kind of features and head.
+fn tree_cases() -> Vec<Case> {
+    let heads = [(0, Loss::Auto), (2, Loss::Auto), (2, Loss::CategoricalCrossEntropy), (4, Loss::Auto)];
+    let small = GradientBoostingSpec { trees: 7, min_rows_per_leaf: 4, ..GradientBoostingSpec::default() };
+    let mut cases = Vec::new();
+    for (kind, part) in parts() {
+        for (classes, loss) in heads {
+            let net = NetSpec::GradientBoosting(small.clone());
+            let name = format!("trees on {kind}, {classes} classes, {loss:?}");
+            cases.push(Case::of_trees(&name, features(&part), classes, net, loss));
+        }
+    }
+    cases
+}
+
+#[test]
+fn the_file_answers_as_the_trees() {
+    for case in tree_cases() {
+        let model = case.model();
+        let (part, net, target) = (case.features.numeric(), &case.net, &case.target);
+        for rows in [1, 23, 5_000] {
+            let rows = encoded(&case.features, rows, 5);
+            let trees = network_answers(net, part, target, case.loss, &case.weights, &rows).unwrap();
+            let difference = model.agreement(&rows, &trees).unwrap();
+            assert!(difference < 1e-6, "{}: {difference}", case.name);
+            assert!(rows.rows == 1 || trees.iter().any(|answer| *answer != trees[0]), "{} ask nothing", case.name);
         }
     }
 }

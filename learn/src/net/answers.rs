@@ -1,7 +1,7 @@
 //! What does the network itself answer? For the check that its ONNX file answers the same.
 
 use super::batch::Batch;
-use super::{Combination, Head, HeadActivation, Network, Place, design};
+use super::{Combination, Design, Head, HeadActivation, Network, Place, design};
 use crate::features::{Encoded, NumericPart};
 use crate::kernels::{Update, sigmoid_rows, softmax_rows};
 use crate::spec::{Loss, MemberSpec, NetSpec};
@@ -18,6 +18,9 @@ pub fn network_answers(
     encoded: &Encoded,
 ) -> Result<Vec<f32>> {
     let design = design(net, numeric, Head::of(target, loss)?)?;
+    if let Design::Trees(trees) = &design {
+        return Ok(answers(trees.head, target, trees.outputs(weights, encoded)?));
+    }
     if let NetSpec::Ensemble(spec) = net {
         design.check(weights)?;
         let combination = Combination::read(weights, spec.members.len(), spec.combine)?;

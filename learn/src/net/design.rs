@@ -7,6 +7,7 @@ use super::{
 };
 use crate::features::NumericPart;
 use crate::spec::{DenseSpec, NetSpec, Normalization};
+use crate::trees::TreeDesign;
 use crate::{Error, Result, Weights};
 
 /// A network before it has weights.
@@ -16,6 +17,8 @@ pub(crate) enum Design {
     Dense(Layers),
     /// Any other network.
     Plan(Plan),
+    /// Decision trees.
+    Trees(TreeDesign),
     /// Several networks, each with weights of its own.
     Ensemble(Ensemble),
 }
@@ -27,6 +30,7 @@ pub(crate) fn design(net: &NetSpec, numeric: &NumericPart, head: Head) -> Result
         NetSpec::Linear(_) if is_plain(&linear(), numeric) => {
             return Ok(Design::Dense(layers(&linear(), numeric, head)?));
         }
+        NetSpec::GradientBoosting(spec) => return TreeDesign::boosted(spec, numeric, head).map(Design::Trees),
         NetSpec::Ensemble(spec) => return Ok(Design::Ensemble(ensemble(spec, numeric, head)?)),
         NetSpec::Auto(_) => {
             return Err(Error::invalid(
@@ -65,6 +69,7 @@ impl Design {
         match self {
             Self::Dense(layers) => layers.head,
             Self::Plan(plan) => plan.head,
+            Self::Trees(trees) => trees.head,
             Self::Ensemble(ensemble) => ensemble.head,
         }
     }
@@ -74,6 +79,7 @@ impl Design {
         match self {
             Self::Dense(layers) => layers.parameters(),
             Self::Plan(plan) => plan.learned(),
+            Self::Trees(trees) => trees.parameters(),
             Self::Ensemble(ensemble) => ensemble.parameters(),
         }
     }
@@ -81,8 +87,9 @@ impl Design {
     /// Refuses weights that are not this network's, listing every missing, extra and misshapen tensor.
     pub(crate) fn check(&self, weights: &Weights) -> Result<()> {
         match self {
+            Self::Trees(trees) => trees.ensemble(weights).map(|_| ()),
             Self::Ensemble(ensemble) => ensemble.check(weights),
-            design => check_weights(&design.shapes(), weights),
+            plain => check_weights(&plain.shapes(), weights),
         }
     }
 
@@ -93,7 +100,11 @@ impl Design {
             // The dense kernels move every weight.
             Self::Dense(layers) => tabular::plain(&layers, numeric)?,
             Self::Plan(plan) => plan,
-            Self::Ensemble(_) => return Err(Error::Internal("an ensemble is trained network by network".into())),
+            Self::Ensemble(_) | Self::Trees(_) => {
+                return Err(Error::invalid(
+                    "train.freeze is for a single network; an ensemble has it under its members",
+                ));
+            }
         };
         plan.freeze(patterns)?;
         Ok(Self::Plan(plan))
@@ -104,7 +115,8 @@ impl Design {
         match self {
             Self::Dense(layers) => layers.shapes(),
             Self::Plan(plan) => plan.shapes(),
-            Self::Ensemble(_) => vec![],
+            // Members of an ensemble are asked one by one; trees say themselves what fits.
+            Self::Ensemble(_) | Self::Trees(_) => vec![],
         }
     }
 
@@ -113,7 +125,7 @@ impl Design {
         match self {
             Self::Dense(layers) => layers.dense.last().map_or(vec![], |last| vec![&last.weight, &last.bias]),
             Self::Plan(plan) => plan.last_layer(),
-            Self::Ensemble(_) => vec![],
+            Self::Ensemble(_) | Self::Trees(_) => vec![],
         }
     }
 
@@ -122,6 +134,7 @@ impl Design {
         match self {
             Self::Dense(layers) => initial_weights(layers, seed),
             Self::Plan(plan) => plan::initial_weights(plan, seed),
+            Self::Trees(trees) => trees.initial_weights(),
             Self::Ensemble(ensemble) => ensemble.initial_weights(seed),
         }
     }

@@ -40,6 +40,9 @@ pub(super) fn ensemble(spec: &EnsembleSpec, numeric: &NumericPart, head: Head) -
         if matches!(member.network, NetSpec::Ensemble(_)) {
             return Err(Error::invalid(format!("{} is an ensemble; an ensemble has networks", place(at))));
         }
+        if member.network.is_trees() {
+            return Err(Error::invalid(format!("{} is made of decision trees; an ensemble has networks", place(at))));
+        }
         let is_ordered = !(numeric.texts.is_empty() && numeric.series.is_empty());
         if is_ordered && member.network.takes() == Takes::Numbers {
             let message = format!("{} reads no texts or series in order, other members do", place(at));

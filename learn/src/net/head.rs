@@ -54,6 +54,14 @@ pub(crate) enum HeadLoss {
     },
 }
 
+/// What the outputs should be: class numbers as they are, values with mean 0 and standard deviation 1.
+pub(crate) fn standardised(values: &[f32], target: &Target) -> Vec<f32> {
+    match target.task {
+        Task::Regression => values.iter().map(|y| ((f64::from(*y) - target.mean) / target.scale) as f32).collect(),
+        Task::Binary | Task::Multiclass => values.to_vec(),
+    }
+}
+
 impl Head {
     /// The head for a target and a loss. Binary cross-entropy is what `auto` takes for two classes, categorical
     /// cross-entropy for more, mean squared error for numbers.

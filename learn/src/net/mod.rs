@@ -28,7 +28,7 @@ pub use ensemble::{Alone, Together, together};
 pub(crate) use ensemble::{Combination, Ensemble};
 pub(crate) use fused::Chance;
 use fused::FusedNet;
-pub(crate) use head::{Head, HeadActivation, HeadLoss};
+pub(crate) use head::{Head, HeadActivation, HeadLoss, standardised};
 pub(crate) use init::initial_weights;
 pub(crate) use network::{Network, Place};
 pub(crate) use objective::{loss_and_gradient, row_loss};
@@ -217,7 +217,7 @@ pub(crate) mod tests {
     pub(crate) fn layers_of(net: &NetSpec, numeric: &NumericPart, target: &Target, loss: Loss) -> Layers {
         match design(net, numeric, Head::of(target, loss).unwrap()).unwrap() {
             Design::Dense(layers) => layers,
-            Design::Plan(_) | Design::Ensemble(_) => panic!("not a dense network"),
+            Design::Plan(_) | Design::Trees(_) | Design::Ensemble(_) => panic!("not a dense network"),
         }
     }
 

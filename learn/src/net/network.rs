@@ -58,6 +58,7 @@ impl Network {
                 net.restore(memory);
                 Ok(Self::Plain(net))
             }
+            (_, Design::Trees(_)) => Err(Error::Internal("decision trees reached the training of networks".into())),
             (_, Design::Ensemble(_)) => {
                 Err(Error::invalid("an ensemble is trained member by member; it has no step of its own"))
             }

@@ -151,6 +151,11 @@ impl Graph {
     }
 }
 
+/// `value` as whole numbers.
+pub(super) fn to_ints(graph: &mut Graph, value: &Value) -> Value {
+    graph.node_with("Cast", &[value], vec![int("to", Element::Int64 as i64)])
+}
+
 /// A whole-number setting.
 pub(super) fn int(name: &str, value: i64) -> AttributeProto {
     AttributeProto { name: Some(name.to_owned()), i: Some(value), r#type: Some(2), ..AttributeProto::default() }

@@ -10,6 +10,7 @@ mod numeric;
 mod plan;
 mod proto;
 mod seal;
+mod trees;
 
 use prost::Message;
 use serde_json::json;
@@ -53,8 +54,13 @@ pub fn export_onnx(
     design.check(weights)?;
     let (output, axes) = output(target);
     let mut graph = graph::Graph::new(output);
-    let inputs = numeric::write(&mut graph, features.numeric());
-    let answers = write_design(&mut graph, &inputs, &design, weights, target)?;
+    let answers = match &design {
+        Design::Trees(design) => trees::write(&mut graph, design, &design.ensemble(weights)?, target),
+        design => {
+            let inputs = numeric::write(&mut graph, features.numeric());
+            write_design(&mut graph, &inputs, design, weights, target)?
+        }
+    };
     let model = ModelProto {
         ir_version: Some(IR_VERSION),
         opset_import: vec![OperatorSetIdProto { domain: Some(String::new()), version: Some(OPSET) }],
@@ -82,6 +88,7 @@ fn write_design(
         Design::Dense(layers) => network::write(graph, inputs, layers, weights, target),
         Design::Plan(plan) => plan::write(graph, inputs, plan, weights, target),
         Design::Ensemble(ensemble) => ensemble::write(graph, inputs, ensemble, weights, target),
+        Design::Trees(_) => Err(Error::Internal("decision trees read raw inputs, not those of networks".into())),
     }
 }
 

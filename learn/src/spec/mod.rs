@@ -17,6 +17,7 @@ mod schedule;
 mod sequences;
 mod split;
 mod train;
+mod trees;
 mod tune;
 
 use schemars::JsonSchema;
@@ -36,6 +37,7 @@ pub use schedule::*;
 pub use sequences::*;
 pub use split::*;
 pub use train::*;
+pub use trees::*;
 pub use tune::*;
 
 /// What kind of answer a model gives.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AutoSpec, EnsembleSpec, MemberSpec};
+use super::{AutoSpec, EnsembleSpec, GradientBoostingSpec};
 
 /// The network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -27,19 +27,28 @@ pub enum NetSpec {
     Recurrent(RecurrentSpec),
     /// A transformer encoder over the words of a text or the steps of series (Vaswani et al. 2017).
     Transformer(TransformerSpec),
-    /// A published transformer encoder of BERT's kind (Devlin et al. 2019), with its tokenizer and its weights.
-    Bert(BertSpec),
-    /// EfficientNet-Lite0 over a colour picture (Tan and Le 2019), with published weights or from scratch.
-    EfficientnetLite0(EfficientnetLite0Spec),
+    /// Gradient-boosted decision trees over histograms (Friedman 2001; Ke et al. 2017): often the best for tables.
+    GradientBoosting(GradientBoostingSpec),
     /// Several networks that answer together.
     Ensemble(EnsembleSpec),
     /// Whatever does best on the validation rows in a given time.
     Auto(AutoSpec),
+    /// A published transformer encoder of BERT's kind (Devlin et al. 2019), with its tokenizer and its weights.
+    Bert(BertSpec),
+    /// EfficientNet-Lite0 over a colour picture (Tan and Le 2019), with published weights or from scratch.
+    EfficientnetLite0(EfficientnetLite0Spec),
 }
 
 impl Default for NetSpec {
     fn default() -> Self {
         Self::Dense(DenseSpec::default())
+    }
+}
+
+impl NetSpec {
+    /// Whether it is made of decision trees.
+    pub fn is_trees(&self) -> bool {
+        matches!(self, Self::GradientBoosting(_))
     }
 }
 
@@ -318,7 +327,7 @@ impl NetSpec {
         match self {
             Self::Bert(spec) => vec![&mut spec.folder],
             Self::EfficientnetLite0(spec) => spec.weights.iter_mut().collect(),
-            Self::Ensemble(spec) => spec.members.iter_mut().flat_map(MemberSpec::paths_mut).collect(),
+            Self::Ensemble(spec) => spec.members.iter_mut().flat_map(super::MemberSpec::paths_mut).collect(),
             _ => vec![],
         }
     }

@@ -172,14 +172,10 @@ impl NetSpec {
     pub fn takes(&self) -> Takes<'_> {
         match self {
             Self::TextConv(_) | Self::Recurrent(_) | Self::Transformer(_) => Takes::Sequences,
-            Self::Bert(spec) => Takes::TokensOf(Path::new(&spec.folder)),
-            Self::Ensemble(spec) => {
-                let of_members = || spec.members.iter().map(|member| member.network.takes());
-                // Where one has a tokenizer, all read its tokens.
-                let with_tokenizer = of_members().find(|takes| matches!(takes, Takes::TokensOf(_)));
-                let ordered = of_members().find(|takes| *takes == Takes::Sequences);
-                with_tokenizer.or(ordered).unwrap_or(Takes::Numbers)
+            Self::Ensemble(spec) if spec.members.iter().any(|member| member.network.takes() == Takes::Sequences) => {
+                Takes::Sequences
             }
+            Self::Bert(spec) => Takes::TokensOf(Path::new(&spec.folder)),
             _ => Takes::Numbers,
         }
     }

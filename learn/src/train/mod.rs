@@ -18,6 +18,7 @@ mod rule;
 mod run;
 mod start;
 mod sweep;
+mod trees;
 mod watch;
 
 pub use events::{EpochRecord, Flow, Part, TrainEvent, TrainJob, Trained};
@@ -34,6 +35,7 @@ use crate::spec::{NetSpec, TrainSpec};
 /// Errors name the setting, the row, or the epoch and step; a run that diverges says what to try.
 pub fn train(job: TrainJob, on: &mut dyn FnMut(&TrainEvent) -> Flow) -> Result<Trained> {
     match job.net {
+        NetSpec::GradientBoosting(spec) => trees::Boosting::new(job, spec)?.run(on),
         NetSpec::Ensemble(spec) => ensemble::train_ensemble(&job, spec, on),
         _ => run::Run::new(job)?.run(on),
     }
@@ -46,6 +48,9 @@ pub fn find_learning_rate(
     sweep: &RateSweep,
     on: &mut dyn FnMut(&RatePoint) -> Flow,
 ) -> Result<RateCurve> {
+    if job.net.is_trees() {
+        return Err(trees::refuse_sweep(job.train));
+    }
     let train = TrainSpec { accumulate: 1, ..job.train.clone() };
     run::Run::new(TrainJob { train: &train, checkpoint: None, resume: false, ..job })?.sweep(sweep, on)
 }

@@ -10,11 +10,11 @@ use super::rule::Rule;
 use super::watch::{Metric, validate};
 use super::{EpochRecord, Flow, TrainEvent, TrainJob, Trained, check, diverged, fingerprint, ranges, start};
 use crate::kernels::Targets;
-use crate::net::{Batch, Chance, Design, Head, Network, design};
-use crate::{Result, Task, Weights};
+use crate::net::{Batch, Chance, Design, Head, Network, design, standardised};
+use crate::{Result, Weights};
 
 /// Time between the checkpoints of short epochs: a save costs milliseconds, such an epoch little more.
-const SAVE_EVERY: Duration = Duration::from_secs(2);
+pub(super) const SAVE_EVERY: Duration = Duration::from_secs(2);
 
 type Listener<'a> = &'a mut dyn FnMut(&TrainEvent) -> Flow;
 
@@ -74,12 +74,7 @@ impl<'a> Run<'a> {
         let rule = Rule::new(job.train, order.count());
         let first = rule.step(0, 0, &found.position.plateau);
         let net = Network::new(place, (&design, job.numeric), &found.weights, &found.memory, rule.batch(), &first)?;
-        let targets = [job.training.target, job.validation.target].map(|values| match job.target.task {
-            Task::Regression => {
-                values.iter().map(|y| ((f64::from(*y) - job.target.mean) / job.target.scale) as f32).collect()
-            }
-            Task::Binary | Task::Multiclass => values.to_vec(),
-        });
+        let targets = [job.training.target, job.validation.target].map(|values| standardised(values, job.target));
         let Checkpoint { position, best, .. } = found;
         let augmenter = Augmenter::new(&job.train.augment, job.train.seed);
         Ok(Self {

@@ -205,6 +205,45 @@ fn a_run_stopped_anywhere_and_resumed_ends_with_the_same_bits() {
 }
 
 #[test]
+fn boosting_stopped_anywhere_and_resumed_ends_with_the_same_bits() {
+    let mut setup = Setup::busy();
+    let spec = GradientBoostingSpec { trees: 12, min_rows_per_leaf: 4, ..GradientBoostingSpec::default() };
+    let fractions = GradientBoostingSpec { row_fraction: 0.6, feature_fraction: 0.7, ..spec.clone() };
+    for (spec, balance) in [(&spec, Balance::None), (&fractions, Balance::Oversample), (&fractions, Balance::Weights)] {
+        (setup.net, setup.spec.balance) = (NetSpec::GradientBoosting(spec.clone()), balance);
+        let whole = setup.train().unwrap();
+        assert_eq!(whole.history.len(), 12);
+        for stop in [1, 2, 3, 4, 9, 20] {
+            let folder = tempfile::tempdir().unwrap();
+            let stopped = setup.until(folder.path(), false, stop).unwrap();
+            assert!(!stopped.finished && checkpoint::path(folder.path()).exists());
+            let resumed = setup.until(folder.path(), true, usize::MAX).unwrap();
+            assert!(resumed.finished && essence(&resumed) == essence(&whole), "{balance:?} stopped at {stop}");
+            let again = setup.until(folder.path(), true, usize::MAX).unwrap();
+            // Figures of past epochs come back from JSON to within their last digit.
+            assert!(again.weights == whole.weights && again.best_epoch == whole.best_epoch, "{balance:?}, {stop}");
+        }
+    }
+}
+
+#[test]
+fn boosting_ends_when_validation_gains_no_more() {
+    let mut setup = Setup::busy();
+    // Every fourth answer is wrong: soon only those are left to learn.
+    setup.answers.iter_mut().step_by(4).for_each(|answer| *answer = 1.0 - *answer);
+    let spec =
+        GradientBoostingSpec { trees: 500, patience: 4, min_rows_per_leaf: 3, ..GradientBoostingSpec::default() };
+    setup.net = NetSpec::GradientBoosting(spec);
+    setup.spec.early_stopping.enabled = true;
+    let trained = setup.train().unwrap();
+    assert_eq!(trained.history.len(), trained.best_epoch + 4);
+    assert!(trained.history.iter().all(|record| record.metric == "loss"));
+    assert_eq!(trained.weights.tensors["trees.nodes"].data.len(), trained.best_epoch);
+    let best = trained.history.iter().map(|record| record.validation_loss).fold(f64::INFINITY, f64::min);
+    assert_eq!(best, trained.history[trained.best_epoch - 1].validation_loss);
+}
+
+#[test]
 fn a_killed_run_goes_on_from_its_last_checkpoint_to_the_same_bits() {
     let setup = Setup::busy();
     let whole = setup.train().unwrap();

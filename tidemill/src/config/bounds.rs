@@ -132,6 +132,7 @@ fn of_training() -> Vec<Bound> {
 fn of_networks() -> Vec<Bound> {
     let below_one = || json!({ "minimum": 0, "exclusiveMaximum": 1 });
     let count = |max: u64| json!({ "minimum": 1, "maximum": max });
+    let part = || json!({ "exclusiveMinimum": 0, "maximum": 1 });
     let units = || json!({ "maxItems": 64, "items": { "type": "integer", "minimum": 1, "maximum": 65_536 } });
     vec![
         ("EnsembleSpec", "members", json!({ "minItems": 1, "maxItems": 64 })),
@@ -160,5 +161,16 @@ fn of_networks() -> Vec<Bound> {
         ("TransformerSpec", "dropout", below_one()),
         ("BertSpec", "dropout", below_one()),
         ("EfficientnetLite0Spec", "dropout", below_one()),
+        ("GradientBoostingSpec", "trees", count(100_000)),
+        ("GradientBoostingSpec", "learning_rate", json!({ "exclusiveMinimum": 0 })),
+        ("GradientBoostingSpec", "leaves", json!({ "minimum": 2, "maximum": 65_536 })),
+        ("GradientBoostingSpec", "max_depth", count(256)),
+        ("GradientBoostingSpec", "min_hessian_per_leaf", json!({ "minimum": 0 })),
+        ("GradientBoostingSpec", "l2", json!({ "minimum": 0 })),
+        ("GradientBoostingSpec", "min_gain", json!({ "minimum": 0 })),
+        ("GradientBoostingSpec", "bins", json!({ "minimum": 2, "maximum": 255 })),
+        ("GradientBoostingSpec", "row_fraction", part()),
+        ("GradientBoostingSpec", "feature_fraction", part()),
+        ("GradientBoostingSpec", "patience", count(1_000_000)),
     ]
 }

@@ -30,6 +30,22 @@ fn a_run_registers_a_version_that_is_better_than_guessing() {
 }
 
 #[test]
+fn boosted_trees_are_trained_checked_registered_and_answer() {
+    let project = Project::small(600);
+    let trees = ["--set", "models.kind.network={gradient_boosting: {trees: 40, min_rows_per_leaf: 5}}"];
+    let done = project.ok(&[&["run", "--json"], &trees[..]].concat());
+    let report = &done.json()["models"]["kind"];
+    assert!(report["metrics"]["test"]["accuracy"].as_f64().unwrap() > 0.9, "{report}");
+    for file in ["model.onnx", "weights.safetensors", "importance.json", "report.html"] {
+        assert!(project.version("kind", 1).join(file).metadata().unwrap().len() > 0, "{file}");
+    }
+    let weights = || std::fs::read(project.version("kind", 1).join("weights.safetensors")).unwrap();
+    let again = Project::small(600);
+    again.ok(&[&["run", "-q"], &trees[..]].concat());
+    assert!(weights() == std::fs::read(again.version("kind", 1).join("weights.safetensors")).unwrap());
+}
+
+#[test]
 fn the_first_lines_of_training_say_what_will_happen() {
     let project = Project::small(300);
     let done = project.ok(&["run"]);

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::{Case, cases, encoded, flat, target};
+use super::{Case, cases, encoded, flat, target, tree_cases};
 use crate::features::NumericPart;
 use crate::net::network_answers;
 use crate::net::plan::tests as plans;
@@ -84,7 +84,7 @@ fn dense_cases(folder: &Path) -> Vec<Value> {
         let inputs = inputs(case.features.numeric(), &rows);
         json!({"name": case.name, "file": file, "inputs": inputs, "expected": flat(&expected), "tolerance": 2e-6})
     };
-    cases().into_iter().enumerate().map(case).collect()
+    cases().into_iter().chain(tree_cases()).enumerate().map(case).collect()
 }
 
 /// The networks of every family, 100 rows each.

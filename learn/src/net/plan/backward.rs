@@ -5,7 +5,7 @@ use super::net::{PlanNet, Tensors, parameters};
 use super::room::{Kept, Room};
 use super::shapes::take;
 use super::{Op, Pick};
-use crate::kernels::{self, Buffer, Gate, LinearGradients, RecurrentGradients, Team};
+use crate::kernels::{self, Buffer, LinearGradients, RecurrentGradients, Team};
 use crate::net::Chance;
 use crate::spec::Activation;
 
@@ -206,9 +206,8 @@ impl Work<'_> {
                 }
             }
             (&Op::BatchNorm { gain, bias, activation, .. }, Kept::BatchNorm(norm)) => {
-                let gate = if activation.is_some() { Gate::Input } else { Gate::Open };
                 let [gain, bias] = self.parts(&mut tensors.gradients, [gain, bias]);
-                kernels::batch_norm_backward(team, input, gradient, gate, back, gain, bias, norm);
+                kernels::batch_norm_backward(team, input, gradient, activation.is_some(), back, gain, bias, norm);
             }
             (&Op::Recurrent { input: weight, recurrent, bias, .. }, Kept::Recurrent(layer)) => {
                 back.fill(0.0);

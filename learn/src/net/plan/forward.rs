@@ -5,7 +5,7 @@ use super::room::{Kept, Room};
 use super::shapes::{Steps, put};
 use super::{Node, NodeId, Op, Pick, Plan, Role, Window};
 use crate::kernels::{
-    self, After, AttentionDropout, AttentionInput, Buffer, ConvShape, LinearShape, Norm, NormScratch, PoolShape,
+    self, AttentionDropout, AttentionInput, Buffer, ConvShape, LinearShape, Norm, NormScratch, PoolShape,
     RecurrentWeights, Running, Team,
 };
 use crate::net::Chance;
@@ -244,14 +244,14 @@ impl Work<'_> {
         let width = self.node.width();
         let [gain, bias, mean, variance] = self.parts(values, [gain, bias, statistics[0], statistics[1]]);
         let norm = Norm { gain: &*gain, bias: &*bias, epsilon };
-        let after = After { shortcut: None, relu: activation.is_some() };
+        let relu = activation.is_some();
         match self.chance {
             // A batch of one vector has no variance to learn from.
             Some(_) if input.len() > width && !self.is_frozen(statistics[0]) => {
                 let running = Running { mean, variance, momentum: MOMENTUM };
-                kernels::batch_norm_forward(team, input, norm, running, after, out, kept);
+                kernels::batch_norm_forward(team, input, norm, running, relu, out, kept);
             }
-            _ => kernels::batch_norm_infer(team, input, norm, mean, variance, after, out, kept),
+            _ => kernels::batch_norm_infer(team, input, norm, mean, variance, relu, out, kept),
         }
     }
 

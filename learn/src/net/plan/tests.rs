@@ -127,7 +127,7 @@ pub(crate) fn families() -> Vec<(&'static str, NetSpec, NumericPart)> {
 pub(crate) fn plan(net: &NetSpec, part: &NumericPart, classes: usize) -> Plan {
     match design(net, part, Head::of(&target(classes), Loss::Auto).unwrap()).unwrap() {
         Design::Plan(plan) => plan,
-        Design::Dense(_) | Design::Ensemble(_) => panic!("{net:?} is no plan"),
+        Design::Dense(_) | Design::Trees(_) | Design::Ensemble(_) => panic!("{net:?} is no plan"),
     }
 }
 
