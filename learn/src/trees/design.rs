@@ -40,9 +40,7 @@ impl TreeDesign {
         within(&at("max_depth"), spec.max_depth.unwrap_or(1) as f64, [1.0, DEPTH_MAX as f64])?;
         within(&at("bins"), spec.bins as f64, [2.0, 255.0])?;
         within(&at("patience"), spec.patience as f64, [1.0, f64::MAX])?;
-        for (key, value) in [("learning_rate", spec.learning_rate)] {
-            within(&at(key), value, [f64::MIN_POSITIVE, f64::MAX])?;
-        }
+        within(&at("learning_rate"), spec.learning_rate, [f64::MIN_POSITIVE, f64::MAX])?;
         for (key, value) in [("row_fraction", spec.row_fraction), ("feature_fraction", spec.feature_fraction)] {
             within(&at(key), value, [f64::MIN_POSITIVE, 1.0])?;
         }
