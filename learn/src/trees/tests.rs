@@ -295,9 +295,9 @@ fn missing_values_go_where_they_gain_most_and_later_ones_with_the_most() {
         grower.grow(&all, &pairs, units, &[true]).0[0]
     };
     // Missing values are like large ones, like small ones, like no others, and never seen.
-    let high = |row: usize| f32::from(row % 5 == 0 || row >= 70);
+    let high = |row: usize| f32::from(row.is_multiple_of(5) || row >= 70);
     assert!(!grow(numbers.clone(), &high).missing_left);
-    let low = |row: usize| f32::from(row % 5 == 0 || row < 30);
+    let low = |row: usize| f32::from(row.is_multiple_of(5) || row < 30);
     assert!(grow(numbers.clone(), &low).missing_left);
     let apart = grow(numbers, &|row| f32::from(row % 5 == 0));
     assert_eq!((apart.missing_left, apart.bin), (false, 79));
