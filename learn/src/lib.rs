@@ -30,12 +30,13 @@ pub use features::{
 };
 pub use folds::folds;
 pub use model::{Model, Predictions, on_answering_thread};
-pub use net::{Alone, Together, network_answers, parameters, together};
+pub use net::{Alone, Together, network_answers, together};
 pub use onnx::export_onnx;
 pub use picture::picture_png;
 pub use split::{Split, split};
 pub use target::{Target, Task};
 pub use threads::on_threads;
 pub use train::{EpochRecord, Flow, Part, TrainEvent, TrainJob, Trained, train};
+pub use train::{MemoryNeed, memory_need};
 pub use train::{RateCurve, RatePoint, RateSweep, find_learning_rate, fingerprint};
 pub use weights::{Tensor, Weights};

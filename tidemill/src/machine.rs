@@ -17,11 +17,23 @@ pub(crate) fn disk_free_bytes(path: &Path) -> Option<u64> {
     Some(free)
 }
 
-/// Bytes of memory a new program could take (Linux); `None` elsewhere.
+/// Bytes of memory a new program could take (Linux), those of its control group at most; `None` elsewhere.
 pub(crate) fn memory_available_bytes() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kilobytes| kilobytes * 1024)
+    let free = line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()? * 1024;
+    Some(control_group_free_bytes().map_or(free, |left| left.min(free)))
+}
+
+/// What the limit of the control group leaves, where there is one: a container sees its group at this place. Pages of files
+/// that nobody has used for a while make room when it is needed.
+fn control_group_free_bytes() -> Option<u64> {
+    let read = |name: &str| std::fs::read_to_string(Path::new("/sys/fs/cgroup").join(name)).ok();
+    let number = |name: &str| read(name)?.trim().parse::<u64>().ok();
+    let (limit, used) = (number("memory.max")?, number("memory.current")?);
+    let stat = read("memory.stat").unwrap_or_default();
+    let idle = stat.lines().find_map(|line| line.strip_prefix("inactive_file ")?.parse::<u64>().ok());
+    Some(limit.saturating_sub(used.saturating_sub(idle.unwrap_or(0))))
 }
 
 /// Cores this process may use.

@@ -33,7 +33,7 @@ pub use numeric::{
     Affine, CategoryInput, EmbeddedColumn, Encoded, ImageBlock, ImageInput, NumberInput, NumericPart, SeriesBlock,
     SeriesInput, TextInput, TokenBlock,
 };
-pub use text::{FileTokenizer, TextCode, Tokenizer};
+pub use text::{FileTokenizer, Ngrams, TextCode, Tokenizer};
 
 /// Fitted features: what a model reads and how it becomes the network's input.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

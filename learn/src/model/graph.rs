@@ -246,6 +246,7 @@ fn options() -> ModelOptions {
         Reshape,
         ReverseSequence,
         Shape,
+        Log,
         Sigmoid,
         Slice,
         Softmax,

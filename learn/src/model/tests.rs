@@ -11,7 +11,7 @@ use crate::net::plan::tests as plans;
 use crate::net::tests::layers_of;
 use crate::net::{Layers, network_answers};
 use crate::random::uniform;
-use crate::spec::{Activation, DatePart, DenseSpec, GradientBoostingSpec, Loss, NetSpec, TrainSpec};
+use crate::spec::{Activation, DatePart, DenseSpec, GradientBoostingSpec, Loss, NetSpec, RandomForestSpec, TrainSpec};
 use crate::{ErrorKind, Flow, ImageBlock, Part, Tensor, TrainJob, Weights, export_onnx};
 
 /// Everything a model is made of.
@@ -258,7 +258,7 @@ pub(crate) fn features(numeric: &NumericPart) -> Features {
         plain(&image.name, ColumnKind::Image { height, width, channels, raw: None })
     });
     let bags = numeric.bags.iter().map(|bag| {
-        let code = TextCode::Hashing { width: bag.width };
+        let code = TextCode::Hashing { width: bag.width, ngrams: Default::default() };
         plain(&bag.name, ColumnKind::Text { tokenizer: Tokenizer::Words { lower_case: true }, code })
     });
     let columns = numbers.chain(categories).chain(images).chain(bags).collect();
@@ -353,10 +353,12 @@ fn tree_cases() -> Vec<Case> {
     let heads = [(0, Loss::Auto), (2, Loss::Auto), (2, Loss::CategoricalCrossEntropy), (4, Loss::Auto)];
     let small = GradientBoostingSpec { trees: 7, min_rows_per_leaf: 4, ..GradientBoostingSpec::default() };
     let mut cases = Vec::new();
+    let forest = RandomForestSpec { trees: 5, ..RandomForestSpec::default() };
+    let nets = [NetSpec::GradientBoosting(small), NetSpec::RandomForest(forest)];
     for (kind, part) in parts() {
-        for (classes, loss) in heads {
-            let net = NetSpec::GradientBoosting(small.clone());
-            let name = format!("trees on {kind}, {classes} classes, {loss:?}");
+        for ((classes, loss), net) in heads.into_iter().flat_map(|head| nets.iter().map(move |net| (head, net.clone())))
+        {
+            let name = format!("{net:?} on {kind}, {classes} classes, {loss:?}");
             cases.push(Case::of_trees(&name, features(&part), classes, net, loss));
         }
     }

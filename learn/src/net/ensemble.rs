@@ -40,9 +40,6 @@ pub(super) fn ensemble(spec: &EnsembleSpec, numeric: &NumericPart, head: Head) -
         if matches!(member.network, NetSpec::Ensemble(_)) {
             return Err(Error::invalid(format!("{} is an ensemble; an ensemble has networks", place(at))));
         }
-        if member.network.is_trees() {
-            return Err(Error::invalid(format!("{} is made of decision trees; an ensemble has networks", place(at))));
-        }
         let is_ordered = !(numeric.texts.is_empty() && numeric.series.is_empty());
         if is_ordered && member.network.takes() == Takes::Numbers {
             let message = format!("{} reads no texts or series in order, other members do", place(at));
@@ -55,11 +52,6 @@ pub(super) fn ensemble(spec: &EnsembleSpec, numeric: &NumericPart, head: Head) -
 }
 
 impl Ensemble {
-    /// How many numbers are learned.
-    pub(crate) fn parameters(&self) -> usize {
-        self.members.iter().map(Design::parameters).sum::<usize>() + self.members.len()
-    }
-
     /// The members' first weights, each of a seed of its own, and their mean.
     pub(crate) fn initial_weights(&self, seed: u64) -> Weights {
         let count = self.members.len();

@@ -36,8 +36,8 @@ use plain::PlainNet;
 pub(crate) use rule::StepRule;
 
 use crate::features::NumericPart;
-use crate::spec::{Activation, DenseSpec, Loss, NetSpec};
-use crate::{Error, Result, Target, Weights};
+use crate::spec::{Activation, DenseSpec};
+use crate::{Error, Result, Weights};
 
 /// Hidden layers a network may have.
 const HIDDEN_LAYERS_MAX: usize = 64;
@@ -175,11 +175,6 @@ pub(crate) fn layers(spec: &DenseSpec, numeric: &NumericPart, head: Head) -> Res
     Ok(layers)
 }
 
-/// How many numbers the network learns.
-pub fn parameters(net: &NetSpec, numeric: &NumericPart, target: &Target, loss: Loss) -> Result<usize> {
-    Ok(design(net, numeric, Head::of(target, loss)?)?.parameters())
-}
-
 /// Refuses impossible layers of the section `path` by the name of the key.
 fn check_hidden(path: &str, hidden: &[usize], dropout: f64) -> Result<()> {
     if hidden.len() > HIDDEN_LAYERS_MAX {
@@ -198,8 +193,9 @@ fn check_hidden(path: &str, hidden: &[usize], dropout: f64) -> Result<()> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::Task;
     use crate::features::{Affine, CategoryInput, EmbeddedColumn, NumberInput};
+    use crate::spec::{Loss, NetSpec};
+    use crate::{Target, Task};
 
     /// A target of this many classes, or of numbers with mean 3 and scale 2.
     pub(crate) fn target(classes: usize) -> Target {
@@ -260,7 +256,8 @@ pub(crate) mod tests {
     #[test]
     fn impossible_networks_are_refused_by_the_name_of_the_setting() {
         let check = |spec: DenseSpec, columns: usize, expected: &str| {
-            let error = parameters(&NetSpec::Dense(spec), &numeric(columns, &[]), &target(2), Loss::Auto).unwrap_err();
+            let head = Head::of(&target(2), Loss::Auto).unwrap();
+            let error = design(&NetSpec::Dense(spec), &numeric(columns, &[]), head).unwrap_err();
             assert!(error.to_string().contains(expected), "{error}");
         };
         let dense = DenseSpec::default;

@@ -55,7 +55,10 @@ pub fn export_onnx(
     let (output, axes) = output(target);
     let mut graph = graph::Graph::new(output);
     let answers = match &design {
-        Design::Trees(design) => trees::write(&mut graph, design, &design.ensemble(weights)?, target),
+        Design::Trees(design) => {
+            let raw = numeric::write_raw(&mut graph, features.numeric());
+            trees::write(&mut graph, &raw, design, &design.ensemble(weights)?, target)
+        }
         design => {
             let inputs = numeric::write(&mut graph, features.numeric());
             write_design(&mut graph, &inputs, design, weights, target)?
@@ -88,7 +91,7 @@ fn write_design(
         Design::Dense(layers) => network::write(graph, inputs, layers, weights, target),
         Design::Plan(plan) => plan::write(graph, inputs, plan, weights, target),
         Design::Ensemble(ensemble) => ensemble::write(graph, inputs, ensemble, weights, target),
-        Design::Trees(_) => Err(Error::Internal("decision trees read raw inputs, not those of networks".into())),
+        Design::Trees(trees) => Ok(trees::write(graph, &inputs.raw, trees, &trees.ensemble(weights)?, target)),
     }
 }
 

@@ -3,8 +3,22 @@
 use super::graph::{Element, Graph, Value, int};
 use crate::features::{Affine, CategoryInput, ImageInput, NumberInput, NumericPart, SeriesInput};
 
+/// The inputs of the graph that hold no order: what they are fed is not scaled yet.
+pub(super) struct Raw {
+    /// `[batch, numbers]`; nothing where there is none.
+    pub(super) numbers: Option<Value>,
+    /// `[batch, categories]`; nothing where there is none.
+    pub(super) codes: Option<Value>,
+    /// Pictures `[batch, height, width, channels]` of bytes.
+    pub(super) images: Vec<Value>,
+    /// The weighted terms of each text `[batch, terms]`.
+    pub(super) bags: Vec<Value>,
+}
+
 /// What the numeric part leaves to the network.
 pub(super) struct Inputs {
+    /// What decision trees ask about.
+    pub(super) raw: Raw,
     /// `[batch, table_width]`; nothing where the width is 0.
     pub(super) table: Option<Value>,
     /// The scaled pictures `[batch, height, width, channels]`.
@@ -28,39 +42,45 @@ impl Inputs {
     }
 }
 
-/// Adds inputs and nodes of the numeric part.
-pub(super) fn write(graph: &mut Graph, part: &NumericPart) -> Inputs {
+/// Adds the inputs that hold no order.
+pub(super) fn write_raw(graph: &mut Graph, part: &NumericPart) -> Raw {
     let numbers = (!part.numbers.is_empty()).then(|| graph.input("numbers", Element::Float, &[part.numbers.len()]));
     let codes = (!part.categories.is_empty()).then(|| graph.input("codes", Element::Int64, &[part.categories.len()]));
-    let images: Vec<Value> = part
+    let images = part
         .images
         .iter()
         .map(|image| graph.input(&image.name, Element::Uint8, &[image.height, image.width, image.channels]))
         .collect();
-    let bags: Vec<Value> = part.bags.iter().map(|bag| graph.input(&bag.name, Element::Float, &[bag.width])).collect();
+    let bags = part.bags.iter().map(|bag| graph.input(&bag.name, Element::Float, &[bag.width])).collect();
+    Raw { numbers, codes, images, bags }
+}
+
+/// Adds inputs and nodes of the numeric part.
+pub(super) fn write(graph: &mut Graph, part: &NumericPart) -> Inputs {
+    let raw = write_raw(graph, part);
     let texts = part.texts.iter().map(|text| graph.sequence(&text.name, Element::Int64)).collect();
     let series = part.series.first().map(|first| {
         let input = graph.input("series", Element::Float, &[first.steps, part.series.len()]);
         write_series(graph, &part.series, &input)
     });
     let mut dense = Vec::new();
-    if let Some(numbers) = numbers {
-        dense.extend(write_numbers(graph, &part.numbers, &numbers));
+    if let Some(numbers) = &raw.numbers {
+        dense.extend(write_numbers(graph, &part.numbers, numbers));
     }
     let mut embedded = Vec::new();
-    if let Some(codes) = codes {
-        dense.extend(write_ordinals(graph, &part.categories, &codes));
-        dense.extend(write_one_hots(graph, &part.categories, &codes));
-        embedded = write_embedded(graph, &part.categories, &codes);
+    if let Some(codes) = &raw.codes {
+        dense.extend(write_ordinals(graph, &part.categories, codes));
+        dense.extend(write_one_hots(graph, &part.categories, codes));
+        embedded = write_embedded(graph, &part.categories, codes);
     }
-    dense.extend(bags);
-    let scaled = |graph: &mut Graph, (image, input): (&ImageInput, Value)| {
-        let pixels = graph.cast(&input);
+    dense.extend(raw.bags.iter().cloned());
+    let scaled = |graph: &mut Graph, (image, input): (&ImageInput, &Value)| {
+        let pixels = graph.cast(input);
         write_affine(graph, &pixels, &[image.affine], &[])
     };
     let table = graph.beside(&dense);
-    let images = part.images.iter().zip(images).map(|pair| scaled(graph, pair)).collect();
-    Inputs { table, images, embedded, texts, series }
+    let images = part.images.iter().zip(&raw.images).map(|pair| scaled(graph, pair)).collect();
+    Inputs { raw, table, images, embedded, texts, series }
 }
 
 /// Scaled numbers, then the indicators of missing ones.

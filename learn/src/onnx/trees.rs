@@ -1,15 +1,17 @@
 //! The nodes of decision trees. ONNX has trees only beside its own operators; here every row is at one node of every tree,
 //! and as many times as the deepest tree has questions all rows take a step at once.
 
-use super::graph::{Element, Graph, Value, int, to_ints};
+use super::graph::{Graph, Value, int, to_ints};
 use super::network::write_head;
+use super::numeric::Raw;
 use crate::Target;
-use crate::features::{ImageInput, NumericPart};
-use crate::trees::{Ensemble, TreeDesign};
+use crate::features::NumericPart;
+use crate::net::HeadActivation;
+use crate::trees::{Ensemble, LEAST, TreeDesign, TreeKind};
 
-/// Adds the inputs of the features and the nodes of the trees; gives the answers `[batch, classes]` or `[batch]`.
-pub(super) fn write(graph: &mut Graph, design: &TreeDesign, ensemble: &Ensemble, target: &Target) -> Value {
-    let values = write_inputs(graph, &design.inputs.numeric, ensemble, design.inputs.rank_columns);
+/// Adds the nodes of the trees; gives the answers `[batch, classes]` or `[batch]`.
+pub(super) fn write(graph: &mut Graph, raw: &Raw, design: &TreeDesign, ensemble: &Ensemble, target: &Target) -> Value {
+    let values = write_inputs(graph, raw, ensemble, design.inputs.rank_columns);
     let values = write_missing(graph, &values, &design.inputs.numeric, design.inputs.width(), ensemble);
     let (outputs, trees) = (design.head.outputs, ensemble.trees.len());
     let base = graph.floats("/base", &[outputs], &ensemble.base);
@@ -20,22 +22,20 @@ pub(super) fn write(graph: &mut Graph, design: &TreeDesign, ensemble: &Ensemble,
     let apart = graph.reshape(&answers, &[0, (trees / outputs) as i64, outputs as i64]);
     let axes = graph.ints("/axes", &[1], &[1]);
     let sums = graph.node_with("ReduceSum", &[&apart, &axes], vec![int("keepdims", 0)]);
-    let sums = graph.node("Add", &[&sums, &base]);
+    let mut sums = graph.node("Add", &[&sums, &base]);
+    if matches!(design.kind, TreeKind::Forest(_)) {
+        let part = graph.floats("/part", &[], &[outputs as f32 / trees.max(1) as f32]);
+        let mean = graph.node("Mul", &[&sums, &part]);
+        sums = write_link(graph, &mean, design.head.activation);
+    }
     write_head(graph, &sums, design.head.activation, target)
 }
 
 /// The inputs of all rows `[batch, width]`, in the order of `trees::Inputs`; missing numbers are still NaN.
-fn write_inputs(graph: &mut Graph, part: &NumericPart, ensemble: &Ensemble, columns: usize) -> Value {
-    let numbers = (!part.numbers.is_empty()).then(|| graph.input("numbers", Element::Float, &[part.numbers.len()]));
-    let codes = (!part.categories.is_empty()).then(|| graph.input("codes", Element::Int64, &[part.categories.len()]));
-    let image = |graph: &mut Graph, image: &ImageInput| {
-        graph.input(&image.name, Element::Uint8, &[image.height, image.width, image.channels])
-    };
-    let images: Vec<Value> = part.images.iter().map(|of| image(graph, of)).collect();
-    let bags: Vec<Value> = part.bags.iter().map(|bag| graph.input(&bag.name, Element::Float, &[bag.width])).collect();
-    let mut parts: Vec<Value> = numbers.into_iter().collect();
+fn write_inputs(graph: &mut Graph, raw: &Raw, ensemble: &Ensemble, columns: usize) -> Value {
+    let mut parts: Vec<Value> = raw.numbers.iter().cloned().collect();
     for (number, ranks) in ensemble.ranks.iter().enumerate() {
-        let Some(codes) = &codes else { break };
+        let Some(codes) = &raw.codes else { break };
         let column = graph.columns(codes, &[number]);
         let last = graph.ints("/last_code", &[1], &[ranks.codes as i64 - 1]);
         let known = graph.node("Min", &[&column, &last]);
@@ -43,13 +43,32 @@ fn write_inputs(graph: &mut Graph, part: &NumericPart, ensemble: &Ensemble, colu
         let places = graph.node_with("Gather", &[&table, &known], vec![int("axis", 0)]);
         parts.push(graph.reshape(&places, &[0, columns as i64]));
     }
-    parts.extend(bags);
-    for image in images {
-        let flat = graph.node_with("Flatten", &[&image], vec![int("axis", 1)]);
+    parts.extend(raw.bags.iter().cloned());
+    for image in &raw.images {
+        let flat = graph.node_with("Flatten", &[image], vec![int("axis", 1)]);
         parts.push(graph.cast(&flat));
     }
     // There is always an input: a design without one is refused.
     graph.beside(&parts).unwrap_or_else(|| graph.floats("/nothing", &[1, 0], &[]))
+}
+
+/// What goes to the head from the mean of a forest's trees, as `trees::link` has it.
+fn write_link(graph: &mut Graph, mean: &Value, head: HeadActivation) -> Value {
+    let highest = match head {
+        HeadActivation::Linear => return mean.clone(),
+        HeadActivation::Sigmoid => 1.0 - LEAST,
+        HeadActivation::Softmax => f32::MAX,
+    };
+    let bounds = [LEAST, highest].map(|x| graph.floats("/bound", &[], &[x]));
+    let mean = graph.node("Clip", &[mean, &bounds[0], &bounds[1]]);
+    let logarithm = graph.node("Log", &[&mean]);
+    if head == HeadActivation::Softmax {
+        return logarithm;
+    }
+    let one = graph.floats("/one", &[], &[1.0]);
+    let rest = graph.node("Sub", &[&one, &mean]);
+    let rest = graph.node("Log", &[&rest]);
+    graph.node("Sub", &[&logarithm, &rest])
 }
 
 /// Numbers within their clip, missing ones below and, behind all inputs, once more above all others: so a comparison

@@ -2,9 +2,9 @@
 
 use crate::features::{Column, ColumnKind};
 use crate::spec::{
-    Activation, AdamSpec, AdamwSpec, BatchSize, CellSpec, ConvSpec, DenseSpec, LenetSpec, LinearSpec, NetSpec,
-    Normalization, OneCycleSchedule, Optimizer, RecurrentSpec, ResnetSpec, Schedule, TextConvSpec, TrainSpec,
-    WatchedMetric, WideAndDeepSpec,
+    Activation, AdamSpec, AdamwSpec, Augment, BatchSize, CellSpec, ConvSpec, DenseSpec, GradientBoostingSpec,
+    LenetSpec, LinearSpec, NetSpec, Normalization, OneCycleSchedule, Optimizer, RandomForestSpec, RecurrentSpec,
+    ResnetSpec, Schedule, TextConvSpec, TrainSpec, WatchedMetric, WideAndDeepSpec,
 };
 use crate::{Target, Task};
 
@@ -66,6 +66,14 @@ impl Family {
     fn tables(&self) -> Vec<Candidate> {
         let dense = |hidden: &[usize], dropout| DenseSpec { hidden: hidden.to_vec(), dropout, ..DenseSpec::default() };
         vec![
+            self.trees(
+                "gradient boosting",
+                NetSpec::GradientBoosting(GradientBoostingSpec { trees: 2_000, patience: 60, ..Default::default() }),
+            ),
+            self.trees(
+                "random forest",
+                NetSpec::RandomForest(RandomForestSpec { min_rows_per_leaf: 5, ..Default::default() }),
+            ),
             self.candidate("dense 128-64", NetSpec::Dense(dense(&[128, 64], 0.0)), |train| {
                 train.optimizer = adam(0.001);
             }),
@@ -96,7 +104,26 @@ impl Family {
                     train.batch_size = BatchSize::Rows(256);
                 },
             ),
+            // Half the inputs and most rows for each tree make trees that err in other ways.
+            self.trees(
+                "gradient boosting, small steps",
+                NetSpec::GradientBoosting(GradientBoostingSpec {
+                    trees: 6_000,
+                    learning_rate: 0.03,
+                    leaves: 24,
+                    l2: 1.0,
+                    row_fraction: 0.8,
+                    feature_fraction: 0.5,
+                    patience: 200,
+                    ..Default::default()
+                }),
+            ),
         ]
+    }
+
+    /// Trees, without what is said to networks only.
+    fn trees(&self, name: &'static str, network: NetSpec) -> Candidate {
+        self.candidate(name, network, |train| train.augment = Augment::default())
     }
 
     fn images(&self) -> Vec<Candidate> {

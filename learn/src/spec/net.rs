@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{AutoSpec, EnsembleSpec, GradientBoostingSpec};
+use super::{AutoSpec, EnsembleSpec, GradientBoostingSpec, RandomForestSpec};
 
 /// The network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -29,6 +29,8 @@ pub enum NetSpec {
     Transformer(TransformerSpec),
     /// Gradient-boosted decision trees over histograms (Friedman 2001; Ke et al. 2017): often the best for tables.
     GradientBoosting(GradientBoostingSpec),
+    /// The mean of many decision trees, each grown on other rows (Breiman 2001).
+    RandomForest(RandomForestSpec),
     /// Several networks that answer together.
     Ensemble(EnsembleSpec),
     /// Whatever does best on the validation rows in a given time.
@@ -48,7 +50,7 @@ impl Default for NetSpec {
 impl NetSpec {
     /// Whether it is made of decision trees.
     pub fn is_trees(&self) -> bool {
-        matches!(self, Self::GradientBoosting(_))
+        matches!(self, Self::GradientBoosting(_) | Self::RandomForest(_))
     }
 }
 

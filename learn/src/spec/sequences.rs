@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Impute, NetSpec, Scale};
 
+/// Tokens and pairs of neighbours.
+pub(crate) const PAIRS: [usize; 2] = [1, 2];
+
 /// Preparation of a text.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -22,6 +25,12 @@ pub struct TextSpec {
     pub vocabulary_max: Option<usize>,
     /// Tokens seen fewer times in the training rows (for `tf_idf`: terms in fewer texts) count as unknown.
     pub count_min: u64,
+    /// Least and most tokens side by side that make a term of `tf_idf` and `hashing`, each 1 to 8. Punctuation parts words;
+    /// of characters blanks and punctuation are part of terms.
+    pub ngram_range: [usize; 2],
+    /// Least and most characters side by side that make more terms of `tf_idf` and `hashing`, each 1 to 8: parts of words and
+    /// what is between them. They count as much as the terms of tokens together.
+    pub character_ngrams: Option<[usize; 2]>,
 }
 
 impl Default for TextSpec {
@@ -32,6 +41,8 @@ impl Default for TextSpec {
             length_max: 128,
             vocabulary_max: None,
             count_min: 2,
+            ngram_range: PAIRS,
+            character_ngrams: None,
         }
     }
 }
@@ -133,7 +144,8 @@ pub enum TextEncoding {
     Auto,
     /// The numbers of the tokens in their order, for networks that read sequences.
     Tokens,
-    /// A weight for each token and each pair of neighbours: more where a text says it often, less where many texts do.
+    /// A weight for each token and each pair of neighbours (or as `ngram_range` says): more where a text says it often, less
+    /// where many texts do.
     TfIdf,
     /// As `tf_idf`, without a vocabulary: terms share a fixed number of places, which nothing has to be fitted for.
     Hashing,

@@ -53,3 +53,37 @@ impl Default for GradientBoostingSpec {
         }
     }
 }
+
+/// A random forest (Breiman 2001): the mean of trees, each grown on rows drawn with replacement, each question the best of
+/// some inputs drawn for it. They read raw values, missing ones too; an epoch is one tree (one per class where there are more
+/// than two). All trees are kept: more of them do not over-fit. Of `train` only `class_weights`, `balance` and `seed` matter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RandomForestSpec {
+    /// Trees (of each class where there are more than two).
+    pub trees: usize,
+    /// Most splits from the root to a leaf; 256 where absent.
+    pub max_depth: Option<usize>,
+    /// Training rows that a leaf has at least.
+    pub min_rows_per_leaf: usize,
+    /// Bins of a number at most, 2 to 255; between them lie the thresholds that are tried. Missing values have their own.
+    pub bins: usize,
+    /// Rows drawn for a tree, as a share of the training rows; above 0, at most 1.
+    pub row_fraction: f64,
+    /// Share of the inputs that a question may be about, drawn anew for each; above 0, at most 1. Where absent, the square root
+    /// of their number for classes and a third of them for values.
+    pub features_per_split: Option<f64>,
+}
+
+impl Default for RandomForestSpec {
+    fn default() -> Self {
+        Self {
+            trees: 100,
+            max_depth: None,
+            min_rows_per_leaf: 2,
+            bins: 255,
+            row_fraction: 1.0,
+            features_per_split: None,
+        }
+    }
+}

@@ -92,18 +92,21 @@ mod tests {
     use super::super::tests::Setup;
     use super::*;
     use crate::Model;
-    use crate::spec::{DenseSpec, LinearSpec, MemberSpec, NetSpec};
+    use crate::spec::{DenseSpec, GradientBoostingSpec, LinearSpec, MemberSpec, NetSpec};
 
     fn member(network: NetSpec) -> MemberSpec {
         MemberSpec { network, train: None }
     }
 
-    /// A linear network, two dense ones of other sizes, one of them trained otherwise.
+    /// A linear network, two dense ones of other sizes, one of them trained otherwise, and decision trees.
     fn ensemble(setup: &Setup, combine: Combine) -> EnsembleSpec {
         let dense = |hidden: usize| NetSpec::Dense(DenseSpec { hidden: vec![hidden], ..DenseSpec::default() });
         let train = TrainSpec { epochs: 2, seed: 5, ..setup.spec.clone() };
         let longer = MemberSpec { network: dense(12), train: Some(train) };
-        EnsembleSpec { members: vec![member(NetSpec::Linear(LinearSpec {})), member(dense(7)), longer], combine }
+        let trees = GradientBoostingSpec { trees: 3, min_rows_per_leaf: 2, ..GradientBoostingSpec::default() };
+        let linear = member(NetSpec::Linear(LinearSpec {}));
+        let members = vec![linear, member(dense(7)), longer, member(NetSpec::GradientBoosting(trees))];
+        EnsembleSpec { members, combine }
     }
 
     fn members(setup: &Setup) -> Vec<NetSpec> {
@@ -118,7 +121,7 @@ mod tests {
                 setup.target = crate::net::tests::target(classes);
                 setup.net = NetSpec::Ensemble(ensemble(&setup, combine));
                 let trained = setup.train().unwrap();
-                let combination = Combination::read(&trained.weights, 3, combine).unwrap();
+                let combination = Combination::read(&trained.weights, 4, combine).unwrap();
                 let (numeric, target, loss) = (&setup.numeric, &setup.target, setup.spec.loss);
                 let alone = |(at, net): (usize, NetSpec)| {
                     let weights = trained.weights.member(at);
@@ -128,7 +131,7 @@ mod tests {
                 let together = setup.learned(&trained);
                 assert_eq!(together, combination.apply(target, &answers));
                 if combine == Combine::Mean {
-                    let mean = |at: usize| answers.iter().map(|answers| answers[at]).sum::<f32>() / 3.0;
+                    let mean = |at: usize| answers.iter().map(|answers| answers[at]).sum::<f32>() / 4.0;
                     assert!((0..together.len()).all(|at| (together[at] - mean(at)).abs() < 1e-5));
                 }
                 let features = crate::model::tests::features(&setup.numeric);
@@ -146,7 +149,7 @@ mod tests {
         setup.net = NetSpec::Ensemble(ensemble(&setup, Combine::Weighted));
         let whole = setup.train().unwrap();
         let epochs: Vec<usize> = whole.history.iter().map(|record| record.epoch).collect();
-        assert_eq!(epochs, (1..=10).collect::<Vec<_>>(), "4, 4 and 2 epochs");
+        assert_eq!(epochs, (1..=13).collect::<Vec<_>>(), "4, 4 and 2 epochs, 3 trees");
         let mut alone = Setup::busy();
         alone.net = members(&setup).remove(1);
         assert_eq!(whole.weights.member(1), alone.train().unwrap().weights);

@@ -11,6 +11,7 @@ mod diverged;
 mod ensemble;
 mod events;
 mod fingerprint;
+mod memory;
 mod order;
 mod ranges;
 mod rate;
@@ -24,6 +25,7 @@ mod watch;
 pub use events::{EpochRecord, Flow, Part, TrainEvent, TrainJob, Trained};
 
 pub use fingerprint::of_part as fingerprint;
+pub use memory::{MemoryNeed, memory_need};
 pub use sweep::{RateCurve, RatePoint, RateSweep};
 
 use crate::Result;
@@ -35,7 +37,7 @@ use crate::spec::{NetSpec, TrainSpec};
 /// Errors name the setting, the row, or the epoch and step; a run that diverges says what to try.
 pub fn train(job: TrainJob, on: &mut dyn FnMut(&TrainEvent) -> Flow) -> Result<Trained> {
     match job.net {
-        NetSpec::GradientBoosting(spec) => trees::Boosting::new(job, spec)?.run(on),
+        net if net.is_trees() => trees::Run::new(job)?.run(on),
         NetSpec::Ensemble(spec) => ensemble::train_ensemble(&job, spec, on),
         _ => run::Run::new(job)?.run(on),
     }

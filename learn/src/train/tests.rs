@@ -64,7 +64,7 @@ impl Setup {
         setup
     }
 
-    fn job<'a>(&'a self, checkpoint: Option<&'a Path>, resume: bool) -> TrainJob<'a> {
+    pub(super) fn job<'a>(&'a self, checkpoint: Option<&'a Path>, resume: bool) -> TrainJob<'a> {
         let part = |rows: &[u32]| Part { encoded: &self.encoded, target: &self.answers, rows: rows.to_vec() };
         TrainJob {
             numeric: &self.numeric,
@@ -205,12 +205,19 @@ fn a_run_stopped_anywhere_and_resumed_ends_with_the_same_bits() {
 }
 
 #[test]
-fn boosting_stopped_anywhere_and_resumed_ends_with_the_same_bits() {
+fn trees_stopped_anywhere_and_resumed_end_with_the_same_bits() {
     let mut setup = Setup::busy();
     let spec = GradientBoostingSpec { trees: 12, min_rows_per_leaf: 4, ..GradientBoostingSpec::default() };
     let fractions = GradientBoostingSpec { row_fraction: 0.6, feature_fraction: 0.7, ..spec.clone() };
-    for (spec, balance) in [(&spec, Balance::None), (&fractions, Balance::Oversample), (&fractions, Balance::Weights)] {
-        (setup.net, setup.spec.balance) = (NetSpec::GradientBoosting(spec.clone()), balance);
+    let forest = RandomForestSpec { trees: 12, ..RandomForestSpec::default() };
+    let cases = [
+        (NetSpec::GradientBoosting(spec), Balance::None),
+        (NetSpec::GradientBoosting(fractions.clone()), Balance::Oversample),
+        (NetSpec::GradientBoosting(fractions), Balance::Weights),
+        (NetSpec::RandomForest(forest), Balance::Weights),
+    ];
+    for (net, balance) in cases {
+        (setup.net, setup.spec.balance) = (net, balance);
         let whole = setup.train().unwrap();
         assert_eq!(whole.history.len(), 12);
         for stop in [1, 2, 3, 4, 9, 20] {

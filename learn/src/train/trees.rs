@@ -1,4 +1,4 @@
-//! The training loop of boosted trees: an epoch is a tree (of every class).
+//! The training loop of decision trees: an epoch is a tree (of every class).
 
 use std::time::Instant;
 
@@ -8,21 +8,20 @@ use super::rate::Plateau;
 use super::run::SAVE_EVERY;
 use super::watch::{Metric, validate};
 use super::{EpochRecord, Flow, TrainEvent, TrainJob, Trained, check, fingerprint, ranges};
-use crate::net::{Head, standardised};
-use crate::spec::{Augment, EarlyStopping, GradientBoostingSpec, TrainSpec, WatchedMetric};
-use crate::trees::{BoostRows, Booster, TreeDesign};
+use crate::net::{Design, Head, design, standardised};
+use crate::spec::{Augment, EarlyStopping, TrainSpec, WatchedMetric};
+use crate::trees::{Booster, Forest, Growing, TreeDesign, TreeKind, TreeRows};
 use crate::{Error, Result, Task, Weights};
 
 type Listener<'a> = &'a mut dyn FnMut(&TrainEvent) -> Flow;
 
-/// Boosting between two epochs.
-pub(super) struct Boosting<'a> {
+/// The growing of trees between two epochs.
+pub(super) struct Run<'a> {
     job: TrainJob<'a>,
-    spec: &'a GradientBoostingSpec,
     design: TreeDesign,
     metric: Metric,
     class_weights: Vec<f32>,
-    booster: Booster,
+    growing: Box<dyn Growing>,
     rows: usize,
     /// Class numbers or standardised values of the validation rows.
     answers: Vec<f32>,
@@ -31,9 +30,9 @@ pub(super) struct Boosting<'a> {
     saved: Option<Instant>,
 }
 
-impl<'a> Boosting<'a> {
+impl<'a> Run<'a> {
     /// Checks the job and puts its rows into bins; goes on from the checkpoint where one is asked for and there.
-    pub(super) fn new(job: TrainJob<'a>, spec: &'a GradientBoostingSpec) -> Result<Self> {
+    pub(super) fn new(job: TrainJob<'a>) -> Result<Self> {
         ranges::check(job.train)?;
         check::device(&job.train.device)?;
         check::check_parts(&job)?;
@@ -43,7 +42,9 @@ impl<'a> Boosting<'a> {
             ));
         }
         let head = Head::of(job.target, job.train.loss)?.smoothed(job.train.label_smoothing)?;
-        let design = TreeDesign::boosted(spec, job.numeric, head)?;
+        let Design::Trees(design) = design(job.net, job.numeric, head)? else {
+            return Err(Error::Internal("a network reached the training of decision trees".into()));
+        };
         let class_weights = class_weights(job.train, job.target, &job.training)?;
         let watched = match (job.train.early_stopping.metric, job.target.task) {
             // Accuracy moves in steps, and a tree is a small one.
@@ -57,28 +58,32 @@ impl<'a> Boosting<'a> {
         let targets: Vec<f32> = rows.iter().map(|&row| values[row as usize]).collect();
         let mut weights = Vec::new();
         weigh(&class_weights, &targets, &mut weights);
-        let training = BoostRows { encoded: job.training.encoded, rows: &rows, targets, weights };
+        let training = TreeRows { encoded: job.training.encoded, rows: &rows, targets, weights };
         let held_out = (job.validation.encoded, job.validation.rows.as_slice());
-        let mut booster = Booster::new((&design, spec), training, held_out, job.train.seed);
+        let seed = job.train.seed;
+        let mut growing: Box<dyn Growing> = match &design.kind {
+            TreeKind::Boosted(spec) => Box::new(Booster::new((&design, spec), training, held_out, seed)),
+            TreeKind::Forest(spec) => Box::new(Forest::new((&design, spec), training, held_out, seed)),
+        };
         let values = standardised(job.validation.target, job.target);
         let answers = job.validation.rows.iter().map(|&row| values[row as usize]).collect();
         let found = resumable(&job)?;
         let resumed = found.is_some();
         let position = match found {
             Some(found) => {
-                booster.restore(design.ensemble(&found.weights)?)?;
+                growing.restore(design.ensemble(&found.weights)?)?;
                 found.position
             }
             None => fresh(&job)?,
         };
         let rows = rows.len();
-        Ok(Self { job, spec, design, metric, class_weights, booster, rows, answers, position, resumed, saved: None })
+        Ok(Self { job, design, metric, class_weights, growing, rows, answers, position, resumed, saved: None })
     }
 
     /// Grows trees to the end, or to where the listener stops it.
     pub(super) fn run(mut self, on: Listener) -> Result<Trained> {
         let mut flow = on(&self.started());
-        if self.position.epoch < self.spec.trees && !self.patience_is_over() {
+        if self.position.epoch < self.design.trees() && !self.patience_is_over() {
             self.position.ended = None;
         }
         while self.position.ended.is_none() {
@@ -101,38 +106,43 @@ impl<'a> Boosting<'a> {
     }
 
     fn started(&self) -> TrainEvent {
-        let stopping = EarlyStopping { patience: self.spec.patience, ..self.job.train.early_stopping.clone() };
+        let asked = self.job.train.early_stopping.clone();
+        let stopping = match &self.design.kind {
+            TreeKind::Boosted(spec) => EarlyStopping { patience: spec.patience, ..asked },
+            TreeKind::Forest(_) => EarlyStopping { enabled: false, ..asked },
+        };
         TrainEvent::Started {
             rows: self.rows,
             batches: 1,
-            epochs: self.spec.trees,
-            parameters: self.design.parameters(),
+            epochs: self.design.trees(),
+            parameters: self.design.parameters(self.rows),
             device: device(),
-            stopping: self.metric.policy(&stopping, self.spec.trees),
-            resumed_at: self.resumed.then_some((self.position.epoch + 1).min(self.spec.trees)),
+            stopping: self.metric.policy(&stopping, self.design.trees()),
+            resumed_at: self.resumed.then_some((self.position.epoch + 1).min(self.design.trees())),
         }
     }
 
     /// A tree, and what validation says of it.
     fn epoch(&mut self, on: Listener) -> Result<Flow> {
         let begin = Instant::now();
-        let train_loss = self.booster.step();
+        let train_loss = self.growing.step()?;
         let Self { job, design, class_weights, position, metric, .. } = self;
         let epoch = position.epoch + 1;
         let rows_per_second = self.rows as f64 / begin.elapsed().as_secs_f64();
         let flow = on(&TrainEvent::Batch { epoch, batch: 1, batches: 1, loss: train_loss, rows_per_second });
-        let scores = self.booster.held_out_scores();
-        let found = validate(design.head, *metric, job.target, class_weights, scores, &self.answers);
+        let outputs = self.growing.held_out_outputs();
+        let found = validate(design.head, *metric, job.target, class_weights, &outputs, &self.answers);
         if !train_loss.is_finite() || !found.loss.is_finite() || !found.metric.is_finite() {
             return Err(Error::invalid(format!(
-                "training diverged at tree {epoch}: the loss is {train_loss}, {} on the validation rows; lower \
-                 network.gradient_boosting.learning_rate (now {})",
-                found.loss, self.spec.learning_rate
+                "training diverged at tree {epoch}: the loss is {train_loss}, {} on the validation rows{}",
+                found.loss,
+                remedy(&design.kind)
             )));
         }
         let improved_by = position.best.map(|(_, value)| metric.gain(f64::from_bits(value), found.metric));
         let best = improved_by.is_none_or(|gain| gain > job.train.early_stopping.min_delta);
-        if best {
+        // Of a forest all trees are kept.
+        if best || matches!(design.kind, TreeKind::Forest(_)) {
             position.best = Some((epoch, found.metric.to_bits()));
         }
         let record = EpochRecord {
@@ -144,7 +154,7 @@ impl<'a> Boosting<'a> {
             best,
             improved_by,
             seconds: begin.elapsed().as_secs_f64(),
-            learning_rate: self.spec.learning_rate,
+            learning_rate: learning_rate(&design.kind),
         };
         position.history.push(record.clone());
         position.epoch = epoch;
@@ -154,16 +164,17 @@ impl<'a> Boosting<'a> {
     }
 
     fn patience_is_over(&self) -> bool {
+        let TreeKind::Boosted(spec) = &self.design.kind else { return false };
         let best = self.position.best.map_or(0, |(epoch, _)| epoch);
-        self.job.train.early_stopping.enabled && self.position.epoch - best >= self.spec.patience
+        self.job.train.early_stopping.enabled && self.position.epoch - best >= spec.patience
     }
 
     fn ended(&self) -> Option<String> {
         let (best, value) = self.position.best?;
         let (metric, value) = (self.metric.name(), f64::from_bits(value));
         let kept = format!("the first {best} are kept, with validation {metric} {value:.4}");
-        if self.position.epoch >= self.spec.trees {
-            return Some(format!("all {} trees are grown; {kept}", self.spec.trees));
+        if self.position.epoch >= self.design.trees() {
+            return Some(format!("all {} trees are grown; {kept}", self.design.trees()));
         }
         let since = self.position.epoch - best;
         self.patience_is_over().then(|| format!("validation {metric} has not got better for {since} trees; {kept}"))
@@ -171,7 +182,7 @@ impl<'a> Boosting<'a> {
 
     fn save(&mut self, on: Listener) -> Result<Flow> {
         let Some(folder) = self.job.checkpoint else { return Ok(Flow::Continue) };
-        let weights = self.booster.ensemble().weights(self.design.inputs.rank_columns);
+        let weights = self.growing.ensemble().weights(self.design.inputs.rank_columns);
         let position = self.position.clone();
         let checkpoint = Checkpoint { position, weights, best: Weights::default(), memory: Default::default() };
         let path = checkpoint.save(folder)?;
@@ -181,13 +192,30 @@ impl<'a> Boosting<'a> {
 
     fn trained(self, finished: bool) -> Trained {
         let best_epoch = self.position.best.map_or(0, |(epoch, _)| epoch);
-        let mut ensemble = self.booster.ensemble().clone();
+        let mut ensemble = self.growing.ensemble().clone();
         if best_epoch > 0 {
             ensemble.trees.truncate(best_epoch * self.design.head.outputs);
         }
         let weights = ensemble.weights(self.design.inputs.rank_columns);
         let parameters = ensemble.learned();
         Trained { weights, history: self.position.history, best_epoch, finished, device: device(), parameters }
+    }
+}
+
+/// What of a tree's answer is added.
+fn learning_rate(kind: &TreeKind) -> f64 {
+    match kind {
+        TreeKind::Boosted(spec) => spec.learning_rate,
+        TreeKind::Forest(spec) => 1.0 / spec.trees as f64,
+    }
+}
+
+fn remedy(kind: &TreeKind) -> String {
+    match kind {
+        TreeKind::Boosted(spec) => {
+            format!("; lower network.gradient_boosting.learning_rate (now {})", spec.learning_rate)
+        }
+        TreeKind::Forest(_) => String::new(),
     }
 }
 

@@ -1,12 +1,13 @@
 //! What do trees that somebody asked for consist of?
 
 use super::ensemble::{Ensemble, NODES_MAX};
-use super::grow::Shape;
+use super::forest::link;
+use super::grow::{Growth, Shape};
 use super::inputs::Inputs;
 use super::split::Limits;
 use crate::features::{Encoded, NumericPart};
-use crate::net::{Head, HeadLoss};
-use crate::spec::GradientBoostingSpec;
+use crate::net::{Head, HeadActivation, HeadLoss};
+use crate::spec::{GradientBoostingSpec, RandomForestSpec};
 use crate::{Error, Result, Weights};
 
 /// Trees that an ensemble may have.
@@ -29,6 +30,8 @@ pub(crate) struct TreeDesign {
 pub(crate) enum TreeKind {
     /// Each leaf holds what is added to one output.
     Boosted(GradientBoostingSpec),
+    /// Each leaf holds the mean of its rows; what counts is the mean of the trees.
+    Forest(RandomForestSpec),
 }
 
 impl TreeDesign {
@@ -58,7 +61,7 @@ impl TreeDesign {
         if matches!(head.loss, HeadLoss::Focal { .. }) {
             return Err(Error::invalid("train.loss is focal, which gradient_boosting does not know; take auto"));
         }
-        if head.loss == HeadLoss::SquaredError && head.activation != crate::net::HeadActivation::Linear {
+        if head.loss == HeadLoss::SquaredError && head.activation != HeadActivation::Linear {
             return Err(Error::invalid(
                 "train.loss is mean_squared_error of classes, which gradient_boosting does not know; take auto",
             ));
@@ -67,23 +70,57 @@ impl TreeDesign {
         Ok(Self { inputs, head, kind: TreeKind::Boosted(spec.clone()) })
     }
 
-    /// How many numbers are learned at most.
-    pub(crate) fn parameters(&self) -> usize {
-        let TreeKind::Boosted(spec) = &self.kind;
-        // A leaf has a value; a question an input and a threshold.
-        spec.trees.saturating_mul(self.head.outputs).saturating_mul(3 * spec.leaves - 2)
+    /// A random forest on these features. Refuses impossible settings by name.
+    pub(crate) fn forest(spec: &RandomForestSpec, numeric: &NumericPart, head: Head) -> Result<Self> {
+        let at = |key: &str| format!("network.random_forest.{key}");
+        within(&at("trees"), spec.trees as f64, [1.0, TREES_MAX as f64])?;
+        within(&at("max_depth"), spec.max_depth.unwrap_or(1) as f64, [1.0, DEPTH_MAX as f64])?;
+        within(&at("bins"), spec.bins as f64, [2.0, 255.0])?;
+        within(&at("row_fraction"), spec.row_fraction, [f64::MIN_POSITIVE, 1.0])?;
+        within(&at("features_per_split"), spec.features_per_split.unwrap_or(1.0), [f64::MIN_POSITIVE, 1.0])?;
+        let is_known = match head.activation {
+            HeadActivation::Linear => head.loss == HeadLoss::SquaredError,
+            _ => head.loss == HeadLoss::CrossEntropy,
+        };
+        if !is_known || head.smoothing != 0.0 {
+            return Err(Error::invalid(
+                "a random_forest gives the means of its leaves, whatever the loss; set train.loss to auto and \
+                 train.label_smoothing to 0",
+            ));
+        }
+        let inputs = Inputs::new(numeric, head.outputs)?;
+        Ok(Self { inputs, head, kind: TreeKind::Forest(spec.clone()) })
     }
 
-    /// Values that a leaf holds.
-    pub(crate) fn values(&self) -> usize {
-        match self.kind {
-            TreeKind::Boosted(_) => 1,
+    /// How many trees there will be of every output.
+    pub(crate) fn trees(&self) -> usize {
+        match &self.kind {
+            TreeKind::Boosted(spec) => spec.trees,
+            TreeKind::Forest(spec) => spec.trees,
         }
+    }
+
+    /// Leaves that have sums of their own while a tree grows, at most.
+    pub(crate) fn open_leaves(&self) -> usize {
+        match &self.kind {
+            TreeKind::Boosted(spec) => spec.leaves,
+            TreeKind::Forest(spec) => spec.max_depth.unwrap_or(DEPTH_MAX).min(64) * rayon::current_num_threads(),
+        }
+    }
+
+    /// How many numbers are learned at most from so many rows.
+    pub(crate) fn parameters(&self, rows: usize) -> usize {
+        let leaves = match &self.kind {
+            TreeKind::Boosted(spec) => spec.leaves,
+            TreeKind::Forest(spec) => rows / spec.min_rows_per_leaf.max(1),
+        };
+        // A leaf has a value; a question an input and a threshold.
+        self.trees().saturating_mul(self.head.outputs).saturating_mul(leaves.max(1).saturating_mul(3) - 2)
     }
 
     /// The trees of these weights; refuses those of another network.
     pub(crate) fn ensemble(&self, weights: &Weights) -> Result<Ensemble> {
-        Ensemble::from_weights(weights, &self.inputs, self.head.outputs, self.values())
+        Ensemble::from_weights(weights, &self.inputs, self.head.outputs)
     }
 
     /// No trees yet.
@@ -94,7 +131,12 @@ impl TreeDesign {
 
     /// What goes to the head: `[rows, outputs]`.
     pub(crate) fn outputs(&self, weights: &Weights, encoded: &Encoded) -> Result<Vec<f32>> {
-        Ok(self.ensemble(weights)?.sums(&self.inputs, encoded))
+        let ensemble = self.ensemble(weights)?;
+        let sums = ensemble.sums(&self.inputs, encoded);
+        Ok(match self.kind {
+            TreeKind::Boosted(_) => sums,
+            TreeKind::Forest(_) => link(&sums, self.head, ensemble.trees.len()),
+        })
     }
 }
 
@@ -109,6 +151,16 @@ impl Shape {
                 l2: spec.l2,
                 min_gain: spec.min_gain,
             },
+            order: Growth::BestFirst,
+        }
+    }
+
+    pub(super) fn forest(spec: &RandomForestSpec) -> Self {
+        Self {
+            leaves: usize::MAX,
+            max_depth: spec.max_depth.unwrap_or(DEPTH_MAX),
+            limits: Limits { min_rows: spec.min_rows_per_leaf, min_hessian: 0.0, l2: 0.0, min_gain: 0.0 },
+            order: Growth::DepthFirst,
         }
     }
 }

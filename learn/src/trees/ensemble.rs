@@ -1,7 +1,7 @@
 //! What is kept of trees, and what do they answer?
 //!
 //! As tensors: `trees.nodes` `[trees]`, how many nodes each tree has; over the nodes of all trees `trees.feature`,
-//! `trees.threshold`, `trees.left` `[nodes]` and `trees.value` `[nodes, values]`; `base` `[outputs]`; `ranks.NUMBER`
+//! `trees.threshold`, `trees.left` and `trees.value` `[nodes]`; `base` `[outputs]`; `ranks.NUMBER`
 //! `[codes, columns]` for every category.
 //!
 //! A row goes right where its input is above the threshold; the right child lies behind the left one, children are counted
@@ -34,7 +34,7 @@ pub(crate) struct Ensemble {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Tree {
     pub(crate) nodes: Vec<Node>,
-    /// `[nodes, values]`; what counts are those of leaves.
+    /// `[nodes]`; what counts are those of leaves.
     pub(crate) values: Vec<f32>,
 }
 
@@ -101,11 +101,11 @@ impl Ensemble {
         self.trees.iter().map(|tree| tree.nodes.len()).sum()
     }
 
-    /// How many numbers are learned: a leaf has its values, a question an input and a threshold.
+    /// How many numbers are learned: a leaf has a value, a question an input and a threshold.
     pub(crate) fn learned(&self) -> usize {
         let of = |tree: &Tree| {
             let leaves = tree.nodes.len().div_ceil(2);
-            2 * (tree.nodes.len() - leaves) + leaves * tree.values.len() / tree.nodes.len().max(1)
+            2 * (tree.nodes.len() - leaves) + leaves
         };
         self.trees.iter().map(of).sum::<usize>() + self.base.len()
     }
@@ -116,7 +116,6 @@ impl Ensemble {
         let count = self.nodes();
         let counts = self.trees.iter().map(|tree| tree.nodes.len() as f32).collect::<Vec<_>>();
         let values: Vec<f32> = self.trees.iter().flat_map(|tree| tree.values.iter().copied()).collect();
-        let per_node = values.len().checked_div(count).unwrap_or(1);
         let mut tensors = BTreeMap::new();
         let mut add = |name: String, shape: &[usize], data: Vec<f32>| {
             tensors.insert(name, Tensor { shape: shape.to_vec(), data });
@@ -125,7 +124,7 @@ impl Ensemble {
         add("trees.feature".into(), &[count], nodes().map(|node| node.feature as f32).collect());
         add("trees.threshold".into(), &[count], nodes().map(|node| node.threshold).collect());
         add("trees.left".into(), &[count], nodes().map(|node| node.left as f32).collect());
-        add("trees.value".into(), &[count, per_node], values);
+        add("trees.value".into(), &[count], values);
         add("base".into(), &[self.base.len()], self.base.clone());
         for (number, ranks) in self.ranks.iter().enumerate() {
             add(format!("ranks.{number}"), &[ranks.codes, columns], ranks.places.clone());
@@ -133,9 +132,8 @@ impl Ensemble {
         Weights { tensors }
     }
 
-    /// From tensors, which are not trusted: refuses those that are no trees over these inputs with so many outputs and
-    /// values per leaf.
-    pub(crate) fn from_weights(weights: &Weights, inputs: &Inputs, outputs: usize, values: usize) -> Result<Self> {
+    /// From tensors, which are not trusted: refuses those that are no trees over these inputs with so many outputs.
+    pub(crate) fn from_weights(weights: &Weights, inputs: &Inputs, outputs: usize) -> Result<Self> {
         let wrong = |what: &str| Error::invalid(format!("these weights belong to another network: {what}"));
         let get = |name: &str| {
             let tensor = weights.tensors.get(name).ok_or_else(|| wrong(&format!("\"{name}\" is missing")))?;
@@ -152,7 +150,7 @@ impl Ensemble {
         if base.len() != outputs || counts.iter().any(|count| *count < 1.0) || total != count as f64 {
             return Err(wrong("the tensors of the trees do not fit together or to the target"));
         }
-        if [threshold.len(), left.len()] != [count; 2] || value.len() != count * values {
+        if [threshold.len(), left.len(), value.len()] != [count; 3] {
             return Err(wrong("the tensors of the trees have different lengths"));
         }
         let (mut trees, mut start) = (Vec::with_capacity(counts.len()), 0);
@@ -162,10 +160,7 @@ impl Ensemble {
                 threshold: threshold[start + at],
                 left: left[start + at] as u32,
             };
-            let tree = Tree {
-                nodes: (0..nodes).map(node).collect(),
-                values: value[start * values..(start + nodes) * values].to_vec(),
-            };
+            let tree = Tree { nodes: (0..nodes).map(node).collect(), values: value[start..start + nodes].to_vec() };
             let is_leaf = |at: usize, node: &Node| node.left as usize == at && node.threshold == f32::INFINITY;
             let is_question =
                 |at: usize, node: &Node| node.left as usize > at && (node.left as usize) < nodes.saturating_sub(1);

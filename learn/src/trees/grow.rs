@@ -1,34 +1,18 @@
 //! How does a tree grow? Leaf by leaf: the one with the largest gain is divided next (Shi 2007; Ke et al. 2017).
 
+use std::borrow::Cow;
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
-use super::bins::{Binned, MISSING};
+use super::binned::BinnedNode;
+use super::bins::Binned;
 use super::histogram::{Histogram, Sums, Units, subtract};
 use super::split::{Leaf, Limits, Split};
+use crate::random::Stream;
 
 /// Rows of which a leaf is divided by every core.
 const PARALLEL_ROWS: usize = 1 << 15;
-
-/// A node on binned rows. Siblings lie side by side; a leaf is its own left child.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct BinnedNode {
-    pub(crate) slot: u32,
-    pub(crate) bin: u8,
-    pub(crate) missing_left: bool,
-    pub(crate) left: u32,
-    pub(crate) value: f32,
-}
-
-impl BinnedNode {
-    /// A leaf at this place.
-    pub(crate) fn leaf(at: usize, value: f32) -> Self {
-        Self { slot: 0, bin: 0, missing_left: false, left: at as u32, value }
-    }
-
-    pub(crate) fn is_left(&self, bin: u8) -> bool {
-        (bin <= self.bin) | ((bin == MISSING) & self.missing_left)
-    }
-}
 
 /// A leaf of a grown tree.
 #[derive(Debug, Clone, Copy)]
@@ -46,12 +30,31 @@ pub(crate) struct Shape {
     pub(crate) leaves: usize,
     pub(crate) max_depth: usize,
     pub(crate) limits: Limits,
+    pub(crate) order: Growth,
+}
+
+/// Which leaf is divided next?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Growth {
+    /// The one with the largest gain: for trees of few leaves.
+    BestFirst,
+    /// The last one made: for trees that grow to their end, with no more histograms than the tree is deep.
+    DepthFirst,
+}
+
+/// What the questions of a tree may be about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Choice<'a> {
+    /// Of each input in bins, whether any question may be about it.
+    pub(crate) active: &'a [bool],
+    /// How many of them are drawn for each question, and where chance comes from; all where absent.
+    pub(crate) drawn: Option<(usize, Stream)>,
 }
 
 /// Grows trees on the same rows, in memory that is kept from tree to tree.
 #[derive(Debug)]
 pub(crate) struct Grower {
-    pub(crate) binned: Binned,
+    pub(crate) binned: Arc<Binned>,
     shape: Shape,
     /// The rows of the tree that grows, those of a leaf side by side.
     pub(crate) rows: Vec<u32>,
@@ -72,20 +75,20 @@ struct Open {
 }
 
 impl Grower {
-    pub(crate) fn new(binned: Binned, shape: Shape) -> Self {
+    pub(crate) fn new(binned: Arc<Binned>, shape: Shape) -> Self {
         let empty = (vec![], vec![], vec![], vec![], vec![]);
         let (rows, pairs, spare_rows, spare_pairs, pool) = empty;
         Self { binned, shape, rows, pairs, spare_rows, spare_pairs, pool }
     }
 
-    /// A tree on these rows, whose pairs are `pairs[row]` in `units`, that asks only about the `active` inputs. The leaves'
-    /// values are still 0.
+    /// A tree on these rows (one may come several times), whose pairs are `pairs[row]` in `units`. The leaves' values are
+    /// still 0.
     pub(crate) fn grow(
         &mut self,
         rows: &[u32],
         pairs: &[u64],
         units: Units,
-        active: &[bool],
+        choice: Choice,
     ) -> (Vec<BinnedNode>, Vec<Grown>) {
         self.begin(rows, pairs);
         let sums = self.pairs.iter().fold(Sums::default(), |sum, &pair| sum.and(Sums::unpack(pair)));
@@ -96,24 +99,48 @@ impl Grower {
             histogram: self.take(),
             best: None,
         };
-        self.examine(&mut root, None, units, active);
-        let mut open = vec![root];
-        while open.len() < self.shape.leaves {
-            let Some((at, split)) = next(&open) else { break };
-            let node = open[at].grown.node;
+        self.examine(&mut root, None, units, choice);
+        let (mut open, mut leaves) = (Vec::new(), Vec::new());
+        self.sort(root, &mut open, &mut leaves);
+        while open.len() + leaves.len() < self.shape.leaves {
+            let Some((at, split)) = self.next(&open) else { break };
+            let parent = open.remove(at);
             let left = nodes.len();
             nodes.extend([BinnedNode::leaf(left, 0.0), BinnedNode::leaf(left + 1, 0.0)]);
             let Split { slot, bin, missing_left, .. } = split;
-            nodes[node] = BinnedNode { slot: slot as u32, bin, missing_left, left: left as u32, value: 0.0 };
-            let parent = std::mem::replace(&mut open[at], Open::nothing());
-            let is_last = open.len() + 1 >= self.shape.leaves;
-            let (one, other) = self.divide(parent, &nodes[node], split, left, (units, active, is_last));
-            open[at] = one;
-            open.push(other);
+            let node = BinnedNode { slot: slot as u32, bin, missing_left, left: left as u32, value: 0.0 };
+            nodes[parent.grown.node] = node;
+            let is_last = open.len() + leaves.len() + 2 >= self.shape.leaves;
+            let (one, other) = self.divide(parent, &node, split, left, (units, choice, is_last));
+            self.sort(one, &mut open, &mut leaves);
+            self.sort(other, &mut open, &mut leaves);
         }
-        let leaves = open.iter().map(|open| open.grown).collect();
-        self.pool.extend(open.into_iter().map(|open| open.histogram).filter(|histogram| !histogram.is_empty()));
+        leaves.extend(open.iter().map(|open| open.grown));
+        self.pool.extend(open.into_iter().map(|open| open.histogram));
         (nodes, leaves)
+    }
+
+    /// A leaf that can be divided waits for it; another one stays a leaf, and its histogram serves the next.
+    fn sort(&mut self, leaf: Open, open: &mut Vec<Open>, leaves: &mut Vec<Grown>) {
+        if leaf.best.is_some() {
+            return open.push(leaf);
+        }
+        leaves.push(leaf.grown);
+        if !leaf.histogram.is_empty() {
+            self.pool.push(leaf.histogram);
+        }
+    }
+
+    /// The leaf that is divided next: of leaves with the same gain the first.
+    fn next(&self, open: &[Open]) -> Option<(usize, Split)> {
+        let mut splits = open.iter().enumerate().filter_map(|(at, open)| Some((at, open.best?)));
+        if self.shape.order == Growth::DepthFirst {
+            return splits.next_back();
+        }
+        splits.fold(None, |best: Option<(usize, Split)>, found| match best {
+            Some(best) if best.1.gain >= found.1.gain => Some(best),
+            _ => Some(found),
+        })
     }
 
     fn begin(&mut self, rows: &[u32], pairs: &[u64]) {
@@ -136,7 +163,7 @@ impl Grower {
         node: &BinnedNode,
         split: Split,
         left: usize,
-        (units, active, is_last): (Units, &[bool], bool),
+        (units, choice, is_last): (Units, Choice, bool),
     ) -> (Open, Open) {
         let Grown { start, end, sums, .. } = parent.grown;
         let middle = start + self.partition(start, end, node);
@@ -158,12 +185,12 @@ impl Grower {
         };
         small.histogram = self.take();
         large.histogram = parent.histogram;
-        self.examine(small, Some(large), units, active);
+        self.examine(small, Some(large), units, choice);
         (one, other)
     }
 
     /// Fills the histogram of a leaf, takes it off that of its sibling, and finds the best splits of both.
-    fn examine(&self, leaf: &mut Open, sibling: Option<&mut Open>, units: Units, active: &[bool]) {
+    fn examine(&self, leaf: &mut Open, sibling: Option<&mut Open>, units: Units, choice: Choice) {
         let Grown { start, end, .. } = leaf.grown;
         let (rows, pairs) = (&self.rows[start..end], &self.pairs[start..end]);
         let figures = |open: &Open| {
@@ -172,6 +199,8 @@ impl Grower {
         };
         let mine = figures(leaf);
         let theirs = sibling.as_deref().and_then(figures);
+        let inputs = choice.inputs(leaf.grown.node);
+        let of_sibling = sibling.as_deref().map(|sibling| choice.inputs(sibling.grown.node)).unwrap_or_default();
         let (mut histogram, mut larger) = (leaf.histogram.as_mut_slice(), [].as_mut_slice());
         let mut sibling = sibling;
         if let Some(sibling) = &mut sibling {
@@ -184,25 +213,35 @@ impl Grower {
             (histogram, larger) = (rest, after);
             tasks.push((block, part, large));
         }
-        let best = |figures: Option<Leaf>, first: usize, histograms: &[Histogram]| {
-            let figures = figures?;
-            let slots = (first..).zip(histograms).filter(|(slot, _)| active[*slot]);
-            slots.fold(None, |best, (slot, histogram)| {
-                Split::better(best, figures.best(slot, &self.binned.features[slot], histogram))
-            })
+        let best = |figures: Option<Leaf>, asked: &[bool], first: usize, histograms: &[Histogram]| {
+            self.best(figures?, asked, first, histograms)
         };
         let found: Vec<_> = (tasks.into_par_iter())
             .map(|(block, part, large)| {
                 part.fill([0; 256]);
                 block.add(rows, pairs, part);
                 subtract(large, part);
-                (best(mine, block.first, part), best(theirs, block.first, large))
+                (best(mine, &inputs, block.first, part), best(theirs, &of_sibling, block.first, large))
             })
             .collect();
+        // Where the drawn inputs divide nothing, all of them are asked.
+        let of_all = |figures: Option<Leaf>, histogram: &[Histogram]| {
+            figures.filter(|_| choice.drawn.is_some()).and_then(|of| self.best(of, choice.active, 0, histogram))
+        };
         leaf.best = found.iter().fold(None, |best, found| Split::better(best, found.0));
+        leaf.best = leaf.best.or_else(|| of_all(mine, &leaf.histogram));
         if let Some(sibling) = sibling {
             sibling.best = found.iter().fold(None, |best, found| Split::better(best, found.1));
+            sibling.best = sibling.best.or_else(|| of_all(theirs, &sibling.histogram));
         }
+    }
+
+    /// The best question about inputs from `first` on that may be asked.
+    fn best(&self, figures: Leaf, asked: &[bool], first: usize, histograms: &[Histogram]) -> Option<Split> {
+        let slots = (first..).zip(histograms).filter(|(slot, _)| asked[*slot]);
+        slots.fold(None, |best, (slot, histogram)| {
+            Split::better(best, figures.best(slot, &self.binned.features[slot], histogram))
+        })
     }
 
     /// Puts the rows that go left before the others, each in their order. Gives how many go left.
@@ -247,20 +286,21 @@ impl Grower {
     }
 }
 
-impl Open {
-    fn nothing() -> Self {
-        let grown = Grown { node: 0, start: 0, end: 0, sums: Sums::default() };
-        Self { grown, depth: 0, histogram: Vec::new(), best: None }
+impl Choice<'_> {
+    /// Of each input in bins, whether the question of this node may be about it.
+    fn inputs(&self, node: usize) -> Cow<'_, [bool]> {
+        let Some((count, stream)) = self.drawn else { return Cow::Borrowed(self.active) };
+        let mut slots: Vec<usize> = (0..self.active.len()).filter(|slot| self.active[*slot]).collect();
+        let count = count.min(slots.len());
+        let mut drawn = vec![false; self.active.len()];
+        for place in 0..count {
+            let left = (slots.len() - place) as u64;
+            let counter = (node * self.active.len() + place) as u64;
+            slots.swap(place, place + stream.below(counter, left) as usize);
+            drawn[slots[place]] = true;
+        }
+        Cow::Owned(drawn)
     }
-}
-
-/// The leaf with the largest gain, the first of equals.
-fn next(open: &[Open]) -> Option<(usize, Split)> {
-    let splits = open.iter().enumerate().filter_map(|(at, open)| Some((at, open.best?)));
-    splits.fold(None, |best: Option<(usize, Split)>, found| match best {
-        Some(best) if best.1.gain >= found.1.gain => Some(best),
-        _ => Some(found),
-    })
 }
 
 impl Sums {

@@ -31,21 +31,21 @@ pub(crate) struct Totals {
 }
 
 impl Objective {
-    fn weight(&self, row: usize) -> f32 {
+    pub(super) fn weight(&self, row: usize) -> f32 {
         if self.weights.is_empty() { 1.0 } else { self.weights[row] }
     }
 
     /// The outputs that make the loss of all rows smallest where every row gets the same.
-    pub(crate) fn base(&self) -> Vec<f32> {
-        let rows = self.targets.len();
+    pub(crate) fn base(head: Head, targets: &[f32], weights: &[f32]) -> Vec<f32> {
+        let weight = |row: usize| weights.get(row).copied().unwrap_or(1.0);
         let sum = |of: &dyn Fn(f32) -> f64| -> f64 {
-            (0..rows).map(|row| f64::from(self.weight(row)) * of(self.targets[row])).sum()
+            targets.iter().enumerate().map(|(row, target)| f64::from(weight(row)) * of(*target)).sum()
         };
         let total = sum(&|_| 1.0).max(f64::MIN_POSITIVE);
-        match (self.head.activation, self.head.loss) {
+        match (head.activation, head.loss) {
             (HeadActivation::Linear, HeadLoss::AbsoluteError | HeadLoss::Quantile { .. }) => {
-                let mut values: Vec<(f32, f32)> = (0..rows).map(|row| (self.targets[row], self.weight(row))).collect();
-                vec![quantile(&mut values, self.share())]
+                let values = targets.iter().enumerate().map(|(row, target)| (*target, weight(row)));
+                vec![quantile(&mut values.collect::<Vec<_>>(), share(head.loss))]
             }
             (HeadActivation::Linear, _) => vec![(sum(&f64::from) / total) as f32],
             (HeadActivation::Sigmoid, _) => {
@@ -54,16 +54,8 @@ impl Objective {
             }
             (HeadActivation::Softmax, _) => {
                 let share = |class: usize| sum(&|target| f64::from(u8::from(target as usize == class))) / total;
-                (0..self.head.outputs).map(|class| share(class).max(RARE).ln() as f32).collect()
+                (0..head.outputs).map(|class| share(class).max(RARE).ln() as f32).collect()
             }
-        }
-    }
-
-    /// The share of the rows that should stay below the answer, for losses whose leaves hold a quantile.
-    fn share(&self) -> f64 {
-        match self.head.loss {
-            HeadLoss::Quantile { quantile } => f64::from(quantile),
-            _ => 0.5,
         }
     }
 
@@ -74,7 +66,7 @@ impl Objective {
                 let row = row as usize;
                 (self.targets[row] - scores[row], self.weight(row))
             };
-            quantile(&mut rows.iter().map(residual).collect::<Vec<_>>(), self.share())
+            quantile(&mut rows.iter().map(residual).collect::<Vec<_>>(), share(self.head.loss))
         })
     }
 
@@ -177,6 +169,14 @@ fn cross_entropy(scores: &[f32], targets: &[f32], out: &mut [[f32; 2]]) -> (f64,
         sums[1] += out[1];
     }
     (f64::from(loss) + product.ln(), sums.map(f64::from))
+}
+
+/// The share of the rows that should stay below the answer, for losses whose leaves hold a quantile.
+fn share(loss: HeadLoss) -> f64 {
+    match loss {
+        HeadLoss::Quantile { quantile } => f64::from(quantile),
+        _ => 0.5,
+    }
 }
 
 fn sign(x: f32) -> f32 {

@@ -1,7 +1,10 @@
 //! Trees beside plain searches over every threshold, and the same bits on any number of threads.
 
+use std::sync::Arc;
+
+use super::binned::BinnedNode;
 use super::bins::{Binned, Binning, MISSING, thresholds};
-use super::grow::{BinnedNode, Grower, Shape};
+use super::grow::{Choice, Grower, Growth, Shape};
 use super::histogram::{Block, Histogram, Sums, Units, subtract};
 use super::inputs::{Inputs, Ranks};
 use super::split::Limits;
@@ -10,7 +13,7 @@ use crate::features::{CategoryInput, Encoded, NumericPart};
 use crate::net::tests::{numeric, target};
 use crate::net::{Head, standardised};
 use crate::random::{Stream, uniform};
-use crate::spec::{GradientBoostingSpec, HuberSpec, Loss, QuantileSpec};
+use crate::spec::{GradientBoostingSpec, HuberSpec, Loss, QuantileSpec, RandomForestSpec};
 
 /// Rows of plain numbers with few different values, every seventh one missing.
 fn rows(count: usize, width: usize) -> Encoded {
@@ -74,8 +77,8 @@ fn plain_tree(x: &Encoded, width: usize, slopes: &[[f64; 2]], shape: &Shape) -> 
     answers
 }
 
-fn binned(inputs: &Inputs, encoded: &Encoded, rows: &[u32], bins: usize) -> Binned {
-    Binned::fit(&Binning { inputs, ranks: &[], encoded, rows, bins, min_rows: 1, seed: 1 })
+fn binned(inputs: &Inputs, encoded: &Encoded, rows: &[u32], bins: usize) -> Arc<Binned> {
+    Arc::new(Binned::fit(&Binning { inputs, ranks: &[], encoded, rows, bins, min_rows: 1, seed: 1 }))
 }
 
 #[test]
@@ -87,13 +90,13 @@ fn a_tree_is_that_of_a_search_over_every_threshold() {
         let slope = |row: u32| [f64::from(uniform(9, 2, row.into())) - 0.5, 1.0];
         let slopes: Vec<[f64; 2]> = all.iter().map(|row| slope(*row)).collect();
         let limits = Limits { min_rows, min_hessian: 0.0, l2, min_gain: 0.0 };
-        let shape = Shape { leaves, max_depth: 100, limits };
+        let shape = Shape { leaves, max_depth: 100, limits, order: Growth::BestFirst };
         let mut grower = Grower::new(binned(&inputs, &encoded, &all, 255), shape);
         let sum = slopes.iter().map(|slope| slope[0].abs()).sum();
         let units = Units::new(sum, 180.0, 180);
         let pairs: Vec<u64> = slopes.iter().map(|slope| units.pack(slope[0] as f32, 1.0)).collect();
         let active = vec![true; grower.binned.features.len()];
-        let (_, leaves) = grower.grow(&all, &pairs, units, &active);
+        let (_, leaves) = grower.grow(&all, &pairs, units, Choice { active: &active, drawn: None });
         let expected = plain_tree(&encoded, width, &slopes, &shape);
         assert!(leaves.len() > 4);
         for leaf in leaves {
@@ -163,8 +166,14 @@ fn histograms_are_exact_sums_for_every_width() {
     }
 }
 
-/// A target of numbers, categories and missing values, and what boosting makes of it.
-fn boosted(spec: &GradientBoostingSpec, classes: usize, loss: Loss, seed: u64) -> (Booster, Vec<f64>) {
+/// A target of numbers, categories and missing values, and what trees make of it: the trees, the mean losses of the training
+/// rows and what goes to the head for the validation rows.
+fn grown(
+    classes: usize,
+    (loss, steps): (Loss, usize),
+    design: &dyn Fn(&NumericPart, Head) -> TreeDesign,
+    begin: &dyn Fn(&TreeDesign, TreeRows, (&Encoded, &[u32])) -> Box<dyn Growing>,
+) -> (Box<dyn Growing>, Vec<f64>, f64) {
     let count = 1_500;
     let encoded = rows(count, 3);
     let code = |row: usize| (Stream::new(3, 3).bits(row as u64) % 9) as i32;
@@ -181,18 +190,54 @@ fn boosted(spec: &GradientBoostingSpec, classes: usize, loss: Loss, seed: u64) -
     };
     let values: Vec<f32> = (0..count).map(answer).collect();
     let target = target(classes);
-    let design = TreeDesign::boosted(spec, &part, Head::of(&target, loss).unwrap()).unwrap();
+    let head = Head::of(&target, loss).unwrap();
+    let design = design(&part, head);
     let (all, held_out): (Vec<u32>, Vec<u32>) = ((0..1_200).collect(), (1_200..1_500).collect());
     let values = standardised(&values, &target);
-    let training = BoostRows { encoded: &encoded, rows: &all, targets: values[..1_200].to_vec(), weights: vec![] };
-    let mut booster = Booster::new((&design, spec), training, (&encoded, &held_out), seed);
-    let losses = (0..spec.trees).map(|_| booster.step()).collect();
-    let sums = booster.ensemble().sums(&design.inputs, &encoded.take(&held_out));
-    assert_eq!(sums.len(), booster.held_out_scores().len());
-    for (sum, score) in sums.iter().zip(booster.held_out_scores()) {
-        assert!((sum - score).abs() < 1e-4, "raw values and bins lead to the same leaves: {sum}, {score}");
+    let training = TreeRows { encoded: &encoded, rows: &all, targets: values[..1_200].to_vec(), weights: vec![] };
+    let mut growing = begin(&design, training, (&encoded, &held_out));
+    let losses = (0..steps).map(|_| growing.step().unwrap()).collect();
+    let weights = growing.ensemble().weights(design.inputs.rank_columns);
+    let outputs = design.outputs(&weights, &encoded.take(&held_out)).unwrap();
+    assert_eq!(outputs.len(), growing.held_out_outputs().len());
+    for (output, held_out) in outputs.iter().zip(growing.held_out_outputs().iter()) {
+        assert!((output - held_out).abs() < 1e-4, "raw values and bins lead to the same leaves: {output}, {held_out}");
     }
-    (booster, losses)
+    let rows = outputs.chunks_exact(head.outputs).zip(&values[1_200..]);
+    let held_out_loss =
+        rows.map(|(outputs, value)| crate::net::row_loss(head, outputs, &[*value])).sum::<f64>() / 300.0;
+    (growing, losses, held_out_loss)
+}
+
+fn boosted(spec: &GradientBoostingSpec, classes: usize, loss: Loss, seed: u64) -> (Box<dyn Growing>, Vec<f64>) {
+    let design = |part: &NumericPart, head| TreeDesign::boosted(spec, part, head).unwrap();
+    let (growing, losses, _) = grown(classes, (loss, spec.trees), &design, &|design, training, held_out| {
+        Box::new(Booster::new((design, spec), training, held_out, seed))
+    });
+    (growing, losses)
+}
+
+fn forest(spec: &RandomForestSpec, classes: usize, seed: u64) -> (Box<dyn Growing>, f64) {
+    let design = |part: &NumericPart, head| TreeDesign::forest(spec, part, head).unwrap();
+    let (growing, _, loss) = grown(classes, (Loss::Auto, spec.trees), &design, &|design, training, held_out| {
+        Box::new(Forest::new((design, spec), training, held_out, seed))
+    });
+    (growing, loss)
+}
+
+#[test]
+fn the_mean_of_many_trees_is_better_than_one() {
+    // Of 1,200 rows a single tree can learn nearly all but the noise; the mean of many comes closer.
+    for (classes, most) in [(0, 0.07), (2, 0.3), (4, 0.6)] {
+        let of = |trees| forest(&RandomForestSpec { trees, ..RandomForestSpec::default() }, classes, 3).1;
+        let (one, many) = (of(1), of(60));
+        assert!(many < 0.7 * one && many < most, "{classes} classes: {many}, one tree {one}");
+    }
+    let spec = RandomForestSpec { trees: 4, min_rows_per_leaf: 30, ..RandomForestSpec::default() };
+    let leaves = |tree: &super::ensemble::Tree| tree.nodes.len().div_ceil(2);
+    assert!(forest(&spec, 2, 1).0.ensemble().trees.iter().all(|tree| (3..=40).contains(&leaves(tree))));
+    let flat = RandomForestSpec { max_depth: Some(2), ..spec };
+    assert!(forest(&flat, 2, 1).0.ensemble().trees.iter().all(|tree| tree.depth() <= 2));
 }
 
 #[test]
@@ -232,6 +277,14 @@ fn the_threads_do_not_change_a_bit_and_the_seed_does() {
         let one = on(1, 4);
         assert!(one == on(2, 4) && one == on(3, 4));
         assert!(one != on(1, 5));
+        let spec = RandomForestSpec { trees: 7, ..RandomForestSpec::default() };
+        let on = |threads: usize, seed: u64| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| forest(&spec, classes, seed).0.ensemble().clone())
+        };
+        let one = on(1, 4);
+        assert!(one == on(2, 4) && one == on(3, 4));
+        assert!(one != on(1, 5));
     }
 }
 
@@ -245,7 +298,7 @@ fn trees_survive_as_tensors_and_broken_ones_are_refused() {
     };
     let inputs = Inputs::new(&part, 4).unwrap();
     let weights = booster.ensemble().weights(4);
-    let read = |weights: &crate::Weights| Ensemble::from_weights(weights, &inputs, 4, 1);
+    let read = |weights: &crate::Weights| Ensemble::from_weights(weights, &inputs, 4);
     assert_eq!(&read(&weights).unwrap(), booster.ensemble());
     for name in weights.tensors.keys() {
         let mut fewer = weights.clone();
@@ -289,10 +342,13 @@ fn missing_values_go_where_they_gain_most_and_later_ones_with_the_most() {
     let grow = |numbers: Vec<f32>, answer: &dyn Fn(usize) -> f32| {
         let encoded = Encoded { rows: 100, numbers, ..Encoded::default() };
         let all: Vec<u32> = (0..100).collect();
-        let mut grower = Grower::new(binned(&inputs, &encoded, &all, 255), Shape { leaves: 2, max_depth: 9, limits });
+        let mut grower = Grower::new(
+            binned(&inputs, &encoded, &all, 255),
+            Shape { leaves: 2, max_depth: 9, limits, order: Growth::BestFirst },
+        );
         let units = Units::new(100.0, 100.0, 100);
         let pairs: Vec<u64> = (0..100).map(|row| units.pack(answer(row), 1.0)).collect();
-        grower.grow(&all, &pairs, units, &[true]).0[0]
+        grower.grow(&all, &pairs, units, Choice { active: &[true], drawn: None }).0[0]
     };
     // Missing values are like large ones, like small ones, like no others, and never seen.
     let high = |row: usize| f32::from(row.is_multiple_of(5) || row >= 70);

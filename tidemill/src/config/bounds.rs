@@ -37,6 +37,8 @@ fn of_sections() -> Vec<Bound> {
         ("WindowSpec", "min_steps", count(4_096)),
         ("TextSpec", "length_max", count(4_096)),
         ("TextSpec", "vocabulary_max", count(1_000_000)),
+        ("TextSpec", "ngram_range", json!({ "items": { "type": "integer", "minimum": 1, "maximum": 8 } })),
+        ("TextSpec", "character_ngrams", json!({ "items": { "type": "integer", "minimum": 1, "maximum": 8 } })),
         ("SeriesSpec", "steps", count(4_096)),
         ("DateSpec", "parts", json!({ "minItems": 1 })),
         ("TuneSpec", "trials", count(10_000)),
@@ -172,5 +174,10 @@ fn of_networks() -> Vec<Bound> {
         ("GradientBoostingSpec", "row_fraction", part()),
         ("GradientBoostingSpec", "feature_fraction", part()),
         ("GradientBoostingSpec", "patience", count(1_000_000)),
+        ("RandomForestSpec", "trees", count(100_000)),
+        ("RandomForestSpec", "max_depth", count(256)),
+        ("RandomForestSpec", "bins", json!({ "minimum": 2, "maximum": 255 })),
+        ("RandomForestSpec", "row_fraction", part()),
+        ("RandomForestSpec", "features_per_split", part()),
     ]
 }

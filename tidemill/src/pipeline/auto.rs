@@ -258,7 +258,7 @@ impl Work<'_> {
             resume: true,
         };
         let mut epochs = 0;
-        let trained = learn::train(job, &mut |event| {
+        let trained = super::fit::fit(job, &mut |event| {
             epochs += usize::from(matches!(event, TrainEvent::Epoch(_)));
             let is_late = epochs > 0 && began.elapsed().as_secs_f64() > seconds;
             if is_late || self.stop.load(Ordering::Relaxed) { Flow::Stop } else { Flow::Continue }

@@ -186,7 +186,8 @@ fn train(
         checkpoint: Some(folder),
         resume: true,
     };
-    let trained = learn::train(job, &mut |_| if stop.load(Ordering::Relaxed) { Flow::Stop } else { Flow::Continue })?;
+    let trained =
+        super::fit::fit(job, &mut |_| if stop.load(Ordering::Relaxed) { Flow::Stop } else { Flow::Continue })?;
     match trained.finished {
         true => Ok(trained),
         false => Err(Failure::new(Fault::Stopped, format!("stopped; go on with: tidemill run {} --resume", spec.name))),

@@ -5,6 +5,7 @@ mod collect;
 mod cross_validation;
 mod deploy;
 mod evaluate;
+mod fit;
 mod prepare;
 mod rows;
 mod tune;
@@ -258,7 +259,7 @@ fn train(
         resume: resumed,
     };
     let mut lost = None; // a store that cannot take an epoch stops the run rather than lose it in silence
-    let trained = learn::train(job, &mut |event| {
+    let trained = fit::fit(job, &mut |event| {
         on(Progress::Train(event));
         if let TrainEvent::Epoch(record) = event {
             let saved = place.store.record_epoch(run, record.epoch, &json!(record));

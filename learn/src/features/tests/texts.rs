@@ -61,7 +61,7 @@ fn the_length_covers_99_of_100_texts_up_to_the_one_asked_for() {
 fn other_models_get_weighted_terms() {
     let batch = texts(&["good film", "good book", "bad film", "good film"]);
     let features = text(Takes::Numbers, "{}", &batch).unwrap();
-    let ColumnKind::Text { code: TextCode::TfIdf { terms, idf }, .. } = &features.columns()[0].kind else {
+    let ColumnKind::Text { code: TextCode::TfIdf { terms, idf, .. }, .. } = &features.columns()[0].kind else {
         panic!("{:?}", features.columns()[0].kind)
     };
     // In three texts film and good, in two "good film".

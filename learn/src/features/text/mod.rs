@@ -21,7 +21,8 @@ use crate::spec::{Takes, TextEncoding, TextSpec};
 use crate::{Error, Result};
 
 pub use file::FileTokenizer;
-use terms::{Rarity, each_term, inverse_document_frequency, push_hashed, push_weighted};
+pub use terms::Ngrams;
+use terms::{Rarity, Terms, inverse_document_frequency, push_hashed, push_weighted};
 pub use tokenizer::Tokenizer;
 
 /// What a text column has to hold.
@@ -39,6 +40,8 @@ const TERMS_KEPT: usize = 5_000;
 const PLACES: usize = 4_096;
 /// Different tokens or terms that are counted; beyond, those seen once are forgotten (Manku and Motwani 2002).
 const COUNTED_MAX: usize = 4_000_000;
+/// Most tokens of a term.
+const NGRAM_MAX: usize = 8;
 /// Longest example, in characters.
 const EXAMPLE_MAX: usize = 1_000;
 
@@ -60,11 +63,17 @@ pub enum TextCode {
         terms: Vocabulary,
         /// Inverse document frequency of each.
         idf: Vec<f32>,
+        /// How terms are made.
+        #[serde(default)]
+        ngrams: Ngrams,
     },
     /// Terms at the places of their hashes.
     Hashing {
         /// Number of places.
         width: usize,
+        /// How terms are made.
+        #[serde(default)]
+        ngrams: Ngrams,
     },
 }
 
@@ -82,7 +91,7 @@ impl TextCode {
                 part.texts.push(TextInput { name, length: *length, vocabulary, unknown });
             }
             Self::TfIdf { terms, .. } => part.bags.push(BagInput { name, width: terms.values().len() }),
-            Self::Hashing { width } => part.bags.push(BagInput { name, width: *width }),
+            Self::Hashing { width, .. } => part.bags.push(BagInput { name, width: *width }),
         }
         part
     }
@@ -104,7 +113,8 @@ pub(super) fn fit(training: &Training<'_>, spec: &TextSpec) -> Result<Fitted> {
         TextEncoding::TfIdf => fit_terms(training, spec, &tokenizer)?,
         TextEncoding::Hashing => {
             let width = spec.vocabulary_max.unwrap_or(PLACES);
-            (TextCode::Hashing { width }, format!("hashed to {width} places with their neighbours"))
+            let ngrams = ngrams(spec);
+            (TextCode::Hashing { width, ngrams }, format!("{} hashed to {width} places", described(ngrams)))
         }
     };
     let missing = training.rows as u64 - about.present;
@@ -126,6 +136,14 @@ fn settle(training: &Training<'_>, spec: &TextSpec) -> Result<TextEncoding> {
     }
     if let Some(given) = spec.vocabulary_max.filter(|given| !(1..=VOCABULARY_MAX).contains(given)) {
         return refuse(format!("vocabulary_max is {given}, expected 1 to {VOCABULARY_MAX}"));
+    }
+    let ranges = [("ngram_range", Some(spec.ngram_range)), ("character_ngrams", spec.character_ngrams)];
+    for (key, [least, most]) in ranges.into_iter().filter_map(|(key, range)| Some((key, range?))) {
+        if !(1..=most).contains(&least) || most > NGRAM_MAX {
+            return refuse(format!(
+                "{key} is [{least}, {most}], expected the least and the most of a term, 1 to {NGRAM_MAX}"
+            ));
+        }
     }
     Ok(match (spec.encode, training.takes) {
         (TextEncoding::Auto, Takes::Sequences | Takes::TokensOf(_)) => TextEncoding::Tokens,
@@ -241,12 +259,13 @@ fn fit_terms(training: &Training<'_>, spec: &TextSpec, tokenizer: &Tokenizer) ->
     let mut counter = Counter::default();
     let mut texts = 0;
     let mut of_text: Vec<String> = Vec::new();
+    let of = Terms { tokenizer, ngrams: ngrams(spec) };
     training.each(EXPECTED, |array| {
         each_text(array, &mut |_, text| {
             let Some(text) = text else { return };
             texts += 1;
             of_text.clear();
-            each_term(tokenizer, text, &mut |term| of_text.push(term.to_owned()));
+            of.each(text, &mut |term, _| of_text.push(term.to_owned()));
             of_text.sort_unstable();
             of_text.dedup();
             of_text.iter().for_each(|term| counter.add(term));
@@ -260,11 +279,27 @@ fn fit_terms(training: &Training<'_>, spec: &TextSpec, tokenizer: &Tokenizer) ->
     let idf = known.iter().map(|&(_, with_term)| inverse_document_frequency(texts, with_term)).collect();
     let terms = Vocabulary::from(known.into_iter().map(|(term, _)| term).collect::<Vec<_>>());
     let how = format!(
-        "the weights (TF-IDF) of {} of {} with their neighbours",
+        "{}, the weights (TF-IDF) of {} of {}",
+        described(ngrams(spec)),
         counted(terms.values().len() as u64, "term"),
         distinct
     );
-    Ok((TextCode::TfIdf { terms, idf }, how))
+    Ok((TextCode::TfIdf { terms, idf, ngrams: ngrams(spec) }, how))
+}
+
+fn ngrams(spec: &TextSpec) -> Ngrams {
+    Ngrams { tokens: spec.ngram_range, characters: spec.character_ngrams }
+}
+
+fn described(ngrams: Ngrams) -> String {
+    let of_tokens = match ngrams.tokens {
+        [1, 1] => "each by itself".to_owned(),
+        [1, most] => format!("each and up to {most} side by side"),
+        [least, most] if least == most => format!("{most} side by side"),
+        [least, most] => format!("{least} to {most} side by side"),
+    };
+    let of_characters = ngrams.characters.map(|[least, most]| format!(" and {least} to {most} characters"));
+    of_tokens + &of_characters.unwrap_or_default()
 }
 
 /// Writes the token numbers of a column: `[rows, length]`. Every row has a token, an unknown one where it has no text, so
@@ -320,8 +355,11 @@ pub(super) fn encode_bag(
     block: &mut BagBlock,
 ) -> Result<(), Mismatch> {
     let mut push = |_: usize, text: Option<&str>| match code {
-        TextCode::TfIdf { terms, idf } => push_weighted(tokenizer, &Rarity { terms, idf }, text, block),
-        _ => push_hashed(tokenizer, text, block),
+        TextCode::TfIdf { terms, idf, ngrams } => {
+            push_weighted(Terms { tokenizer, ngrams: *ngrams }, &Rarity { terms, idf }, text, block);
+        }
+        TextCode::Hashing { ngrams, .. } => push_hashed(Terms { tokenizer, ngrams: *ngrams }, text, block),
+        TextCode::Tokens { .. } => {}
     };
     match array {
         Some(array) => each_text(array, &mut push),

@@ -41,6 +41,15 @@ impl Tokenizer {
         })
     }
 
+    /// The characters of the same texts.
+    pub(super) fn characters(&self) -> Self {
+        let lower_case = match self {
+            Self::Words { lower_case } | Self::Characters { lower_case } => *lower_case,
+            Self::File(_) => true,
+        };
+        Self::Characters { lower_case }
+    }
+
     /// What it gives, in words.
     pub(super) fn describe(&self) -> &'static str {
         match self {

@@ -96,7 +96,8 @@ impl Trials<'_> {
             checkpoint: None,
             resume: false,
         };
-        let trained = learn::train(job, &mut |_| if (self.is_over)() { Flow::Stop } else { Flow::Continue })?;
+        let trained =
+            crate::pipeline::fit::fit(job, &mut |_| if (self.is_over)() { Flow::Stop } else { Flow::Continue })?;
         record.fit_seconds = began.elapsed().as_secs_f64();
         if !trained.finished {
             return Ok(false);
