@@ -2,7 +2,7 @@
 interleaved runs, on Adult (its own test rows) and on a million generated rows of 28 numbers.
 
 `python bench/trees/run.py [EXAMPLE]`: EXAMPLE is the built `learn/examples/boosting.rs` (`cargo build --release -p learn
---example boosting`). RUNS (5), TREES (100), ROWS (1000000) and PEERS (the Python with LightGBM) come from the environment.
+--example boosting`). RUNS (5), TREES (100), ROWS (1000000), SEED (7) and PEERS (the Python with LightGBM) come from the environment.
 The time compared is that of putting rows into bins and growing the trees.
 """
 
@@ -19,7 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import machine
 
 RUNS, TREES = int(os.environ.get("RUNS", "5")), int(os.environ.get("TREES", "100"))
-ROWS = int(os.environ.get("ROWS", "1000000"))
+ROWS, SEED = int(os.environ.get("ROWS", "1000000")), int(os.environ.get("SEED", "7"))
 peers = os.environ.get("PEERS", sys.executable)
 example = sys.argv[1] if len(sys.argv) > 1 else str(machine.ROOT / "target" / "release" / "examples" / "boosting")
 threads = os.cpu_count()
@@ -33,7 +33,7 @@ def write(folder: Path, name: str, numbers: np.ndarray, codes: np.ndarray, targe
 
 def generated(folder: Path) -> None:
     """Products, waves, steps and sums of 28 numbers, eight of them with few values; two classes with noise."""
-    chance = np.random.default_rng(7)
+    chance = np.random.default_rng(SEED)
     for name, count in (("train", ROWS), ("test", ROWS // 5)):
         x = chance.standard_normal((count, 28)).astype("float32")
         x[:, 20:] = np.round(x[:, 20:] * 4) / 4

@@ -19,6 +19,7 @@ mod clip;
 mod conv;
 mod conv_weight;
 mod correlate;
+mod denormal;
 mod dense;
 mod dropout;
 mod elementwise;
@@ -47,6 +48,7 @@ pub(crate) use batch_norm::{Norm, NormScratch, Running, batch_norm_backward, bat
 pub(crate) use buffer::{Buffer, Matrix, Panels};
 pub(crate) use clip::{cut, length_squared, scale};
 pub(crate) use conv::{ConvScratch, ConvShape, conv_backward, conv_forward, conv_gradient};
+pub(crate) use denormal::FlushDenormals;
 pub(crate) use dense::{DenseState, dense_backward, dense_forward, dense_update};
 pub(crate) use dropout::{dropout_mask, multiply};
 pub(crate) use elementwise::{add, add_columns, add_to_rows, gather, scatter_add};

@@ -205,6 +205,7 @@ impl Drop for Wait<'_> {
 
 fn worker(shared: &Shared, number: usize) {
     let post = &shared.posts[number - 1];
+    let _small = super::FlushDenormals::new();
     let mut seen = 0;
     loop {
         seen = next_round(shared, post, seen);

@@ -135,6 +135,7 @@ impl FusedNet {
 
     /// Learns from one batch. Gives its loss before the step. Where the loss is not finite nothing is learned.
     pub(crate) fn step(&mut self, batch: Batch, targets: Targets, update: &Update, chance: Chance) -> f32 {
+        let _small = kernels::FlushDenormals::new();
         let rows = batch.rows.len();
         self.fill(batch);
         self.forward(rows, Some(chance));
@@ -148,6 +149,7 @@ impl FusedNet {
 
     /// Appends the last layer's outputs `[rows, outputs]` of any number of rows.
     pub(crate) fn logits(&mut self, batch: Batch, out: &mut Vec<f32>) {
+        let _small = kernels::FlushDenormals::new();
         for rows in batch.rows.chunks(self.room.rows) {
             self.fill(Batch { rows, ..batch });
             self.forward(rows.len(), None);

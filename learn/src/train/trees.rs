@@ -21,7 +21,7 @@ pub(super) struct Run<'a> {
     design: TreeDesign,
     metric: Metric,
     class_weights: Vec<f32>,
-    growing: Box<dyn Growing>,
+    growing: Box<dyn Growing + Send>,
     rows: usize,
     /// Class numbers or standardised values of the validation rows.
     answers: Vec<f32>,
@@ -61,7 +61,7 @@ impl<'a> Run<'a> {
         let training = TreeRows { encoded: job.training.encoded, rows: &rows, targets, weights };
         let held_out = (job.validation.encoded, job.validation.rows.as_slice());
         let seed = job.train.seed;
-        let mut growing: Box<dyn Growing> = match &design.kind {
+        let mut growing: Box<dyn Growing + Send> = match &design.kind {
             TreeKind::Boosted(spec) => Box::new(Booster::new((&design, spec), training, held_out, seed)),
             TreeKind::Forest(spec) => Box::new(Forest::new((&design, spec), training, held_out, seed)),
         };
@@ -125,7 +125,9 @@ impl<'a> Run<'a> {
     /// A tree, and what validation says of it.
     fn epoch(&mut self, on: Listener) -> Result<Flow> {
         let begin = Instant::now();
-        let train_loss = self.growing.step()?;
+        // Inside the pool the parts of each leaf need not be handed over to it.
+        let growing = &mut self.growing;
+        let train_loss = rayon::scope(|_| growing.step())?;
         let Self { job, design, class_weights, position, metric, .. } = self;
         let epoch = position.epoch + 1;
         let rows_per_second = self.rows as f64 / begin.elapsed().as_secs_f64();

@@ -11,6 +11,8 @@ use super::histogram::{Histogram, Sums, Units, subtract};
 use super::split::{Leaf, Limits, Split};
 use crate::random::Stream;
 
+/// Leaves of fewer rows are looked at by one core.
+const SMALL_ROWS: usize = 512;
 /// Rows of which a leaf is divided by every core.
 const PARALLEL_ROWS: usize = 1 << 15;
 
@@ -216,7 +218,8 @@ impl Grower {
         let best = |figures: Option<Leaf>, asked: &[bool], first: usize, histograms: &[Histogram]| {
             self.best(figures?, asked, first, histograms)
         };
-        let found: Vec<_> = (tasks.into_par_iter())
+        let at_once = if rows.len() < SMALL_ROWS { tasks.len() } else { 1 };
+        let found: Vec<_> = (tasks.into_par_iter().with_min_len(at_once))
             .map(|(block, part, large)| {
                 part.fill([0; 256]);
                 block.add(rows, pairs, part);

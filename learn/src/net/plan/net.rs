@@ -71,6 +71,7 @@ impl PlanNet {
 
     /// Learns from one batch, as `FusedNet::step`, by the whole rule.
     pub(crate) fn step(&mut self, batch: Batch, targets: Targets, rule: &StepRule, chance: Chance) -> f32 {
+        let _small = kernels::FlushDenormals::new();
         self.room.fill(&self.plan, batch);
         self.forward(Some(chance));
         self.logits_to_matrix();
@@ -111,6 +112,7 @@ impl PlanNet {
 
     /// Appends the last layer's outputs `[rows, outputs]` of any number of rows.
     pub(crate) fn logits(&mut self, batch: Batch, out: &mut Vec<f32>) {
+        let _small = kernels::FlushDenormals::new();
         for rows in batch.rows.chunks(self.room.rows) {
             self.room.fill(&self.plan, Batch { rows, ..batch });
             self.forward(None);
