@@ -166,13 +166,16 @@ fn histograms_are_exact_sums_for_every_width() {
     }
 }
 
+/// Puts training and validation rows into bins.
+type Begin<'a> = dyn Fn(&TreeDesign, TreeRows, (&Encoded, &[u32])) -> Box<dyn Growing> + 'a;
+
 /// A target of numbers, categories and missing values, and what trees make of it: the trees, the mean losses of the training
 /// rows and what goes to the head for the validation rows.
 fn grown(
     classes: usize,
     (loss, steps): (Loss, usize),
     design: &dyn Fn(&NumericPart, Head) -> TreeDesign,
-    begin: &dyn Fn(&TreeDesign, TreeRows, (&Encoded, &[u32])) -> Box<dyn Growing>,
+    begin: &Begin,
 ) -> (Box<dyn Growing>, Vec<f64>, f64) {
     let count = 1_500;
     let encoded = rows(count, 3);
