@@ -35,6 +35,11 @@ impl BagBlock {
         self.ends.len()
     }
 
+    /// Terms of all rows together.
+    pub(crate) fn entries(&self) -> usize {
+        self.terms.len()
+    }
+
     /// The terms of a row, ascending, and their weights.
     pub fn row(&self, row: usize) -> (&[u32], &[f32]) {
         let start = row.checked_sub(1).map_or(0, |before| self.ends[before]);

@@ -4,13 +4,14 @@ use super::TrainJob;
 use super::order::Order;
 use super::rule::Rule;
 use crate::Result;
+use crate::features::BagBlock;
 use crate::net::{Design, Head, design};
 use crate::spec::{NetSpec, TrainSpec};
 use crate::trees::TreeDesign;
 
 /// Bytes of a number.
 const NUMBER_BYTES: u64 = 4;
-/// Bytes beside a row's bins: its gradients, and its place in the tree that grows, in the best case twice.
+/// Bytes of a row beside its bins: gradients, outputs, and its place in the tree that grows.
 const TREE_ROW_BYTES: u64 = 64;
 /// Bytes of the sums of an input in a leaf.
 const HISTOGRAM_BYTES: u64 = 2048;
@@ -31,7 +32,7 @@ impl MemoryNeed {
     }
 }
 
-/// What this job will take, within a factor of about two: of an ensemble what its largest member takes.
+/// Roughly what this job will take; of an ensemble, what its largest member takes.
 ///
 /// # Errors
 /// Settings that no network can be made of.
@@ -56,7 +57,7 @@ fn need(job: &TrainJob, net: &NetSpec, train: &TrainSpec) -> Result<MemoryNeed> 
             (layers.parameters(), job.numeric.dense_width() + units)
         }
         Design::Plan(plan) => (plan.learned(), plan.nodes.iter().map(|node| node.size(usize::MAX)).sum()),
-        Design::Trees(trees) => return Ok(of_trees(trees, rows)),
+        Design::Trees(trees) => return Ok(of_trees(trees, job, rows)),
         Design::Ensemble(_) => (0, 0),
     };
     let rule = Rule::new(train, rows);
@@ -64,19 +65,23 @@ fn need(job: &TrainJob, net: &NetSpec, train: &TrainSpec) -> Result<MemoryNeed> 
     // The weights at work, their gradients, the best ones and those of the checkpoint that is written.
     let copies = 4 + moments as u64;
     // Values, their gradients, and what a layer keeps for its way back.
-    let numbers = 3 * (per_row as u64).saturating_mul(rule.batch() as u64);
+    let numbers = (per_row as u64).saturating_mul(rule.batch() as u64).saturating_mul(3);
     Ok(MemoryNeed {
         weights: copies.saturating_mul(learned as u64).saturating_mul(NUMBER_BYTES),
         batch: numbers.saturating_mul(NUMBER_BYTES),
     })
 }
 
-/// Every input has a byte per row by itself and one beside the others; a tree's open leaves have sums per input.
-fn of_trees(trees: &TreeDesign, rows: usize) -> MemoryNeed {
-    let (rows, inputs) = (rows as u64, trees.inputs.width() as u64);
+/// Every input that can be asked about has a byte per row by itself and one beside the others; a tree's open leaves have sums per
+/// input. Of the terms of texts, most are too rare for a leaf and left out.
+fn of_trees(trees: &TreeDesign, job: &TrainJob, rows: usize) -> MemoryNeed {
+    let terms: usize = job.training.encoded.bags.iter().map(|bag| bag.width).sum();
+    let entries: usize = job.training.encoded.bags.iter().map(BagBlock::entries).sum();
+    let asked = terms.min(entries / trees.min_rows_per_leaf());
+    let (rows, inputs) = (rows as u64, (trees.inputs.width() - terms + asked) as u64);
     let per_row = 2 * inputs + TREE_ROW_BYTES * trees.head.outputs as u64;
     MemoryNeed {
-        weights: (trees.open_leaves() as u64).saturating_mul(inputs).saturating_mul(HISTOGRAM_BYTES),
+        weights: (trees.open_leaves(rows) as u64).saturating_mul(inputs).saturating_mul(HISTOGRAM_BYTES),
         batch: per_row.saturating_mul(rows),
     }
 }

@@ -103,7 +103,7 @@ impl Ground {
         }
         for tree in ensemble.trees {
             let nodes = self.binned_nodes(&tree)?;
-            self.count(&nodes);
+            self.add_training(&nodes);
             self.add_held_out(&nodes);
             self.ensemble.trees.push(tree);
         }
@@ -116,7 +116,7 @@ impl Ground {
     }
 
     /// Adds the answers of the next tree for the training rows.
-    pub(crate) fn count(&mut self, nodes: &[BinnedNode]) {
+    pub(crate) fn add_training(&mut self, nodes: &[BinnedNode]) {
         let output = self.output();
         add(nodes, &self.binned.columns, &mut self.scores, output, self.outputs);
     }

@@ -87,7 +87,7 @@ impl Booster {
             }
         }
         if drawn.len() < self.objective.targets.len() {
-            self.ground.count(&nodes);
+            self.ground.add_training(&nodes);
         }
         self.ground.keep(&nodes);
     }

@@ -100,11 +100,23 @@ impl TreeDesign {
         }
     }
 
-    /// Leaves that have sums of their own while a tree grows, at most.
-    pub(crate) fn open_leaves(&self) -> usize {
+    /// Training rows that a leaf has at least.
+    pub(crate) fn min_rows_per_leaf(&self) -> usize {
+        match &self.kind {
+            TreeKind::Boosted(spec) => spec.min_rows_per_leaf.max(1),
+            TreeKind::Forest(spec) => spec.min_rows_per_leaf.max(1),
+        }
+    }
+
+    /// About how many leaves have sums of their own while trees grow from so many rows: of a forest one per level of the tree
+    /// of each thread.
+    pub(crate) fn open_leaves(&self, rows: u64) -> usize {
         match &self.kind {
             TreeKind::Boosted(spec) => spec.leaves,
-            TreeKind::Forest(spec) => spec.max_depth.unwrap_or(DEPTH_MAX).min(64) * rayon::current_num_threads(),
+            TreeKind::Forest(spec) => {
+                let levels = 2 * (rows.max(1).ilog2() as usize + 1);
+                spec.max_depth.unwrap_or(DEPTH_MAX).min(levels) * rayon::current_num_threads()
+            }
         }
     }
 
@@ -112,7 +124,7 @@ impl TreeDesign {
     pub(crate) fn parameters(&self, rows: usize) -> usize {
         let leaves = match &self.kind {
             TreeKind::Boosted(spec) => spec.leaves,
-            TreeKind::Forest(spec) => rows / spec.min_rows_per_leaf.max(1),
+            TreeKind::Forest(_) => rows / self.min_rows_per_leaf(),
         };
         // A leaf has a value; a question an input and a threshold.
         self.trees().saturating_mul(self.head.outputs).saturating_mul(leaves.max(1).saturating_mul(3) - 2)

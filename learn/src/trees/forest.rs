@@ -150,7 +150,7 @@ impl Growing for Forest {
         let head = self.objective.head;
         for _ in 0..head.outputs {
             let nodes = self.tree();
-            self.ground.count(&nodes);
+            self.ground.add_training(&nodes);
             self.ground.keep(&nodes);
         }
         if self.ground.ensemble.nodes() > NODES_MAX {
