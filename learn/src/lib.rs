@@ -37,6 +37,6 @@ pub use split::{Split, split};
 pub use target::{Target, Task};
 pub use threads::on_threads;
 pub use train::{EpochRecord, Flow, Part, TrainEvent, TrainJob, Trained, train};
-pub use train::{MemoryNeed, memory_need};
+pub use train::{MemoryNeed, check_device, memory_need};
 pub use train::{RateCurve, RatePoint, RateSweep, find_learning_rate, fingerprint};
 pub use weights::{Tensor, Weights};

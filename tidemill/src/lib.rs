@@ -9,7 +9,7 @@ pub mod doctor;
 pub mod failure;
 mod http;
 mod jobs;
-mod machine;
+pub mod machine;
 mod news;
 mod pipeline;
 mod serve;

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tidemill::cli::{Cli, Command};
+use tidemill::machine::planner_thread;
 use tidemill::terminal::Terminal;
 use tidemill::{commands, demo, doctor};
 
@@ -12,6 +13,12 @@ use tidemill::{commands, demo, doctor};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // The first thread's stack is the system's, 8 MiB as a rule: too little for the planner of queries.
+    let Ok(thread) = planner_thread("tidemill").spawn(command) else { return command() };
+    thread.join().unwrap_or(ExitCode::from(101)) // a panic that was told already
+}
+
+fn command() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(refused) => return Terminal::usage(&refused), // 2 wrong use, 0 for --help and --version

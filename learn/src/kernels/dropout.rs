@@ -1,6 +1,10 @@
 //! Which hidden units are left out in a step? A function of (key, place), so that nothing has to be remembered.
 
 use super::simd::versions;
+use super::team::Team;
+
+/// Numbers below which a second thread costs more than it gains.
+const SPLIT_MIN: usize = 1 << 13;
 
 /// Bits that are random in every place: the hash `lowbias32` (Wellons 2018), twice, with half of the key before each.
 #[inline(always)]
@@ -31,6 +35,12 @@ pub(crate) fn dropout_mask(key: u64, share: f64, mask: &mut [f32]) {
     fill([key as u32, (key >> 32) as u32], share, 0, mask);
 }
 
+/// The same by several threads.
+pub(crate) fn dropout_mask_on(team: &mut Team, key: u64, share: f64, mask: &mut [f32]) {
+    let threads = if mask.len() < SPLIT_MIN { 1 } else { team.threads() };
+    team.split(threads, mask, 1, &|start, part| fill([key as u32, (key >> 32) as u32], share, start as u32, part));
+}
+
 versions! {
     /// `values *= factors`.
     pub(crate) fn multiply(values: &mut [f32], factors: &[f32]) {
@@ -54,6 +64,9 @@ mod tests {
             assert!((mean - 1.0).abs() < 0.05, "{share}: mean {mean}");
             let mut again = vec![0.0; 100_000];
             dropout_mask(0x0123_4567_89ab_cdef, share, &mut again);
+            assert_eq!(mask, again);
+            again.fill(7.0);
+            dropout_mask_on(&mut Team::new(3), 0x0123_4567_89ab_cdef, share, &mut again);
             assert_eq!(mask, again);
             dropout_mask(0x0123_4567_89ab_cdee, share, &mut again);
             let same = mask.iter().zip(&again).filter(|(a, b)| a == b).count() as f64 / 1e5;

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use super::dropout::multiply;
 use super::shared::Shared;
 use super::simd::{LANES, versions};
 use super::team::Team;
@@ -21,6 +22,42 @@ versions! {
     fn add_here(sums: &mut [f32], more: &[f32]) {
         sums.iter_mut().zip(more).for_each(|(sum, x)| *sum += x);
     }
+}
+
+versions! {
+    fn sum_here(a: &[f32], b: &[f32], out: &mut [f32]) {
+        out.iter_mut().zip(a).zip(b).for_each(|((out, a), b)| *out = a + b);
+    }
+}
+
+versions! {
+    fn sum_relu_here(a: &[f32], b: &[f32], out: &mut [f32]) {
+        for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
+            let sum = a + b;
+            *out = if sum < 0.0 { 0.0 } else { sum }; // NaN stays
+        }
+    }
+}
+
+/// `out = a + b`, where `relu` at least 0.
+pub(crate) fn sum(team: &mut Team, a: &[f32], b: &[f32], relu: bool, out: &mut [f32]) {
+    assert!(a.len() == out.len() && b.len() == out.len());
+    let work = if relu { sum_relu_here } else { sum_here };
+    team.split(threads(team, out.len()), out, 1, &|start, part| {
+        work(&a[start..][..part.len()], &b[start..][..part.len()], part);
+    });
+}
+
+/// `to = from`.
+pub(crate) fn copy(team: &mut Team, from: &[f32], to: &mut [f32]) {
+    assert_eq!(from.len(), to.len());
+    team.split(threads(team, to.len()), to, 1, &|start, part| part.copy_from_slice(&from[start..][..part.len()]));
+}
+
+/// `values *= factors`.
+pub(crate) fn multiply_on(team: &mut Team, values: &mut [f32], factors: &[f32]) {
+    assert_eq!(values.len(), factors.len());
+    team.split(threads(team, values.len()), values, 1, &|start, part| multiply(part, &factors[start..][..part.len()]));
 }
 
 /// `sums += more`.
@@ -156,6 +193,33 @@ mod tests {
                 assert!(sums[0] == sums[1] && sums[1] == sums[2], "{place}: threads");
                 close(&sums[0], &expected, 1e-4, &place);
             }
+        });
+    }
+
+    #[test]
+    fn numbers_are_added_multiplied_and_copied_one_by_one() {
+        at_every_level(|level| {
+            for count in [1, 40, 20_000] {
+                let (a, b) = (numbers(count, 1), numbers(count, 2));
+                for threads in [1, 2, 3] {
+                    let mut team = Team::new(threads);
+                    let place = format!("{level}, {count} numbers, {threads} threads");
+                    let [mut plain, mut relu, mut same, mut product] = [1.0, 2.0, 3.0, 0.0].map(|x| vec![x; count]);
+                    sum(&mut team, &a, &b, false, &mut plain);
+                    sum(&mut team, &a, &b, true, &mut relu);
+                    copy(&mut team, &a, &mut same);
+                    product.copy_from_slice(&a);
+                    multiply_on(&mut team, &mut product, &b);
+                    assert_eq!(same, a, "{place}");
+                    for n in 0..count {
+                        assert_eq!((plain[n], relu[n]), (a[n] + b[n], (a[n] + b[n]).max(0.0)), "{place}");
+                        assert_eq!(product[n], a[n] * b[n], "{place}");
+                    }
+                }
+            }
+            let mut nan = [0.0; 2];
+            sum(&mut Team::new(1), &[f32::NAN, 1.0], &[1.0, -2.0], true, &mut nan);
+            assert!(nan[0].is_nan() && nan[1] == 0.0, "{level}");
         });
     }
 }

@@ -4,7 +4,7 @@
 use super::activation::{activate, activate_with_slope, gradient};
 use super::dropout::multiply;
 use super::elementwise::add_columns;
-use super::matmul::{Strided, matmul};
+use super::matmul::{Strided, matmul, matmul_then};
 use super::shared::Shared;
 use super::simd::versions;
 use super::team::Team;
@@ -42,15 +42,13 @@ pub(crate) fn linear_forward(
     assert!(slopes.as_ref().is_none_or(|slopes| slopes.len() == out.len()));
     let a = Strided { data: x, row: inputs, column: 1 };
     let b = Strided { data: weight, row: outputs, column: 1 };
-    matmul(team, [rows, outputs, inputs], a, b, out, outputs, false);
-    let threads = if out.len() < SPLIT_MIN { 1 } else { team.threads() };
-    let (out, slopes) = (Shared::of(out), slopes.map(Shared::of));
-    team.run(threads, &|thread| {
-        for row in rows * thread / threads..rows * (thread + 1) / threads {
-            // SAFETY: every thread has rows of its own.
-            let (out, slopes) =
-                unsafe { (out.part(row * outputs, outputs), slopes.map(|slopes| slopes.part(row * outputs, outputs))) };
-            add(out, bias);
+    let slopes = slopes.map(Shared::of);
+    matmul_then(team, [rows, outputs, inputs], a, b, out, &|out, rows, columns| {
+        for row in rows {
+            let (start, count) = (row * outputs + columns.start, columns.len());
+            // SAFETY: the block is this thread's own.
+            let (out, slopes) = unsafe { (out.part(start, count), slopes.map(|slopes| slopes.part(start, count))) };
+            add(out, &bias[columns.clone()]);
             match (activation, slopes) {
                 (None, _) => {}
                 (Some(activation), Some(slopes)) if !activation.has_gradient_of_output() => {

@@ -9,6 +9,7 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use super::buffer::{Buffer, at_least};
+use super::shared::Shared;
 #[cfg(target_arch = "x86_64")]
 use super::simd::x86;
 use super::simd::{LANES, Lanes, Level, level};
@@ -42,7 +43,25 @@ pub(crate) struct Strided<'a> {
 /// `c[m, n] = (c +) a[m, k] * b[k, n]`; `c` is row-major with `c_row` numbers from row to row. Split over the team by
 /// blocks of `c`.
 pub(crate) fn matmul(team: &mut Team, mnk: [usize; 3], a: Strided, b: Strided, c: &mut [f32], c_row: usize, add: bool) {
-    let job = Job::new(mnk, a, b, c, c_row, add);
+    run(team, mnk, Job::new(mnk, a, b, Shared::of(c), c_row, add));
+}
+
+/// `c = a * b`, of which `finish` gets every block of rows and columns once while it is still in the cache: it may read
+/// and write just these numbers of `c`.
+pub(crate) fn matmul_then(
+    team: &mut Team,
+    mnk: [usize; 3],
+    a: Strided,
+    b: Strided,
+    c: &mut [f32],
+    finish: &(dyn Fn(Shared, Range<usize>, Range<usize>) + Sync),
+) {
+    let c = Shared::of(c);
+    let job = Job::new(mnk, a, b, c, mnk[1], false);
+    run(team, mnk, Job { finish: Some(&|rows, columns| finish(c, rows, columns)), ..job });
+}
+
+fn run(team: &mut Team, mnk: [usize; 3], job: Job) {
     let threads = if mnk.iter().product::<usize>() < SPLIT_MIN { 1 } else { team.threads() };
     if threads == 1 {
         // SAFETY: `Job::new` checked the sizes.
@@ -77,7 +96,7 @@ fn threads_down(threads: usize, [m, n, _]: [usize; 3]) -> usize {
 }
 
 /// A product whose sizes were checked.
-struct Job {
+struct Job<'f> {
     k: usize,
     a: *const f32,
     a_row: usize,
@@ -88,13 +107,15 @@ struct Job {
     c: *mut f32,
     c_row: usize,
     add: bool,
+    /// What becomes of a finished block.
+    finish: Option<&'f (dyn Fn(Range<usize>, Range<usize>) + Sync)>,
 }
 
 // SAFETY: A and B are only read while `matmul` borrows them; each thread writes to a part of C of its own.
-unsafe impl Sync for Job {}
+unsafe impl Sync for Job<'_> {}
 
-impl Job {
-    fn new([m, n, k]: [usize; 3], a: Strided, b: Strided, c: &mut [f32], c_row: usize, add: bool) -> Self {
+impl Job<'_> {
+    fn new([m, n, k]: [usize; 3], a: Strided, b: Strided, c: Shared, c_row: usize, add: bool) -> Self {
         assert!(reach(m, a.row, k, a.column) <= a.data.len(), "a is smaller than {m} x {k}");
         assert!(reach(k, b.row, n, b.column) <= b.data.len(), "b is smaller than {k} x {n}");
         assert!(reach(m, c_row, n, 1) <= c.len() && (c_row >= n || m < 2), "c is smaller than {m} x {n}");
@@ -106,9 +127,10 @@ impl Job {
             b: b.data.as_ptr(),
             b_row: b.row,
             b_column: b.column,
-            c: c.as_mut_ptr(),
+            c: c.start(),
             c_row,
             add,
+            finish: None,
         }
     }
 
@@ -226,6 +248,9 @@ unsafe fn blocks<V: Lanes, const ROWS: usize, const PANELS: usize>(
                             start: a.start.add(row.wrapping_mul(a.row)),
                             row: a.row,
                         }),
+                    }
+                    if let (Some(finish), true) = (job.finish, first + steps >= job.k) {
+                        finish(row..row_end, column..column + width);
                     }
                 }
             }

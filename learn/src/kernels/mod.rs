@@ -50,20 +50,20 @@ pub(crate) use clip::{cut, length_squared, scale};
 pub(crate) use conv::{ConvScratch, ConvShape, conv_backward, conv_forward, conv_gradient};
 pub(crate) use denormal::FlushDenormals;
 pub(crate) use dense::{DenseState, dense_backward, dense_forward, dense_update};
-pub(crate) use dropout::{dropout_mask, multiply};
-pub(crate) use elementwise::{add, add_columns, add_to_rows, gather, scatter_add};
+pub(crate) use dropout::{dropout_mask, dropout_mask_on, multiply};
+pub(crate) use elementwise::{add, add_columns, add_to_rows, copy, gather, multiply_on, scatter_add, sum};
 pub(crate) use linear::{LinearGradients, LinearShape, linear_backward, linear_forward};
 pub(crate) use loss::{
     Mixed, Targets, absolute_error, huber, quantile, sigmoid_cross_entropy, sigmoid_focal, sigmoid_rows,
     sigmoid_squared_error, softmax_cross_entropy, softmax_focal, softmax_rows, softmax_squared_error, squared_error,
 };
 pub(crate) use normalize::LayerNorm;
-#[cfg(test)]
+#[cfg(all(test, feature = "burn"))]
 pub(crate) use optimizer::tests as optimizer_examples;
 pub(crate) use optimizer::{Decay, Moments, Update, update, update_on};
 pub(crate) use pixels::scale_pixels;
 pub(crate) use pool::{
-    PoolShape, add_relu, global_average_backward, global_average_forward, max_pool_backward, max_pool_forward,
+    PoolShape, global_average_backward, global_average_forward, max_pool_backward, max_pool_forward,
 };
 pub(crate) use prefetch::prefetch;
 pub(crate) use recurrent::{Cell, Recurrent, RecurrentGradients, RecurrentShape, RecurrentWeights};

@@ -1,12 +1,10 @@
-//! Pooling of pictures `[rows, height, width, channels]`, and the sum of two branches with ReLU.
+//! Pooling of pictures `[rows, height, width, channels]`.
 
 use super::simd::{LANES, versions};
 use super::team::Team;
 
 /// Numbers below which a second thread costs more than it gains.
 const SPLIT_MIN: usize = 1 << 14;
-/// Numbers that a thread takes at a time of what has no pictures.
-const PART: usize = 8 << 10;
 
 /// Sizes of a pooling.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -246,33 +244,6 @@ versions! {
     }
 }
 
-/// `a = max(a + b, 0)`; NaN stays.
-pub(crate) fn add_relu(team: &mut Team, a: &mut [f32], b: &[f32]) {
-    each_part(team, a, b, add_relu_part);
-}
-
-/// Calls `work` on parts of `changed` and the same parts of `read`.
-fn each_part(team: &mut Team, changed: &mut [f32], read: &[f32], work: fn(&mut [f32], &[f32])) {
-    assert_eq!(changed.len(), read.len());
-    let (threads, length) = (threads(team, read.len()), read.len());
-    let to = Shared(changed.as_mut_ptr());
-    team.each(threads, length.div_ceil(PART), &|_, part| {
-        let start = part * PART;
-        let used = PART.min(length - start);
-        // SAFETY: parts do not overlap.
-        work(unsafe { to.part(start, used) }, &read[start..][..used]);
-    });
-}
-
-versions! {
-    fn add_relu_part(a: &mut [f32], b: &[f32]) {
-        for (a, b) in a.iter_mut().zip(b) {
-            let sum = *a + b;
-            *a = if sum < 0.0 { 0.0 } else { sum };
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -391,11 +362,6 @@ mod tests {
                     for (at, found) in back.iter().enumerate() {
                         let from = at / (pixels * channels) * channels + at % channels;
                         assert!((found - delta[from] / pixels as f32).abs() < 1e-6, "{level}");
-                    }
-                    let (mut sum, other) = (x.clone(), numbers(x.len(), 3));
-                    add_relu(team, &mut sum, &other);
-                    for at in 0..x.len() {
-                        assert_eq!(sum[at], (x[at] + other[at]).max(0.0), "{level}");
                     }
                 }
             }

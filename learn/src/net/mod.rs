@@ -4,6 +4,7 @@ mod answers;
 mod batch;
 mod bert;
 mod design;
+mod device;
 mod efficientnet;
 mod ensemble;
 mod fused;
@@ -12,6 +13,10 @@ mod init;
 mod network;
 mod objective;
 mod picture;
+#[cfg(feature = "burn")]
+mod plain;
+#[cfg(not(feature = "burn"))]
+#[path = "no_plain.rs"]
 mod plain;
 pub(crate) mod plan;
 mod rule;
@@ -22,6 +27,7 @@ pub use answers::network_answers;
 pub(crate) use batch::Batch;
 pub(crate) use bert::encoder as bert_encoder;
 pub(crate) use design::{Design, design};
+pub(crate) use device::{Accelerator, Kind, Place};
 #[cfg(test)]
 pub(crate) use efficientnet::network as efficientnet;
 pub use ensemble::{Alone, Together, together};
@@ -30,9 +36,10 @@ pub(crate) use fused::Chance;
 use fused::FusedNet;
 pub(crate) use head::{Head, HeadActivation, HeadLoss, standardised};
 pub(crate) use init::initial_weights;
-pub(crate) use network::{Network, Place};
+pub(crate) use network::Network;
 pub(crate) use objective::{loss_and_gradient, row_loss};
 use plain::PlainNet;
+pub(crate) use plain::{best as best_accelerator, check as check_accelerator};
 pub(crate) use rule::StepRule;
 
 use crate::features::NumericPart;

@@ -1,7 +1,6 @@
 //! Where does the network live: in our kernels on the CPU, or in Burn's operations on a device?
 
-use burn::tensor::Device;
-
+use super::device::Place;
 use super::plan::PlanNet;
 use super::{Batch, Chance, Design, FusedNet, Memory, PlainNet, StepRule, tabular};
 use crate::features::NumericPart;
@@ -16,16 +15,7 @@ pub(crate) enum Network {
     /// Any network, operation by operation.
     Plan(Box<PlanNet>),
     /// By Burn's plain operations.
-    Plain(PlainNet),
-}
-
-/// Where a network lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// The CPU, by the fused kernels.
-    Cpu,
-    /// The CPU, by Burn's own operations: the reference that every other device follows.
-    Flex,
+    Plain(Box<PlainNet>),
 }
 
 impl Network {
@@ -53,17 +43,14 @@ impl Network {
                 Ok(Self::Fused(Box::new(net)))
             }
             (Place::Cpu, Design::Plan(plan)) => planned(plan.clone()),
-            (Place::Flex, Design::Dense(layers)) => {
-                let mut net = PlainNet::new(layers, weights, Device::flex())?;
-                net.restore(memory);
-                Ok(Self::Plain(net))
-            }
             (_, Design::Trees(_)) => Err(Error::Internal("decision trees reached the training of networks".into())),
             (_, Design::Ensemble(_)) => {
                 Err(Error::invalid("an ensemble is trained member by member; it has no step of its own"))
             }
-            (Place::Flex, Design::Plan(_)) => {
-                Err(Error::Unsupported("Burn's own operations know dense networks only; take device \"cpu\"".into()))
+            (Place::Burn(accelerator), _) => {
+                let mut net = PlainNet::new(accelerator, design, weights)?;
+                net.restore(memory);
+                Ok(Self::Plain(Box::new(net)))
             }
         }
     }
@@ -73,7 +60,7 @@ impl Network {
         match self {
             Self::Fused(net) => on_threads(net.threads()),
             Self::Plan(net) => on_threads(net.threads()),
-            Self::Plain(_) => "cpu, Burn's own operations".to_owned(),
+            Self::Plain(net) => net.device(),
         }
     }
 
@@ -122,7 +109,7 @@ fn on_threads(threads: usize) -> String {
     if threads == 1 { "cpu, 1 thread".to_owned() } else { format!("cpu, {threads} threads") }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "burn"))]
 mod tests {
     use super::*;
     use crate::features::Encoded;
@@ -146,7 +133,7 @@ mod tests {
         let weights = initial_weights(&layers, 3);
         let make =
             |place| Network::new(place, (&design, &numeric), &weights, &Default::default(), 10, &update(1)).unwrap();
-        let mut networks = [make(Place::Cpu), make(Place::Flex)];
+        let mut networks = [make(Place::Cpu), make(Place::FLEX)];
         for step in 0..10u32 {
             let rows: Vec<u32> = (0..10).map(|row| (row * 7 + step * 3) % count as u32).collect();
             let answer =

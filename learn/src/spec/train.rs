@@ -50,7 +50,8 @@ pub struct TrainSpec {
     pub early_stopping: EarlyStopping,
     /// Seed of the split, the first weights, the order of rows and dropout.
     pub seed: u64,
-    /// Where the network is trained: `auto` or `cpu`.
+    /// Where the network is trained: `cpu`; in a build with the feature of that name `cuda:0`, `rocm:0`, `metal:0` or
+    /// `vulkan:0`, each with the number of the GPU; `auto` for the first GPU through CUDA, ROCm or Metal, else the CPU.
     pub device: String,
 }
 

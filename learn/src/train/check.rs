@@ -2,31 +2,50 @@
 
 use super::{Part, TrainJob};
 use crate::features::{CategoryInput, NumericPart};
-use crate::net::Place;
+use crate::net::{Accelerator, Kind, Place, best_accelerator, check_accelerator};
 use crate::{Error, Result, Target, Task};
 
 /// Rows named in a message.
 const NAMED_ROWS_MAX: usize = 5;
 
-/// Where the network will live. Refuses devices this build does not have. `flex`, the reference in Burn's own
-/// operations, is for comparisons and not offered in messages.
+/// Where the network will live. Refuses devices that this build or this machine does not have.
 pub(super) fn device(device: &str) -> Result<Place> {
-    let kind = device.split(':').next().unwrap_or(device);
-    let missing = |what: &str, feature: &str| {
-        Err(Error::Unsupported(format!(
-            "train.device is \"{device}\", but this build cannot use {what}: it would have to be built with the \
-             feature \"{feature}\"; take \"auto\" or \"cpu\""
-        )))
-    };
-    match kind {
-        _ if device == "auto" || device == "cpu" => Ok(Place::Cpu),
-        _ if device == "flex" => Ok(Place::Flex),
-        "cuda" => missing("NVIDIA GPUs", "cuda"),
-        "rocm" => missing("AMD GPUs", "rocm"),
-        "metal" => missing("Apple GPUs", "metal"),
-        "vulkan" | "wgpu" | "webgpu" => missing("GPUs through Vulkan", "vulkan"),
-        _ => Err(Error::invalid(format!("train.device is \"{device}\", expected \"auto\" or \"cpu\""))),
+    let place = place(device).map_err(|error| error.at("train.device"))?;
+    if let Place::Burn(accelerator) = place {
+        check_accelerator(accelerator).map_err(|error| error.at("train.device"))?;
     }
+    Ok(place)
+}
+
+/// Refuses the name of a device (`train.device`) that is none, or that this build has no way to. Whether the machine has
+/// it is seen when training begins.
+pub fn check_device(device: &str) -> Result<()> {
+    if device == "auto" { Ok(()) } else { place(device).map(|_| ()) }
+}
+
+/// `flex`, the reference in Burn's own operations, is for comparisons and not offered in messages.
+fn place(device: &str) -> Result<Place> {
+    if device == "auto" {
+        return Ok(best_accelerator().map_or(Place::Cpu, Place::Burn));
+    }
+    if device == "cpu" {
+        return Ok(Place::Cpu);
+    }
+    let (name, number) = device.split_once(':').unwrap_or((device, "0"));
+    let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name);
+    let (Some(kind), Ok(number)) = (kind, number.parse()) else {
+        return Err(Error::invalid(format!(
+            "{device:?} is no device; expected \"auto\", \"cpu\", or \"cuda\", \"rocm\", \"metal\" or \"vulkan\" with the \
+             number of the GPU, as \"cuda:0\""
+        )));
+    };
+    if !kind.is_built() {
+        let feature = if kind == Kind::Flex { "burn" } else { name };
+        return Err(Error::Unsupported(format!(
+            "this build cannot use {device:?}: build with `--features {feature}`, or take \"auto\" or \"cpu\""
+        )));
+    }
+    Ok(Place::Burn(Accelerator { kind, number }))
 }
 
 /// Refuses parts without rows, and rows whose features or target are no finite numbers, naming column and rows.
@@ -113,14 +132,21 @@ mod tests {
 
     #[test]
     fn absent_devices_are_said_with_the_feature_they_need() {
-        assert_eq!(
-            ["auto", "cpu", "flex"].map(|name| device(name).ok()),
-            [Place::Cpu, Place::Cpu, Place::Flex].map(Some)
-        );
-        for (name, feature) in [("cuda:0", "cuda"), ("rocm", "rocm"), ("metal", "metal"), ("vulkan:1", "vulkan")] {
-            let message = device(name).unwrap_err().to_string();
-            assert!(message.contains(&format!("feature \"{feature}\"")), "{message}");
+        assert_eq!(device("cpu").unwrap(), Place::Cpu);
+        #[cfg(feature = "burn")]
+        {
+            assert_eq!(device("flex").unwrap(), Place::FLEX);
+            assert!(device("flex:1").unwrap_err().to_string().contains("this machine has one such device, 0"));
         }
-        assert_eq!(device("tpu").unwrap_err().to_string(), "train.device is \"tpu\", expected \"auto\" or \"cpu\"");
+        let ways = [Kind::Cuda, Kind::Rocm, Kind::Metal, Kind::Vulkan];
+        for kind in ways.into_iter().filter(|kind| !kind.is_built()) {
+            let message = device(&format!("{}:1", kind.name())).unwrap_err().to_string();
+            assert!(message.starts_with("train.device: this build cannot use"), "{message}");
+            assert!(message.contains(&format!("--features {}", kind.name())), "{message}");
+        }
+        for name in ["tpu", "cuda:x", "cpu:0"] {
+            let message = check_device(name).unwrap_err().to_string();
+            assert!(message.starts_with(&format!("{name:?} is no device; expected \"auto\"")), "{message}");
+        }
     }
 }

@@ -1,8 +1,8 @@
 //! How do weights come from rows?
 //!
 //! Training is a function of the job alone: the order of rows is drawn from (seed, epoch), dropout from (seed, step),
-//! augmentation from (seed, epoch, place), and no sum depends on the number of threads. So a run that was stopped or killed and goes on from its checkpoint
-//! ends with the same bits.
+//! augmentation from (seed, epoch, place), and no sum depends on the number of threads. So a run that was stopped or killed
+//! and goes on from its checkpoint ends with the same bits.
 
 mod augment;
 mod check;
@@ -22,8 +22,8 @@ mod sweep;
 mod trees;
 mod watch;
 
+pub use check::check_device;
 pub use events::{EpochRecord, Flow, Part, TrainEvent, TrainJob, Trained};
-
 pub use fingerprint::of_part as fingerprint;
 pub use memory::{MemoryNeed, memory_need};
 pub use sweep::{RateCurve, RatePoint, RateSweep};

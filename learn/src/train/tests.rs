@@ -450,7 +450,7 @@ fn rows_that_are_no_numbers_are_named() {
     check(&|s| s.validation.clear(), "there are no validation rows; change the model's split");
     check(&|s| s.training.clear(), "there are no training rows");
     check(&|s| s.spec.early_stopping.metric = WatchedMetric::Auc, "has more than two classes");
-    check(&|s| s.spec.device = "cuda:1".into(), "feature \"cuda\"");
+    check(&|s| s.spec.device = "cuda:1".into(), "--features cuda");
 }
 
 #[test]

@@ -73,7 +73,6 @@ fn of_training() -> Vec<Bound> {
         ("TrainSpec", "clip_norm", above_zero()),
         ("TrainSpec", "clip_value", above_zero()),
         ("TrainSpec", "accumulate", count(1_000_000)),
-        ("TrainSpec", "device", json!({ "enum": ["auto", "cpu"] })),
         ("ImageAugment", "rotate", json!({ "minimum": 0, "maximum": 180 })),
         ("ImageAugment", "scale", below_one()),
         ("ImageAugment", "shift", below_one()),

@@ -172,6 +172,10 @@ impl Check<'_> {
 
     /// Task, loss, watched metric and threshold have to belong together.
     fn learning(&mut self, path: &str, model: &RawModel) {
+        if let Err(error) = learn::check_device(&model.train.device) {
+            let path = format!("{path}.train.device");
+            self.at_value(&path, format!("{path}: {error}"));
+        }
         let (loss, metric) = (model.train.loss, model.train.early_stopping.metric);
         let classes_loss = matches!(loss, Loss::BinaryCrossEntropy | Loss::CategoricalCrossEntropy | Loss::Focal(_));
         let values_loss = matches!(loss, Loss::MeanAbsoluteError | Loss::Huber(_) | Loss::Quantile(_));

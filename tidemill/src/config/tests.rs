@@ -177,7 +177,15 @@ fn wrong_types_say_what_was_expected_and_found() {
     );
     check_model(
         "train: {device: gpu}",
-        &["models.income.train.device: unknown choice \"gpu\"; did you mean \"cpu\"? | choices: auto, cpu"],
+        &[
+            "models.income.train.device: \"gpu\" is no device; expected \"auto\", \"cpu\", or \"cuda\", \"rocm\", \"metal\" or \"vulkan\" with the number of the GPU, as \"cuda:0\"",
+        ],
+    );
+    check_model(
+        "train: {device: \"cuda:1\"}",
+        &[
+            "models.income.train.device: this build cannot use \"cuda:1\": build with `--features cuda`, or take \"auto\" or \"cpu\"",
+        ],
     );
 }
 

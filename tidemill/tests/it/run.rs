@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Project, finish, real_data, tidemill};
+use crate::support::{Project, SMALL, finish, real_data, tidemill};
 
 #[test]
 fn a_run_registers_a_version_that_is_better_than_guessing() {
@@ -263,4 +263,17 @@ fn folds_that_cannot_be_made_are_refused_with_the_key() {
     check("{by: {group: {column: colour}}}", "3 groups of column \"colour\" cannot fill 5 folds");
     check("{by: {group: {column: kind}}}", "rows cannot be divided by it");
     check("{by: {time: {column: x2}}}", "no split column \"x2\"");
+}
+
+#[test]
+fn a_query_of_thousands_of_parts_does_not_exhaust_the_stack() {
+    let parts: Vec<String> = (0..4_000).map(|n| format!("x = {n}")).collect();
+    let query = format!("SELECT * FROM rows WHERE {}", parts.join(" OR "));
+    let yaml =
+        SMALL.replace("models:", &format!("tables:\n  some: {query}\nmodels:")).replace("table: rows", "table: some");
+    let project = Project::new(&yaml);
+    let rows: String = (0..60).map(|n| format!("{n},red,{}\n", ["up", "down"][n / 30])).collect();
+    project.write("rows.csv", format!("x,colour,kind\n{rows}").as_bytes());
+    let done = project.run(&["run", "-q"]);
+    assert_eq!(done.code, 0, "{}", done.stderr);
 }

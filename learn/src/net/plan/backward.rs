@@ -61,14 +61,22 @@ impl Work<'_> {
             Op::Positions { table } => {
                 let numbers = self.node.size(self.length);
                 kernels::add_columns(team, &gradient[..used], &mut tensors.gradients[*table][..numbers]);
-                self.pass(room, gradient, wanted);
+                self.pass(team, room, gradient, wanted);
             }
             Op::Add(activation) => {
                 if let Some(activation) = activation {
                     activation_back(team, *activation, &room.values[self.id][..used], &mut gradient[..used]);
                 }
-                for (&input, _) in self.node.inputs.iter().zip(wants).filter(|(_, wanted)| **wanted) {
-                    self.give(room, input, |to| to.copy_from_slice(&gradient[..used]));
+                // The first one takes the gradient itself.
+                let wanting =
+                    || self.node.inputs.iter().zip(wants).filter(|(_, wanted)| **wanted).map(|(&input, _)| input);
+                for input in wanting().skip(1) {
+                    let mut back = room.borrow(used);
+                    kernels::copy(team, &gradient[..used], &mut back[..used]);
+                    self.merge(team, room, input, back);
+                }
+                if let Some(input) = wanting().next() {
+                    self.merge(team, room, input, std::mem::take(gradient));
                 }
             }
             Op::Concat => {
@@ -76,12 +84,15 @@ impl Work<'_> {
                 for (&input, &wanted) in self.node.inputs.iter().zip(wants) {
                     let (width, whole) = (self.plan.nodes[input].width(), self.node.width());
                     if wanted {
-                        self.give(room, input, |to| take(&gradient[..used], at, whole, to, width));
+                        let numbers = self.used(&self.plan.nodes[input]);
+                        let mut back = room.borrow(numbers);
+                        take(&gradient[..used], at, whole, &mut back[..numbers], width);
+                        self.merge(team, room, input, back);
                     }
                     at += width;
                 }
             }
-            Op::Reshape => self.pass(room, gradient, wanted),
+            Op::Reshape => self.pass(team, room, gradient, wanted),
             Op::LayerNorm { gain, bias, .. } => {
                 let Room { values, kept, .. } = room;
                 if let Kept::LayerNorm(norm) = &mut kept[self.id] {
@@ -90,20 +101,20 @@ impl Work<'_> {
                     let [gain, bias] = self.parts(&mut tensors.gradients, [*gain, *bias]);
                     norm.backward(team, input, value, &mut gradient[..used], gain, bias);
                 }
-                self.pass(room, gradient, wanted);
+                self.pass(team, room, gradient, wanted);
             }
             Op::Dropout(_) | Op::Activate(_) => {
                 let Room { values, kept, .. } = room;
                 match (&self.node.op, &kept[self.id]) {
                     (_, Kept::Mask(mask) | Kept::Slopes(mask)) => {
-                        kernels::multiply(&mut gradient[..used], &mask[..used]);
+                        kernels::multiply_on(team, &mut gradient[..used], &mask[..used]);
                     }
                     (Op::Activate(activation), _) => {
                         kernels::gradient(*activation, &values[self.id][..used], &mut gradient[..used]);
                     }
                     _ => {}
                 }
-                self.pass(room, gradient, wanted);
+                self.pass(team, room, gradient, wanted);
             }
             _ => self.layer_backward(team, tensors, room, gradient, wanted),
         }
@@ -154,7 +165,7 @@ impl Work<'_> {
             tensors.gradients[id].iter_mut().zip(earlier.iter()).for_each(|(sum, x)| *sum += x);
         }
         match wanted {
-            true => self.merge(room, first, back),
+            true => self.merge(team, room, first, back),
             false => room.give_back(back),
         }
     }
@@ -231,27 +242,19 @@ impl Work<'_> {
     }
 
     /// Hands this node's gradient on as that of its first input.
-    fn pass(&self, room: &mut Room, gradient: &mut Buffer, wanted: bool) {
+    fn pass(&self, team: &mut Team, room: &mut Room, gradient: &mut Buffer, wanted: bool) {
         if wanted {
             let back = std::mem::take(gradient);
-            self.merge(room, self.node.inputs[0], back);
+            self.merge(team, room, self.node.inputs[0], back);
         }
     }
 
-    /// Gives an input a gradient that `write` writes.
-    fn give(&self, room: &mut Room, input: usize, write: impl FnOnce(&mut [f32])) {
-        let used = self.used(&self.plan.nodes[input]);
-        let mut back = room.borrow(used);
-        write(&mut back[..used]);
-        self.merge(room, input, back);
-    }
-
     /// Gives an input a gradient; one that is there already is added to.
-    fn merge(&self, room: &mut Room, input: usize, back: Buffer) {
+    fn merge(&self, team: &mut Team, room: &mut Room, input: usize, back: Buffer) {
         match &mut room.gradients[input] {
             Some(there) => {
                 let used = self.rows * self.plan.nodes[input].size(self.length);
-                there[..used].iter_mut().zip(&back[..used]).for_each(|(sum, x)| *sum += x);
+                kernels::add(team, &mut there[..used], &back[..used]);
                 room.give_back(back);
             }
             none => *none = Some(back),

@@ -14,7 +14,7 @@ use crate::random::Stream;
 use crate::spec::Activation;
 
 /// Share of a batch's statistics that comes into the running ones.
-const MOMENTUM: f32 = 0.1;
+pub(crate) const MOMENTUM: f32 = 0.1;
 
 /// A node at work.
 #[derive(Clone, Copy)]
@@ -149,14 +149,17 @@ impl Work<'_> {
                 kernels::activate(*activation, out);
             }
             (Op::Add(activation), _) => {
-                out.copy_from_slice(input);
-                add(team, out, &before[self.node.inputs[1]][..taken], *activation);
+                let other = &before[self.node.inputs[1]][..taken];
+                kernels::sum(team, input, other, *activation == Some(Activation::Relu), out);
+                if let Some(activation) = activation.filter(|activation| *activation != Activation::Relu) {
+                    kernels::activate(activation, out);
+                }
             }
             (Op::Dropout(share), Kept::Mask(mask)) => {
-                out.copy_from_slice(input);
+                kernels::copy(team, input, out);
                 if let Some(bits) = self.chance(*share) {
-                    kernels::dropout_mask(bits, f64::from(*share), &mut mask[..used]);
-                    kernels::multiply(out, &mask[..used]);
+                    kernels::dropout_mask_on(team, bits, f64::from(*share), &mut mask[..used]);
+                    kernels::multiply_on(team, out, &mask[..used]);
                 }
             }
             (Op::Concat, _) => self.concat(before, out),
@@ -269,17 +272,5 @@ impl Work<'_> {
 pub(super) fn forget_padding(codes: &[i32], width: usize, vectors: &mut [f32]) {
     for (vector, _) in vectors.chunks_exact_mut(width).zip(codes).filter(|(_, code)| **code == 0) {
         vector.fill(0.0);
-    }
-}
-
-/// `out = activation(out + other)`.
-fn add(team: &mut Team, out: &mut [f32], other: &[f32], activation: Option<Activation>) {
-    match activation {
-        Some(Activation::Relu) => kernels::add_relu(team, out, other),
-        None => kernels::add(team, out, other),
-        Some(activation) => {
-            kernels::add(team, out, other);
-            kernels::activate(activation, out);
-        }
     }
 }

@@ -12,6 +12,7 @@ mod build;
 mod forward;
 mod freeze;
 mod init;
+pub(crate) mod inputs;
 mod net;
 #[cfg(test)]
 pub(crate) mod reference;
@@ -21,6 +22,8 @@ mod shapes;
 pub(crate) mod tests;
 
 pub(crate) use build::{Builder, ConvLayer, RecurrentLayer};
+#[cfg(feature = "burn")]
+pub(crate) use forward::MOMENTUM;
 pub(crate) use init::initial_weights;
 pub(crate) use net::PlanNet;
 

@@ -1,6 +1,6 @@
 //! The memory of a step: values, what is kept for the way back, gradients. Kept from step to step.
 
-use super::{Node, NodeId, Op, Plan};
+use super::{Node, Op, Plan, inputs};
 use crate::kernels::{
     Attention, AttentionShape, Buffer, ConvScratch, LayerNorm, Matrix, NormScratch, Recurrent, RecurrentShape,
 };
@@ -90,53 +90,21 @@ impl Room {
     /// The rows of a batch into the nodes that read them.
     pub(super) fn fill(&mut self, plan: &Plan, batch: Batch) {
         self.count = batch.rows.len();
-        self.length = 0;
+        self.length = inputs::longest(plan, batch);
         for (id, node) in plan.nodes.iter().enumerate() {
-            if let Op::Tokens(column) = node.op {
-                self.measure(id, column, batch);
-            }
-        }
-        for (id, node) in plan.nodes.iter().enumerate() {
-            self.fill_node(id, node, batch);
-        }
-    }
-
-    /// How many tokens each row has.
-    fn measure(&mut self, id: NodeId, column: usize, batch: Batch) {
-        let block = &batch.encoded.texts[column];
-        for (slot, &row) in self.lengths[id].iter_mut().zip(batch.rows) {
-            let tokens = &block.tokens[row as usize * block.length..][..block.length];
-            let length = tokens.iter().rposition(|&token| token != 0).map_or(1, |last| last + 1);
-            *slot = length as u32;
-            self.length = self.length.max(length);
-        }
-    }
-
-    fn fill_node(&mut self, id: NodeId, node: &Node, batch: Batch) {
-        let Batch { numeric, encoded, rows } = batch;
-        let size = node.size(self.length);
-        match node.op {
-            Op::Tokens(column) => {
-                let block = &encoded.texts[column];
-                for (slots, &row) in self.codes[id].chunks_exact_mut(size).zip(rows) {
-                    slots.copy_from_slice(&block.tokens[row as usize * block.length..][..size]);
+            let size = node.size(self.length);
+            match node.op {
+                Op::Tokens(column) => {
+                    let lengths = batch.rows.iter().map(|&row| inputs::tokens(batch, column, row) as u32);
+                    self.lengths[id].iter_mut().zip(lengths).for_each(|(slot, length)| *slot = length);
+                    inputs::write_codes(node, batch, size, &mut self.codes[id]);
                 }
-            }
-            Op::Code(number) => {
-                for (slot, &row) in self.codes[id].iter_mut().zip(rows) {
-                    *slot = numeric.embedded_code(encoded, row as usize, number);
+                Op::Code(_) => inputs::write_codes(node, batch, size, &mut self.codes[id]),
+                Op::Table | Op::Image(_) | Op::Series => {
+                    inputs::write_numbers(node, batch, size, &mut self.values[id]);
                 }
+                _ => {}
             }
-            Op::Table | Op::Image(_) | Op::Series => {
-                for (slots, &row) in self.values[id].chunks_exact_mut(size.max(1)).zip(rows) {
-                    match node.op {
-                        Op::Table => numeric.write_table(encoded, row as usize, slots),
-                        Op::Image(column) => numeric.write_image(encoded, column, row as usize, slots),
-                        _ => numeric.write_series(encoded, row as usize, slots),
-                    }
-                }
-            }
-            _ => {}
         }
     }
 }
