@@ -46,16 +46,12 @@ pub(crate) fn matmul(team: &mut Team, mnk: [usize; 3], a: Strided, b: Strided, c
     run(team, mnk, Job::new(mnk, a, b, Shared::of(c), c_row, add));
 }
 
+/// What becomes of a finished block: `c`, rows, columns.
+type Finish<'f> = dyn Fn(Shared, Range<usize>, Range<usize>) + Sync + 'f;
+
 /// `c = a * b`, of which `finish` gets every block of rows and columns once while it is still in the cache: it may read
 /// and write just these numbers of `c`.
-pub(crate) fn matmul_then(
-    team: &mut Team,
-    mnk: [usize; 3],
-    a: Strided,
-    b: Strided,
-    c: &mut [f32],
-    finish: &(dyn Fn(Shared, Range<usize>, Range<usize>) + Sync),
-) {
+pub(crate) fn matmul_then(team: &mut Team, mnk: [usize; 3], a: Strided, b: Strided, c: &mut [f32], finish: &Finish) {
     let c = Shared::of(c);
     let job = Job::new(mnk, a, b, c, mnk[1], false);
     run(team, mnk, Job { finish: Some(&|rows, columns| finish(c, rows, columns)), ..job });

@@ -9,7 +9,6 @@ use crate::net::fused::DROPOUT_STREAM;
 use crate::net::plan::{Cell, MOMENTUM, Node, NodeId, Op, ParameterId, Pick, Plan, Role, Window, inputs};
 use crate::net::{Batch, Chance};
 use crate::random::Stream;
-use crate::spec::Activation;
 use crate::{Error, Result};
 
 /// Added to scores of what must not be looked at.

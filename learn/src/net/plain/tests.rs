@@ -1,6 +1,7 @@
 //! Burn's operations against the kernels: every family, on the CPU and on the GPUs of the build.
 
 use super::*;
+use crate::features::NumericPart;
 use crate::net::plan::PlanNet;
 use crate::net::plan::tests::{families, mixed, plan, weights};
 use crate::spec::{Activation, ConvSpec, NetSpec, Normalization, RecurrentSpec, TransformerSpec};
@@ -9,7 +10,7 @@ const ROWS: usize = 7;
 const BATCH: usize = 5;
 
 /// Some steps of both from the same weights: losses, weights, statistics and answers.
-fn check_follows(accelerator: Accelerator, name: &str, net: &NetSpec, part: &crate::NumericPart, frozen: &[String]) {
+fn check_follows(accelerator: Accelerator, name: &str, net: &NetSpec, part: &NumericPart, frozen: &[String]) {
     let mut plan = plan(net, part, 3);
     if !frozen.is_empty() {
         plan.freeze(frozen).unwrap();

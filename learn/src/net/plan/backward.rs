@@ -63,22 +63,7 @@ impl Work<'_> {
                 kernels::add_columns(team, &gradient[..used], &mut tensors.gradients[*table][..numbers]);
                 self.pass(team, room, gradient, wanted);
             }
-            Op::Add(activation) => {
-                if let Some(activation) = activation {
-                    activation_back(team, *activation, &room.values[self.id][..used], &mut gradient[..used]);
-                }
-                // The first one takes the gradient itself.
-                let wanting =
-                    || self.node.inputs.iter().zip(wants).filter(|(_, wanted)| **wanted).map(|(&input, _)| input);
-                for input in wanting().skip(1) {
-                    let mut back = room.borrow(used);
-                    kernels::copy(team, &gradient[..used], &mut back[..used]);
-                    self.merge(team, room, input, back);
-                }
-                if let Some(input) = wanting().next() {
-                    self.merge(team, room, input, std::mem::take(gradient));
-                }
-            }
+            Op::Add(activation) => self.sum_backward(team, room, *activation, gradient, wants),
             Op::Concat => {
                 let mut at = 0;
                 for (&input, &wanted) in self.node.inputs.iter().zip(wants) {
@@ -117,6 +102,30 @@ impl Work<'_> {
                 self.pass(team, room, gradient, wanted);
             }
             _ => self.layer_backward(team, tensors, room, gradient, wanted),
+        }
+    }
+
+    /// Of a sum: every input gets the gradient, the first one the numbers themselves.
+    fn sum_backward(
+        &self,
+        team: &mut Team,
+        room: &mut Room,
+        activation: Option<Activation>,
+        gradient: &mut Buffer,
+        wants: &[bool],
+    ) {
+        let used = self.used(self.node);
+        if let Some(activation) = activation {
+            activation_back(team, activation, &room.values[self.id][..used], &mut gradient[..used]);
+        }
+        let wanting = || self.node.inputs.iter().zip(wants).filter(|(_, wanted)| **wanted).map(|(&input, _)| input);
+        for input in wanting().skip(1) {
+            let mut back = room.borrow(used);
+            kernels::copy(team, &gradient[..used], &mut back[..used]);
+            self.merge(team, room, input, back);
+        }
+        if let Some(input) = wanting().next() {
+            self.merge(team, room, input, std::mem::take(gradient));
         }
     }
 
