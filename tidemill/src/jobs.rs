@@ -27,7 +27,7 @@ impl Jobs {
             return Err(Failure::new(Fault::Conflict, message));
         }
         let stop = Arc::clone(&self.stop);
-        let thread = crate::machine::planner_thread(format!("train-{model}"))
+        let thread = crate::planner::thread(format!("train-{model}"))
             .spawn(move || work(&stop))
             .map_err(|e| Failure::new(Fault::Ours, format!("cannot start a thread: {e}")))?;
         *running = Some(Job { model: model.to_owned(), thread });

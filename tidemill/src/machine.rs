@@ -2,15 +2,6 @@
 
 use std::path::Path;
 
-/// Stack of threads that plan queries: the planner goes down into an expression call by call, and one of thousands of
-/// parts is that many deep. It costs only what is used of it.
-const PLANNER_STACK_BYTES: usize = 256 << 20;
-
-/// A thread that may plan queries.
-pub fn planner_thread(name: impl Into<String>) -> std::thread::Builder {
-    std::thread::Builder::new().name(name.into()).stack_size(PLANNER_STACK_BYTES)
-}
-
 /// Most memory the process has held so far, in bytes; 0 where the system does not tell.
 pub(crate) fn peak_rss_bytes() -> u64 {
     use nix::sys::resource::{UsageWho, getrusage};

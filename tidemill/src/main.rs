@@ -4,9 +4,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tidemill::cli::{Cli, Command};
-use tidemill::machine::planner_thread;
 use tidemill::terminal::Terminal;
-use tidemill::{commands, demo, doctor};
+use tidemill::{commands, demo, doctor, planner};
 
 // glibc maps every large buffer anew; training makes many of them (see ARCHITECTURE.md).
 #[global_allocator]
@@ -14,7 +13,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     // The first thread's stack is the system's, 8 MiB as a rule: too little for the planner of queries.
-    let Ok(thread) = planner_thread("tidemill").spawn(command) else { return command() };
+    let Ok(thread) = planner::thread("tidemill").spawn(command) else { return command() };
     thread.join().unwrap_or(ExitCode::from(101)) // a panic that was told already
 }
 

@@ -19,7 +19,8 @@ fn threads(team: &Team, length: usize) -> usize {
 }
 
 versions! {
-    fn add_here(sums: &mut [f32], more: &[f32]) {
+    /// `sums += more`, by this thread.
+    pub(super) fn add_here(sums: &mut [f32], more: &[f32]) {
         sums.iter_mut().zip(more).for_each(|(sum, x)| *sum += x);
     }
 }

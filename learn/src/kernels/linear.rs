@@ -3,10 +3,9 @@
 
 use super::activation::{activate, activate_with_slope, gradient};
 use super::dropout::multiply;
-use super::elementwise::add_columns;
+use super::elementwise::{add_columns, add_here};
 use super::matmul::{Strided, matmul, matmul_then};
 use super::shared::Shared;
-use super::simd::versions;
 use super::team::Team;
 use crate::spec::Activation;
 
@@ -48,7 +47,7 @@ pub(crate) fn linear_forward(
             let (start, count) = (row * outputs + columns.start, columns.len());
             // SAFETY: the block is this thread's own.
             let (out, slopes) = unsafe { (out.part(start, count), slopes.map(|slopes| slopes.part(start, count))) };
-            add(out, &bias[columns.clone()]);
+            add_here(out, &bias[columns.clone()]);
             match (activation, slopes) {
                 (None, _) => {}
                 (Some(activation), Some(slopes)) if !activation.has_gradient_of_output() => {
@@ -99,12 +98,6 @@ pub(crate) fn linear_backward(
     if let Some(x_gradient) = to.x {
         let turned = Strided { data: weight, row: 1, column: outputs };
         matmul(team, [rows, inputs, outputs], sums, turned, x_gradient, inputs, false);
-    }
-}
-
-versions! {
-    fn add(sums: &mut [f32], more: &[f32]) {
-        sums.iter_mut().zip(more).for_each(|(sum, x)| *sum += x);
     }
 }
 

@@ -58,7 +58,7 @@ pub(crate) use loss::{
     sigmoid_squared_error, softmax_cross_entropy, softmax_focal, softmax_rows, softmax_squared_error, squared_error,
 };
 pub(crate) use normalize::LayerNorm;
-#[cfg(all(test, feature = "burn"))]
+#[cfg(test)]
 pub(crate) use optimizer::tests as optimizer_examples;
 pub(crate) use optimizer::{Decay, Moments, Update, update, update_on};
 pub(crate) use pixels::scale_pixels;

@@ -16,7 +16,7 @@ mod picture;
 #[cfg(feature = "burn")]
 mod plain;
 #[cfg(not(feature = "burn"))]
-#[path = "no_plain.rs"]
+#[path = "plain/absent.rs"]
 mod plain;
 pub(crate) mod plan;
 mod rule;

@@ -109,7 +109,7 @@ fn on_threads(threads: usize) -> String {
     if threads == 1 { "cpu, 1 thread".to_owned() } else { format!("cpu, {threads} threads") }
 }
 
-#[cfg(all(test, feature = "burn"))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::features::Encoded;
@@ -119,9 +119,27 @@ mod tests {
     use crate::net::tests::{layers_of, numeric, target};
     use crate::spec::{Activation, DenseSpec, FocalSpec, HuberSpec, Loss, NetSpec, QuantileSpec};
 
-    /// Ten steps of both networks from the same weights on the same rows, dropout included.
+    /// The fused kernels beside the same network as a plan, and in a build with them beside Burn's operations. A plan draws
+    /// other units to leave out.
     fn check(activation: Activation, classes: usize, loss: Loss, update: &dyn Fn(i32) -> StepRule, dropout: f64) {
-        let place = format!("{activation:?}, {classes} classes, {loss:?}, {:?}, dropout {dropout}", update(1));
+        let network = (activation, classes, loss, dropout);
+        if dropout == 0.0 {
+            let whole = |step| StepRule { clip_norm: Some(f32::MAX), ..update(step) };
+            check_pair(network, update, Place::Cpu, &whole);
+        }
+        #[cfg(feature = "burn")]
+        check_pair(network, update, Place::FLEX, update);
+    }
+
+    /// Ten steps of both networks from the same weights on the same rows.
+    fn check_pair(
+        (activation, classes, loss, dropout): (Activation, usize, Loss, f64),
+        update: &dyn Fn(i32) -> StepRule,
+        peer: Place,
+        peer_update: &dyn Fn(i32) -> StepRule,
+    ) {
+        let rules = [update, peer_update];
+        let place = format!("{activation:?}, {classes} classes, {loss:?}, {:?}, {peer:?}, {dropout}", update(1));
         let spec = NetSpec::Dense(DenseSpec { hidden: vec![20, 7], activation, dropout, ..DenseSpec::default() });
         let numeric = numeric(4, &[(6, 2), (3, 1)]);
         let layers = layers_of(&spec, &numeric, &target(classes), loss);
@@ -131,9 +149,10 @@ mod tests {
         let codes = (0..count * 2).map(|n| ((n * 5 + n / 7) % if n % 2 == 0 { 6 } else { 3 }) as i32).collect();
         let encoded = Encoded { rows: count, numbers, codes, ..Encoded::default() };
         let weights = initial_weights(&layers, 3);
-        let make =
-            |place| Network::new(place, (&design, &numeric), &weights, &Default::default(), 10, &update(1)).unwrap();
-        let mut networks = [make(Place::Cpu), make(Place::FLEX)];
+        let make = |place, rule: &dyn Fn(i32) -> StepRule| {
+            Network::new(place, (&design, &numeric), &weights, &Default::default(), 10, &rule(1)).unwrap()
+        };
+        let mut networks = [make(Place::Cpu, update), make(peer, peer_update)];
         for step in 0..10u32 {
             let rows: Vec<u32> = (0..10).map(|row| (row * 7 + step * 3) % count as u32).collect();
             let answer =
@@ -145,8 +164,11 @@ mod tests {
             let targets = Targets { values: &values, weights: if step % 2 == 0 { &weights } else { &[] }, mixed };
             let batch = Batch { numeric: &numeric, encoded: &encoded, rows: &rows };
             let chance = Chance { seed: 9, step: u64::from(step) };
-            let rule = update(step as i32 + 1);
-            let [fused, plain] = networks.each_mut().map(|net| net.step(batch, targets, &rule, chance).unwrap());
+            let mut losses = networks
+                .iter_mut()
+                .zip(rules)
+                .map(|(net, rule)| net.step(batch, targets, &rule(step as i32 + 1), chance).unwrap());
+            let (fused, plain) = (losses.next().unwrap(), losses.next().unwrap());
             assert!((fused / plain - 1.0).abs() < 1e-4, "{place}, step {step}: {fused} for {plain}");
         }
         let rows: Vec<u32> = (0..count as u32).collect();
@@ -167,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fused_kernels_do_what_the_plain_operations_do() {
+    fn the_fused_kernels_do_what_plans_and_plain_operations_do() {
         let rule = |kind: usize| move |step: i32| StepRule::from(example(kind, step));
         let (sgd, momentum, adam) = (rule(0), rule(1), rule(3));
         for activation in [Activation::Sigmoid, Activation::Relu, Activation::LeakyRelu, Activation::Tanh] {

@@ -29,7 +29,6 @@ impl StepRule {
         self.clip_norm.is_some() || self.clip_value.is_some() || self.share != 1.0 || !self.steps
     }
 
-    #[allow(dead_code, reason = "for the networks with a gradient of their own, which follow")]
     /// Cuts and shortens the gradient of a step. As PyTorch's `clip_grad_value_`, then `clip_grad_norm_`.
     pub(crate) fn clip(&self, gradients: &mut [&mut [f32]]) {
         if let Some(size) = self.clip_value {
@@ -45,7 +44,6 @@ impl StepRule {
     }
 }
 
-#[allow(dead_code, reason = "as `clip`")]
 /// What a gradient with this sum of squares is multiplied by.
 fn shortening(most: f32, squares: f64) -> f32 {
     (f64::from(most) / (squares.sqrt() + 1e-6)).min(1.0) as f32

@@ -24,7 +24,11 @@ pub(super) fn forward(
     device: &Device,
     chance: Option<Chance>,
 ) -> Result<Passed> {
-    let length = inputs::longest(plan, batch);
+    let longest = |node: &Node| match node.op {
+        Op::Tokens(column) => inputs::lengths(batch, column).max(),
+        _ => None,
+    };
+    let length = plan.nodes.iter().filter_map(longest).max().unwrap_or(0);
     let mut pass = Pass { plan, batch, values, device, chance, length, nodes: Vec::new(), statistics: Values::new() };
     for (id, node) in plan.nodes.iter().enumerate() {
         let value = pass.node(id, node)?;
@@ -106,9 +110,7 @@ impl Pass<'_> {
     fn lengths(&self, node: &Node) -> Option<Vec<usize>> {
         let id: NodeId = *node.inputs.get(1)?;
         match self.plan.nodes[id].op {
-            Op::Tokens(column) => {
-                Some(self.batch.rows.iter().map(|&row| inputs::tokens(self.batch, column, row)).collect())
-            }
+            Op::Tokens(column) => Some(inputs::lengths(self.batch, column).collect()),
             _ => None,
         }
     }

@@ -1,22 +1,15 @@
 //! The rows of a batch as the values of the nodes that read them.
 
-use super::{Node, Op, Plan};
+use super::{Node, Op};
 use crate::net::Batch;
 
-/// How many tokens a row's text has, at least 1.
-pub(crate) fn tokens(batch: Batch, column: usize, row: u32) -> usize {
+/// How many tokens each row's text has, at least 1.
+pub(crate) fn lengths(batch: Batch<'_>, column: usize) -> impl Iterator<Item = usize> + '_ {
     let block = &batch.encoded.texts[column];
-    let tokens = &block.tokens[row as usize * block.length..][..block.length];
-    tokens.iter().rposition(|&token| token != 0).map_or(1, |last| last + 1)
-}
-
-/// Tokens of the longest text; 0 where there is none.
-pub(crate) fn longest(plan: &Plan, batch: Batch) -> usize {
-    let of = |node: &Node| match node.op {
-        Op::Tokens(column) => batch.rows.iter().map(|&row| tokens(batch, column, row)).max(),
-        _ => None,
-    };
-    plan.nodes.iter().filter_map(of).max().unwrap_or(0)
+    batch.rows.iter().map(|&row| {
+        let tokens = &block.tokens[row as usize * block.length..][..block.length];
+        tokens.iter().rposition(|&token| token != 0).map_or(1, |last| last + 1)
+    })
 }
 
 /// The whole numbers of a node of tokens or of a code: `[rows, size]`.

@@ -90,16 +90,19 @@ impl Room {
     /// The rows of a batch into the nodes that read them.
     pub(super) fn fill(&mut self, plan: &Plan, batch: Batch) {
         self.count = batch.rows.len();
-        self.length = inputs::longest(plan, batch);
+        self.length = 0;
+        for (node, lengths) in plan.nodes.iter().zip(&mut self.lengths) {
+            if let Op::Tokens(column) = node.op {
+                for (slot, length) in lengths.iter_mut().zip(inputs::lengths(batch, column)) {
+                    *slot = length as u32;
+                    self.length = self.length.max(length);
+                }
+            }
+        }
         for (id, node) in plan.nodes.iter().enumerate() {
             let size = node.size(self.length);
             match node.op {
-                Op::Tokens(column) => {
-                    let lengths = batch.rows.iter().map(|&row| inputs::tokens(batch, column, row) as u32);
-                    self.lengths[id].iter_mut().zip(lengths).for_each(|(slot, length)| *slot = length);
-                    inputs::write_codes(node, batch, size, &mut self.codes[id]);
-                }
-                Op::Code(_) => inputs::write_codes(node, batch, size, &mut self.codes[id]),
+                Op::Tokens(_) | Op::Code(_) => inputs::write_codes(node, batch, size, &mut self.codes[id]),
                 Op::Table | Op::Image(_) | Op::Series => {
                     inputs::write_numbers(node, batch, size, &mut self.values[id]);
                 }

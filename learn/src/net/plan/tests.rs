@@ -183,6 +183,12 @@ fn gradients_follow_central_differences_in_f64() {
             check_gradients(name, &plan(&net, &part, classes), &part, classes);
         }
     }
+    let (plan, part) = bottlenecks();
+    check_gradients("bottlenecks", &plan, &part, 3);
+}
+
+/// The shortest EfficientNet that has every kind of block.
+pub(crate) fn bottlenecks() -> (Plan, NumericPart) {
     let part = picture(7, 3);
     let blocks = [(32, 3, 1, 3, 2), (3, 3, 2, 5, 1)].map(|(inputs, outputs, expansion, kernel, stride)| Block {
         inputs,
@@ -193,7 +199,7 @@ fn gradients_follow_central_differences_in_f64() {
     });
     let small = EfficientNetLite { pixels: 7, dropout: 0.0, blocks: blocks.to_vec() };
     let head = Head::of(&target(3), Loss::Auto).unwrap();
-    check_gradients("bottlenecks", &efficientnet(&small, 0.0, &part, head).unwrap(), &part, 3);
+    (efficientnet(&small, 0.0, &part, head).unwrap(), part)
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! Stands for `plain` in a build without the feature "burn": a network that cannot be made.
+//! Stands for `net::plain` in a build without the feature "burn": a network that cannot be made.
 
-use super::batch::Batch;
+use super::Batch;
 use super::device::Accelerator;
 use super::fused::Chance;
 use super::{Design, Memory, StepRule};
