@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use crate::failure::{Failure, Fault, Result};
+use crate::machine::allow_huge_pages;
 
 /// The one place for a job; cheap to clone.
 #[derive(Clone, Default)]
@@ -28,7 +29,11 @@ impl Jobs {
         }
         let stop = Arc::clone(&self.stop);
         let thread = crate::planner::thread(format!("train-{model}"))
-            .spawn(move || work(&stop))
+            .spawn(move || {
+                allow_huge_pages(true);
+                work(&stop);
+                allow_huge_pages(false);
+            })
             .map_err(|e| Failure::new(Fault::Ours, format!("cannot start a thread: {e}")))?;
         *running = Some(Job { model: model.to_owned(), thread });
         Ok(())

@@ -9,6 +9,7 @@ use std::cell::Cell;
 use std::ops::Range;
 
 use super::buffer::{Buffer, at_least};
+use super::pack::{Lines, pack};
 use super::shared::Shared;
 #[cfg(target_arch = "x86_64")]
 use super::simd::x86;
@@ -28,6 +29,12 @@ const PACK_B_ROWS: usize = 24;
 const PACK_A_COLUMNS: usize = 129;
 /// Multiply-adds below which a second thread costs more than it gains: about 2 microseconds of one core.
 const SPLIT_MIN: usize = 1 << 17;
+/// Parts for each thread at most: a thread that is done takes over from one whose core is busy with something else.
+const PARTS_MAX: usize = 4;
+/// Multiply-adds of a part at least: some 400 microseconds of one core, for what is packed once more.
+const PART_MIN: usize = 1 << 24;
+/// Multiply-adds that cost as much as an element that is packed.
+const PACKING: usize = 8;
 
 /// A matrix seen through its strides: element (i, j) lies at i * row + j * column.
 #[derive(Clone, Copy, Debug)]
@@ -58,17 +65,19 @@ pub(crate) fn matmul_then(team: &mut Team, mnk: [usize; 3], a: Strided, b: Strid
 }
 
 fn run(team: &mut Team, mnk: [usize; 3], job: Job) {
-    let threads = if mnk.iter().product::<usize>() < SPLIT_MIN { 1 } else { team.threads() };
+    let work = mnk.iter().product::<usize>();
+    let threads = if work < SPLIT_MIN { 1 } else { team.threads() };
     if threads == 1 {
         // SAFETY: `Job::new` checked the sizes.
         return unsafe { job.run(level(), 0..mnk[0], 0..mnk[1]) };
     }
-    let (level, down) = (level(), threads_down(threads, mnk));
-    let across = threads / down;
-    team.run(down * across, &|thread| {
-        let rows = cut(mnk[0], 24, thread % down, down); // of whole tiles at every level
-        let columns = cut(mnk[1], 2 * LANES, thread / down, across);
-        // SAFETY: `Job::new` checked the sizes; every thread has its own part of `c`.
+    let parts = threads * (work / (threads * PART_MIN)).clamp(1, PARTS_MAX);
+    let (level, down) = (level(), parts_down(parts, mnk));
+    let across = parts / down;
+    team.each(threads, parts, &|_, part| {
+        let rows = cut(mnk[0], 24, part % down, down); // of whole tiles at every level
+        let columns = cut(mnk[1], 2 * LANES, part / down, across);
+        // SAFETY: `Job::new` checked the sizes; every part of `c` is done once.
         unsafe { job.run(level, rows, columns) };
     });
 }
@@ -80,15 +89,15 @@ fn cut(length: usize, unit: usize, part: usize, parts: usize) -> Range<usize> {
     end(part)..end(part + 1)
 }
 
-/// How many threads share the rows (the others share the columns): what makes the largest part smallest, where an
-/// element that a thread packs counts like a few multiply-adds of 16 columns.
-fn threads_down(threads: usize, [m, n, _]: [usize; 3]) -> usize {
+/// Into how many parts the rows are cut (the others cut the columns): what makes the largest part smallest, where an
+/// element that is packed counts like a few multiply-adds of 16 columns.
+fn parts_down(parts: usize, [m, n, _]: [usize; 3]) -> usize {
     let cost = |down: usize| {
         let rows = m.div_ceil(24).div_ceil(down) * 24;
-        let columns = n.div_ceil(2 * LANES).div_ceil(threads / down) * 2 * LANES;
-        rows * columns + LANES * (rows + columns)
+        let columns = n.div_ceil(2 * LANES).div_ceil(parts / down) * 2 * LANES;
+        rows * columns + PACKING * (rows + columns)
     };
-    (1..=threads).filter(|down| threads.is_multiple_of(*down)).min_by_key(|down| cost(*down)).unwrap_or(1)
+    (1..=parts).filter(|down| parts.is_multiple_of(*down)).min_by_key(|down| cost(*down)).unwrap_or(1)
 }
 
 /// A product whose sizes were checked.
@@ -220,10 +229,11 @@ unsafe fn blocks<V: Lanes, const ROWS: usize, const PANELS: usize>(
             let steps = k_block.min(job.k - first);
             // SAFETY: as `Job::run`; all blocks lie inside A, B and the given part of C.
             unsafe {
-                let b = block_of_b(job, first..first + steps, column..column + width, rows.len(), &mut room.b);
+                let (steps_here, columns_here) = (first..first + steps, column..column + width);
+                let b = block_of_b::<V>(job, steps_here.clone(), columns_here, rows.len(), &mut room.b);
                 for row in rows.clone().step_by(ROW_BLOCK) {
                     let row_end = rows.end.min(row + ROW_BLOCK);
-                    let a = block_of_a::<ROWS>(job, row..row_end, first..first + steps, columns.len(), &mut room.a);
+                    let a = block_of_a::<V, ROWS>(job, row..row_end, steps_here.clone(), columns.len(), &mut room.a);
                     let part = Part {
                         b,
                         c: job.c.add(row * job.c_row + column),
@@ -261,7 +271,13 @@ unsafe fn blocks<V: Lanes, const ROWS: usize, const PANELS: usize>(
 /// # Safety
 /// The block lies inside B.
 #[inline(always)]
-unsafe fn block_of_b(job: &Job, steps: Range<usize>, columns: Range<usize>, rows: usize, room: &mut Buffer) -> Block {
+unsafe fn block_of_b<V: Lanes>(
+    job: &Job,
+    steps: Range<usize>,
+    columns: Range<usize>,
+    rows: usize,
+    room: &mut Buffer,
+) -> Block {
     let (count, width) = (steps.len(), columns.len());
     // SAFETY: as said above.
     let start = unsafe { job.b.add(steps.start * job.b_row + columns.start * job.b_column) };
@@ -269,22 +285,10 @@ unsafe fn block_of_b(job: &Job, steps: Range<usize>, columns: Range<usize>, rows
     let room = at_least(room, (width.div_ceil(LANES) - whole) * count * LANES);
     for panel in whole..width.div_ceil(LANES) {
         let to = &mut room[(panel - whole) * count * LANES..][..count * LANES];
-        let used = LANES.min(width - panel * LANES);
-        // SAFETY: the block lies inside B, and the panel has room for 16 numbers per step.
+        // SAFETY: the block lies inside B.
         unsafe {
-            let from = start.add(panel * LANES * job.b_column);
-            if job.b_column == 1 && used == LANES {
-                for (step, to) in to.chunks_exact_mut(LANES).enumerate() {
-                    let from = from.add(step * job.b_row).cast::<[f32; LANES]>();
-                    to.as_mut_ptr().cast::<[f32; LANES]>().write_unaligned(from.read_unaligned());
-                }
-            } else {
-                for (step, to) in to.chunks_exact_mut(LANES).enumerate() {
-                    for (n, slot) in to.iter_mut().enumerate() {
-                        *slot = if n < used { *from.add(step * job.b_row + n * job.b_column) } else { 0.0 };
-                    }
-                }
-            }
+            let from = Lines { start: start.add(panel * LANES * job.b_column), line: job.b_column, step: job.b_row };
+            pack::<V, LANES>(from, LANES.min(width - panel * LANES), to);
         }
     }
     let packed = Columns { start: room.as_ptr(), panel: count * LANES, step: LANES };
@@ -298,7 +302,7 @@ unsafe fn block_of_b(job: &Job, steps: Range<usize>, columns: Range<usize>, rows
 /// # Safety
 /// The block lies inside A.
 #[inline(always)]
-unsafe fn block_of_a<const ROWS: usize>(
+unsafe fn block_of_a<V: Lanes, const ROWS: usize>(
     job: &Job,
     rows: Range<usize>,
     steps: Range<usize>,
@@ -317,22 +321,10 @@ unsafe fn block_of_a<const ROWS: usize>(
     let room = at_least(room, rows.len().next_multiple_of(ROWS) * count);
     for group in (0..rows.len()).step_by(ROWS) {
         let to = &mut room[group * count..][..ROWS * count];
-        let used = ROWS.min(rows.len() - group);
         // SAFETY: the block lies inside A.
         unsafe {
-            let from = start.add(group * job.a_row);
-            if used == ROWS && job.a_row == 1 {
-                for (step, to) in to.chunks_exact_mut(ROWS).enumerate() {
-                    let from = from.add(step * job.a_column).cast::<[f32; ROWS]>();
-                    to.as_mut_ptr().cast::<[f32; ROWS]>().write_unaligned(from.read_unaligned());
-                }
-            } else {
-                for (step, to) in to.chunks_exact_mut(ROWS).enumerate() {
-                    for (row, slot) in to.iter_mut().enumerate().take(used) {
-                        *slot = *from.add(row * job.a_row + step * job.a_column);
-                    }
-                }
-            }
+            let from = Lines { start: start.add(group * job.a_row), line: job.a_row, step: job.a_column };
+            pack::<V, ROWS>(from, ROWS.min(rows.len() - group), to);
         }
     }
     Group::Packed(room.as_ptr())

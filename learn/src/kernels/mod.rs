@@ -30,6 +30,7 @@ mod normalize;
 #[cfg(test)]
 mod numbers;
 mod optimizer;
+mod pack;
 mod pixels;
 mod pool;
 mod prefetch;

@@ -154,6 +154,16 @@ pub(super) trait Lanes: Copy {
     unsafe fn signed(self, size: Self) -> Self;
     /// 0 in place of what is below.
     unsafe fn positive(self) -> Self;
+    /// The first 8 numbers of 8 lines, `line` apart, become 8 lines of one number of each, `row` apart.
+    #[inline(always)]
+    unsafe fn turn(from: *const f32, line: usize, to: *mut f32, row: usize) {
+        for n in 0..8 {
+            for m in 0..8 {
+                // SAFETY: the caller vouches for 8 numbers of each of 8 lines on both sides.
+                unsafe { *to.add(n * row + m) = *from.add(m * line + n) }
+            }
+        }
+    }
 }
 
 impl Lanes for [f32; LANES] {
@@ -264,7 +274,38 @@ pub(super) mod x86 {
         }
     }
 
+    /// `Lanes::turn`: pairs, then fours, then halves change places.
+    #[inline(always)]
+    unsafe fn turn(from: *const f32, line: usize, to: *mut f32, row: usize) {
+        unsafe {
+            let load = |n: usize| _mm256_loadu_ps(from.add(n.wrapping_mul(line)));
+            let pairs = |n: usize| {
+                let (a, b) = (load(n), load(n + 1));
+                (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b))
+            };
+            let fours = |n: usize| {
+                let ((low, high), (low_next, high_next)) = (pairs(n), pairs(n + 2));
+                [
+                    _mm256_shuffle_ps::<0x44>(low, low_next),
+                    _mm256_shuffle_ps::<0xee>(low, low_next),
+                    _mm256_shuffle_ps::<0x44>(high, high_next),
+                    _mm256_shuffle_ps::<0xee>(high, high_next),
+                ]
+            };
+            let (above, below) = (fours(0), fours(4));
+            for (n, (above, below)) in above.into_iter().zip(below).enumerate() {
+                let to = to.add(n.wrapping_mul(row));
+                _mm256_storeu_ps(to, _mm256_permute2f128_ps::<0x20>(above, below));
+                _mm256_storeu_ps(to.add(row.wrapping_mul(4)), _mm256_permute2f128_ps::<0x31>(above, below));
+            }
+        }
+    }
+
     impl Lanes for Avx512 {
+        #[inline(always)]
+        unsafe fn turn(from: *const f32, line: usize, to: *mut f32, row: usize) {
+            unsafe { turn(from, line, to, row) }
+        }
         #[inline(always)]
         unsafe fn splat(x: f32) -> Self {
             unsafe { Self(_mm512_set1_ps(x)) }
@@ -342,6 +383,10 @@ pub(super) mod x86 {
     }
 
     impl Lanes for Avx2 {
+        #[inline(always)]
+        unsafe fn turn(from: *const f32, line: usize, to: *mut f32, row: usize) {
+            unsafe { turn(from, line, to, row) }
+        }
         #[inline(always)]
         unsafe fn splat(x: f32) -> Self {
             unsafe { Self(_mm256_set1_ps(x), _mm256_set1_ps(x)) }

@@ -25,6 +25,8 @@ struct Shared {
     round: AtomicUsize,
     quit: AtomicBool,
     posts: Vec<Post>,
+    /// Per thread: the next item of its range (see `Team::each`).
+    next: Vec<AtomicUsize>,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
@@ -75,6 +77,7 @@ impl Team {
             round: AtomicUsize::new(0),
             quit: AtomicBool::new(false),
             posts: (0..extra).map(|_| Post::default()).collect(),
+            next: (0..=extra).map(|_| AtomicUsize::new(0)).collect(),
             panic: Mutex::new(None),
         });
         let start = |number: usize| {
@@ -145,17 +148,25 @@ impl Team {
         });
     }
 
-    /// Calls `work(thread, item)` once with each of `0..items`: a thread that is done takes the next one, so that a busy
-    /// core does not hold up the others. No two calls with the same `thread` at a time.
+    /// Calls `work(thread, item)` once with each of `0..items`. Every thread has a range of its own, so that what it left in
+    /// its cache the last time is there; who is done takes from the others, so that a busy core holds nobody up. No two calls
+    /// with the same `thread` at a time.
     pub(crate) fn each(&mut self, threads: usize, items: usize, work: &(dyn Fn(usize, usize) + Sync)) {
-        let next = AtomicUsize::new(0);
-        self.run(threads.min(items), &|thread| {
-            loop {
-                let item = next.fetch_add(1, Ordering::Relaxed);
-                if item >= items {
-                    break;
+        let threads = threads.min(items).clamp(1, self.threads());
+        let shared = Arc::clone(&self.shared);
+        let end = |of: usize| items * (of + 1) / threads;
+        for (of, next) in shared.next.iter().take(threads).enumerate() {
+            next.store(items * of / threads, Ordering::Relaxed); // `run` publishes it
+        }
+        self.run(threads, &|thread| {
+            for of in (thread..threads).chain(0..thread) {
+                loop {
+                    let item = shared.next[of].fetch_add(1, Ordering::Relaxed);
+                    if item >= end(of) {
+                        break;
+                    }
+                    work(thread, item);
                 }
-                work(thread, item);
             }
         });
     }

@@ -21,6 +21,7 @@ const KEY_CHARACTERS_MIN: usize = 16;
 
 /// Serves the project.
 pub fn serve(common: &Common, args: &Serve, terminal: &Terminal) -> Result<()> {
+    crate::machine::allow_huge_pages(false);
     let project = super::load(common)?;
     refuse_open_door(args.host, args.key.as_deref())?;
     let store = super::open(&project)?;

@@ -4,9 +4,10 @@ use std::ops::Range;
 
 use super::{AttentionDropout, AttentionInput, AttentionShape};
 use crate::kernels::dropout::fill;
+use crate::kernels::pack::{Lines, pack};
 use crate::kernels::product::{Finish, Product, product};
 use crate::kernels::shared::Shared;
-use crate::kernels::simd::{LANES, Lanes, Level, versions};
+use crate::kernels::simd::{LANES, Lanes, Level, Vectored, vectored, versions};
 use crate::kernels::softmax::{softmax_row, softmax_row_backward};
 
 /// A head of a row, and where it lies.
@@ -141,8 +142,12 @@ impl<'a> Head<'a> {
     fn turn(&self, from: &[f32], part: Part, scale: f32, panels: &mut [f32]) {
         let depth = self.shape.depth();
         for (number, panel) in panels.chunks_exact_mut(depth * LANES).take(self.valid.div_ceil(LANES)).enumerate() {
-            let first = number * LANES;
-            turn(&from[part.first + first * part.row..], part.row, LANES.min(self.valid - first), scale, panel);
+            let (first, used) = (number * LANES, LANES.min(self.valid - number * LANES));
+            let from = &from[part.first + first * part.row..];
+            assert!((used - 1) * part.row + depth <= from.len());
+            let from = Lines { start: from.as_ptr(), line: part.row, step: 1 };
+            // SAFETY: all lines lie inside `from`, as was just checked; the CPU has the level.
+            unsafe { vectored(self.level, Turn { from, used, scale, panel }) };
         }
     }
 
@@ -249,13 +254,20 @@ impl Finish for Store {
     }
 }
 
-versions! {
-    fn turn(from: &[f32], row: usize, count: usize, scale: f32, panel: &mut [f32]) {
-        for (k, slots) in panel.chunks_exact_mut(LANES).enumerate() {
-            for (n, slot) in slots.iter_mut().enumerate() {
-                *slot = if n < count { scale * from[n * row + k] } else { 0.0 };
-            }
-        }
+/// Lines as columns of a panel, times `scale`.
+struct Turn<'a> {
+    from: Lines,
+    used: usize,
+    scale: f32,
+    panel: &'a mut [f32],
+}
+
+impl Vectored for Turn<'_> {
+    #[inline(always)]
+    unsafe fn run<V: Lanes>(self) {
+        // SAFETY: as the caller of `vectored` says.
+        unsafe { pack::<V, LANES>(self.from, self.used, self.panel) };
+        self.panel.iter_mut().for_each(|x| *x *= self.scale);
     }
 }
 

@@ -94,14 +94,12 @@ impl Attention {
         let (rooms, out) = (Shared::of(&mut self.rooms), Shared::of(out));
         let kept = Shared::of(&mut self.probabilities);
         let (level, count) = (level(), rows * shape.heads);
-        team.run(threads, &|thread| {
-            for number in count * thread / threads..count * (thread + 1) / threads {
-                // SAFETY: every thread has a room and heads of its own.
-                unsafe {
-                    let room = rooms.part(thread * each, each);
-                    let kept = keep.then(|| kept.part(number * shape.probabilities(), shape.probabilities()));
-                    Head::new(shape, level, &input, number).forward(room, kept, out);
-                }
+        team.each(threads, count, &|thread, number| {
+            // SAFETY: every thread has a room of its own, and every head is done once.
+            unsafe {
+                let room = rooms.part(thread * each, each);
+                let kept = keep.then(|| kept.part(number * shape.probabilities(), shape.probabilities()));
+                Head::new(shape, level, &input, number).forward(room, kept, out);
             }
         });
     }
@@ -124,14 +122,12 @@ impl Attention {
         let (rooms, to) = (Shared::of(&mut self.rooms), Shared::of(qkv_gradient));
         let kept = &*self.probabilities;
         let (level, count) = (level(), rows * shape.heads);
-        team.run(threads, &|thread| {
-            for number in count * thread / threads..count * (thread + 1) / threads {
-                // SAFETY: every thread has a room and heads of its own.
-                unsafe {
-                    let room = rooms.part(thread * each, each);
-                    let kept = &kept[number * shape.probabilities()..][..shape.probabilities()];
-                    Head::new(shape, level, &input, number).backward(room, kept, out_gradient, to);
-                }
+        team.each(threads, count, &|thread, number| {
+            // SAFETY: every thread has a room of its own, and every head is done once.
+            unsafe {
+                let room = rooms.part(thread * each, each);
+                let kept = &kept[number * shape.probabilities()..][..shape.probabilities()];
+                Head::new(shape, level, &input, number).backward(room, kept, out_gradient, to);
             }
         });
     }
