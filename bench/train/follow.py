@@ -3,8 +3,10 @@
 
 Weights and rows are made by formulas that both have; layers are those of `families()` there. Prints the lines of
 `learn/src/train/pytorch_families.tsv`: family, optimiser, losses at steps 1, 2, 5, 10, 15 and 20. In
-float64, so that only our own rounding counts.
+float64, so that only our own rounding counts. `python bench/train/follow.py [FAMILY...]`
 """
+
+import sys
 
 import torch
 import torch.nn.functional as F
@@ -181,6 +183,17 @@ def wide_and_deep(w: Weights):
     return run
 
 
+def autoencoder(w: Weights):
+    x = numbers(4)
+    layers = [linear(w, 4, 6), linear(w, 6, 2), linear(w, 2, 6), linear(w, 6, 4)]
+
+    def run():
+        code = layers[1](torch.tanh(layers[0](x)))
+        return F.mse_loss(layers[3](torch.tanh(layers[2](code))), x) + 1e-9
+
+    return run
+
+
 def convolutions(w: Weights):
     x = picture(8, 1)
     layers = [conv(w, 1, 3, 3, padding=1), conv(w, 3, 4, 3, padding=1), conv(w, 4, 5, 3, padding=1)]
@@ -349,6 +362,7 @@ FAMILIES = {
     "batch norm": dense_batch_norm,
     "layer norm": dense_layer_norm,
     "wide and deep": wide_and_deep,
+    "autoencoder": autoencoder,
     "conv": convolutions,
     "conv, batch norm": convolutions_batch_norm,
     "lenet": lenet,
@@ -381,7 +395,8 @@ OPTIMIZERS = {
 #: float64 by several per cent. These two do not at a smaller one.
 RATES = {("resnet 20", "sgd"): 0.1, ("resnet 20", "rmsprop"): 0.02}
 target = torch.arange(ROWS) * 5 % CLASSES
-for name, family in FAMILIES.items():
+for name in sys.argv[1:] or FAMILIES:
+    family = FAMILIES[name]
     for optimizer_name, make in OPTIMIZERS.items():
         weights = Weights()
         run = family(weights)
@@ -389,7 +404,8 @@ for name, family in FAMILIES.items():
         losses = []
         for _ in range(20):
             optimizer.zero_grad()
-            loss = F.cross_entropy(run(), target)
+            value = run()
+            loss = F.cross_entropy(value, target) if value.dim() else value
             loss.backward()
             optimizer.step()
             losses.append(loss.item())

@@ -142,6 +142,11 @@ pub(crate) fn softmax_focal(logits: &mut Matrix, targets: Targets, gamma: f32) -
     loss * scale
 }
 
+/// The exponential of every output: of logarithms of losses.
+pub(crate) fn exponential(logits: &mut Matrix, targets: Targets) -> f32 {
+    every_output(logits, targets, |x, _| (x.exp(), x.exp()))
+}
+
 /// Focal loss of the sigmoid of every output; targets are 0 and 1.
 pub(crate) fn sigmoid_focal(logits: &mut Matrix, targets: Targets, gamma: f32) -> f32 {
     every_output(logits, targets, |x, target| {

@@ -35,6 +35,7 @@ mod pixels;
 mod pool;
 mod prefetch;
 mod product;
+mod reconstruction;
 mod recurrent;
 mod shared;
 mod simd;
@@ -55,7 +56,7 @@ pub(crate) use dropout::{dropout_mask, dropout_mask_on, multiply};
 pub(crate) use elementwise::{add, add_columns, add_to_rows, copy, gather, multiply_on, scatter_add, sum};
 pub(crate) use linear::{LinearGradients, LinearShape, linear_backward, linear_forward};
 pub(crate) use loss::{
-    Mixed, Targets, absolute_error, huber, quantile, sigmoid_cross_entropy, sigmoid_focal, sigmoid_rows,
+    Mixed, Targets, absolute_error, exponential, huber, quantile, sigmoid_cross_entropy, sigmoid_focal, sigmoid_rows,
     sigmoid_squared_error, softmax_cross_entropy, softmax_focal, softmax_rows, softmax_squared_error, squared_error,
 };
 pub(crate) use normalize::LayerNorm;
@@ -67,6 +68,7 @@ pub(crate) use pool::{
     PoolShape, global_average_backward, global_average_forward, max_pool_backward, max_pool_forward,
 };
 pub(crate) use prefetch::prefetch;
+pub(crate) use reconstruction::{FLOOR as RECONSTRUCTION_FLOOR, reconstruction_backward, reconstruction_score};
 pub(crate) use recurrent::{Cell, Recurrent, RecurrentGradients, RecurrentShape, RecurrentWeights};
 #[cfg(test)]
 pub(crate) use simd::at_every_level;

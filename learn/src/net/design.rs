@@ -3,7 +3,8 @@
 use super::ensemble::{Ensemble, ensemble};
 use super::plan::Plan;
 use super::{
-    Head, Layers, bert, check_weights, efficientnet, initial_weights, layers, picture, plan, sequence, tabular,
+    Head, Layers, autoencoder, bert, check_weights, efficientnet, initial_weights, layers, picture, plan, sequence,
+    tabular,
 };
 use crate::features::NumericPart;
 use crate::spec::{DenseSpec, NetSpec, Normalization};
@@ -41,6 +42,7 @@ pub(crate) fn design(net: &NetSpec, numeric: &NumericPart, head: Head) -> Result
         NetSpec::Dense(spec) => tabular::dense(spec, numeric, head),
         NetSpec::Linear(_) => tabular::dense(&linear(), numeric, head),
         NetSpec::WideAndDeep(spec) => tabular::wide_and_deep(spec, numeric, head),
+        NetSpec::Autoencoder(spec) => autoencoder::autoencoder(spec, numeric, head),
         NetSpec::Conv(spec) => picture::conv(spec, numeric, head),
         NetSpec::Lenet(spec) => picture::lenet(spec, numeric, head),
         NetSpec::Resnet(spec) => picture::resnet(spec, numeric, head),

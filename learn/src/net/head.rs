@@ -52,6 +52,8 @@ pub(crate) enum HeadLoss {
         /// At least 0.
         gamma: f32,
     },
+    /// The mean squared difference of what came back and what was given, whose logarithm is the output.
+    Reconstruction,
 }
 
 /// What the outputs should be: class numbers as they are, values with mean 0 and standard deviation 1.

@@ -1,6 +1,7 @@
 //! Which layers does a network have, what comes out of it, and with which numbers does it begin?
 
 mod answers;
+mod autoencoder;
 mod batch;
 mod bert;
 mod design;
@@ -24,6 +25,7 @@ mod sequence;
 mod tabular;
 
 pub use answers::network_answers;
+pub(crate) use autoencoder::{calibrate, reset_score};
 pub(crate) use batch::Batch;
 pub(crate) use bert::encoder as bert_encoder;
 pub(crate) use design::{Design, design};

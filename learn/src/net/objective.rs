@@ -20,6 +20,7 @@ fn of_one_answer(head: Head, outputs: &mut Matrix, targets: Targets) -> f32 {
         (A::Linear, L::Quantile { quantile }) => kernels::quantile(outputs, targets, quantile),
         (A::Linear, _) => kernels::squared_error(outputs, targets),
         (A::Sigmoid, L::Focal { gamma }) => kernels::sigmoid_focal(outputs, targets, gamma),
+        (A::Sigmoid, L::Reconstruction) => kernels::exponential(outputs, targets),
         (A::Sigmoid, L::SquaredError) => kernels::sigmoid_squared_error(outputs, targets),
         (A::Sigmoid, _) => kernels::sigmoid_cross_entropy(outputs, targets, head.smoothing),
         (A::Softmax, L::Focal { gamma }) => kernels::softmax_focal(outputs, targets, gamma),
@@ -50,7 +51,9 @@ fn value_loss(loss: HeadLoss, error: f64) -> f64 {
         HeadLoss::Huber { .. } => 0.5 * error * error,
         HeadLoss::Quantile { quantile } if error > 0.0 => (1.0 - f64::from(quantile)) * error,
         HeadLoss::Quantile { quantile } => -f64::from(quantile) * error,
-        HeadLoss::SquaredError | HeadLoss::CrossEntropy | HeadLoss::Focal { .. } => error * error,
+        HeadLoss::SquaredError | HeadLoss::CrossEntropy | HeadLoss::Focal { .. } | HeadLoss::Reconstruction => {
+            error * error
+        }
     }
 }
 
@@ -60,6 +63,7 @@ fn sigmoid_loss(head: Head, x: f64, target: f64) -> f64 {
     }
     match head.loss {
         HeadLoss::SquaredError => (1.0 / (1.0 + (-x).exp()) - target).powi(2),
+        HeadLoss::Reconstruction => x.exp(),
         HeadLoss::Focal { gamma } => {
             let z = (2.0 * target - 1.0) * x;
             let ln_p = z.min(0.0) - (-z.abs()).exp().ln_1p();

@@ -6,6 +6,7 @@
 use super::graph::{Graph, Value, float, int, ints, text};
 use super::network::{write_activation, write_head};
 use super::numeric::Inputs;
+use crate::kernels::RECONSTRUCTION_FLOOR;
 use crate::net::plan::{Cell, Node, NodeId, Op, ParameterId, Pick, Plan, Window};
 use crate::{Error, Result, Target, Tensor, Weights};
 
@@ -112,6 +113,19 @@ impl Writer<'_> {
                 let lengths = self.lengths(node)?;
                 let settings = vec![int("batch_axis", 0), int("time_axis", 1)];
                 Ok(self.graph.node_with("ReverseSequence", &[input, &lengths], settings))
+            }
+            Op::Reconstruction { scale, offset } => {
+                let back = self.channels_last(node.inputs[1])?;
+                let error = self.graph.node("Sub", &[&back, input]);
+                let square = self.graph.node("Mul", &[&error, &error]);
+                let axes = self.graph.ints("/axes", &[1], &[-1]);
+                let mean = self.graph.node_with("ReduceMean", &[&square, &axes], vec![int("keepdims", 1)]);
+                let floor = self.graph.floats("/floor", &[], &[RECONSTRUCTION_FLOOR]);
+                let mean = self.graph.node("Add", &[&mean, &floor]);
+                let logarithm = self.graph.node("Log", &[&mean]);
+                let (scale, offset) = (self.tensor(*scale)?, self.tensor(*offset)?);
+                let scaled = self.graph.node("Mul", &[&logarithm, &scale]);
+                Ok(self.graph.node("Add", &[&scaled, &offset]))
             }
             Op::Concat => {
                 let parts = node.inputs.iter().map(|&id| self.channels_last(id)).collect::<Result<Vec<_>>>()?;

@@ -35,6 +35,9 @@ pub enum NetSpec {
     Ensemble(EnsembleSpec),
     /// Whatever does best on the validation rows in a given time.
     Auto(AutoSpec),
+    /// Gives back its input through a narrow code and tells unusual rows by the error: for anomalies of which there are too few
+    /// to learn from (Hinton and Salakhutdinov 2006).
+    Autoencoder(AutoencoderSpec),
     /// A published transformer encoder of BERT's kind (Devlin et al. 2019), with its tokenizer and its weights.
     Bert(BertSpec),
     /// EfficientNet-Lite0 over a colour picture (Tan and Le 2019), with published weights or from scratch.
@@ -115,6 +118,30 @@ pub struct WideAndDeepSpec {
 impl Default for WideAndDeepSpec {
     fn default() -> Self {
         Self { hidden: vec![128, 64], activation: Activation::Relu, dropout: 0.1 }
+    }
+}
+
+/// An encoder, a narrow code and a decoder that is the encoder's mirror image. It learns from the rows of the class that has more
+/// training rows; the error of a row becomes the probability of the other class by the validation rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AutoencoderSpec {
+    /// Units of each hidden layer of the encoder, first to last; the decoder has the same from last to first.
+    pub hidden: Vec<usize>,
+    /// Numbers of the code: fewer than the columns need, so that only what is usual passes.
+    pub code: usize,
+    /// Activation of the hidden layers; code and output have none.
+    pub activation: Activation,
+    /// Share of the input's numbers left out at random while training, which have to be given back all the same, 0 to below 1
+    /// (Vincent et al. 2008).
+    pub noise: f64,
+    /// Share of the hidden units left out at random while training, 0 to below 1.
+    pub dropout: f64,
+}
+
+impl Default for AutoencoderSpec {
+    fn default() -> Self {
+        Self { hidden: vec![64, 32], code: 8, activation: Activation::Relu, noise: 0.0, dropout: 0.0 }
     }
 }
 

@@ -20,6 +20,7 @@ mod run;
 mod start;
 mod sweep;
 mod trees;
+mod usual;
 mod watch;
 
 pub use check::check_device;

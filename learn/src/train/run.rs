@@ -7,10 +7,11 @@ use super::checkpoint::{Checkpoint, Position};
 use super::order::{Order, class_weights, weigh};
 use super::rate::Plateau;
 use super::rule::Rule;
+use super::usual::Usual;
 use super::watch::{Metric, validate};
 use super::{EpochRecord, Flow, TrainEvent, TrainJob, Trained, check, diverged, fingerprint, ranges, start};
 use crate::kernels::Targets;
-use crate::net::{Batch, Chance, Design, Head, Network, design, standardised};
+use crate::net::{Batch, Chance, Design, Head, HeadLoss, Network, design, reset_score, standardised};
 use crate::{Result, Weights};
 
 /// Time between the checkpoints of short epochs: a save costs milliseconds, such an epoch little more.
@@ -33,6 +34,8 @@ pub(super) struct Run<'a> {
     pub(super) targets: [Vec<f32>; 2],
     pub(super) position: Position,
     pub(super) best: Weights,
+    /// Of an autoencoder.
+    usual: Option<Usual>,
     pub(super) resumed: bool,
     pub(super) saved: Option<Instant>,
 }
@@ -45,16 +48,17 @@ enum Batches {
 
 impl<'a> Run<'a> {
     /// Checks the job and makes the network, or takes both up from the checkpoint.
-    pub(super) fn new(job: TrainJob<'a>) -> Result<Self> {
+    pub(super) fn new(mut job: TrainJob<'a>) -> Result<Self> {
         ranges::check(job.train)?;
         let place = check::device(&job.train.device)?;
         check::check_parts(&job)?;
         augment::check(&job.train.augment, job.numeric)?;
         let head = Head::of(job.target, job.train.loss)?.smoothed(job.train.label_smoothing)?;
         let design = design(job.net, job.numeric, head)?.frozen(&job.train.freeze, job.numeric)?;
+        let usual = (design.head().loss == HeadLoss::Reconstruction).then(|| Usual::keep(&mut job)).transpose()?;
         let class_weights = class_weights(job.train, job.target, &job.training)?;
         let order = Order::new(job.train, job.target, &job.training)?;
-        let metric = Metric::of(job.train.early_stopping.metric, job.target, head.loss)?;
+        let metric = Metric::of(job.train.early_stopping.metric, job.target, design.head().loss)?;
         let (spec, rows) = match job.checkpoint {
             Some(_) => (fingerprint::of_spec(&job)?, fingerprint::of_rows(&job)),
             None => Default::default(),
@@ -88,6 +92,7 @@ impl<'a> Run<'a> {
             class_weights,
             targets,
             position,
+            usual,
             best,
             resumed,
             saved: None,
@@ -96,6 +101,10 @@ impl<'a> Run<'a> {
 
     /// The beginning of a run on these settings and rows.
     fn fresh(job: &TrainJob, design: &Design, spec: String, rows: String) -> Result<Checkpoint> {
+        let mut weights = start::weights(job, design)?;
+        if design.head().loss == HeadLoss::Reconstruction {
+            reset_score(&mut weights);
+        }
         Ok(Checkpoint {
             position: Position {
                 format: Position::format(),
@@ -110,7 +119,7 @@ impl<'a> Run<'a> {
                 plateau: Plateau::default(),
                 ended: None,
             },
-            weights: start::weights(job, design)?,
+            weights,
             best: Weights::default(),
             memory: Default::default(),
         })
@@ -277,7 +286,10 @@ impl<'a> Run<'a> {
     fn trained(self, finished: bool) -> Result<Trained> {
         let device = self.net.device();
         let best_epoch = self.position.best.map_or(0, |(epoch, _)| epoch);
-        let weights = if best_epoch == 0 { self.net.weights()? } else { self.best };
+        let mut weights = if best_epoch == 0 { self.net.weights()? } else { self.best };
+        if let Some(usual) = &self.usual {
+            usual.calibrate(&self.job, &self.design, &mut weights)?;
+        }
         let parameters = self.design.parameters();
         Ok(Trained { weights, history: self.position.history, best_epoch, finished, device, parameters })
     }

@@ -22,6 +22,15 @@ impl Metric {
                 "train.early_stopping.metric is {name}, but target \"{column}\" {why}; take auto or loss"
             )))
         };
+        if loss == HeadLoss::Reconstruction {
+            let why = "is not looked at while an autoencoder learns";
+            return match watched {
+                WatchedMetric::Auto | WatchedMetric::Loss => Ok(Self::Loss),
+                WatchedMetric::Accuracy => refuse("accuracy", why),
+                WatchedMetric::Auc => refuse("auc", why),
+                WatchedMetric::Rmse => refuse("rmse", why),
+            };
+        }
         match (watched, target.task) {
             // What makes these losses small is no mean: their best epoch is another than that of squares.
             (WatchedMetric::Auto, Task::Regression)

@@ -91,7 +91,7 @@ fn dense_cases(folder: &Path) -> Vec<Value> {
 fn family_cases(folder: &Path) -> Vec<Value> {
     let mut cases = Vec::new();
     for (name, net, part) in plans::families() {
-        for classes in [0, 3] {
+        for classes in [0, 3].map(|asked| plans::classes_of(&net, asked)) {
             let features = Features { columns: vec![], choices: vec![], numeric: part.clone() };
             let weights = plans::weights(&plans::plan(&net, &part, classes));
             let target = target(classes);

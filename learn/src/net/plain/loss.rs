@@ -45,6 +45,7 @@ pub(super) fn loss(head: Head, outputs: BurnTensor<2>, targets: Targets, device:
             (error.clone().clamp_min(0.0) * quantile - error.clamp_max(0.0) * (1.0 - quantile)).mean_dim(1)
         }
         (A::Linear, _) => squared(outputs - expected),
+        (_, L::Reconstruction) => outputs.exp().mean_dim(1),
         (A::Sigmoid, L::SquaredError) => squared(activation::sigmoid(outputs) - expected),
         (A::Softmax, L::SquaredError) => squared(activation::softmax(outputs, 1) - expected),
         (_, L::Focal { gamma }) => {

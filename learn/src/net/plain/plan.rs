@@ -4,7 +4,7 @@ use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
 use burn::tensor::{Bool, Device, Int, Tensor as BurnTensor, TensorData, activation, module};
 
 use super::{Passed, Values, activate, value};
-use crate::kernels::dropout_mask;
+use crate::kernels::{RECONSTRUCTION_FLOOR, dropout_mask};
 use crate::net::fused::DROPOUT_STREAM;
 use crate::net::plan::{Cell, MOMENTUM, Node, NodeId, Op, ParameterId, Pick, Plan, Role, Window, inputs};
 use crate::net::{Batch, Chance};
@@ -172,6 +172,11 @@ impl Pass<'_> {
             },
             Op::Attention { heads, dropout } => self.attention(id, node, *heads, *dropout)?,
             Op::Recurrent { .. } => self.recurrent(node)?,
+            Op::Reconstruction { scale, offset } => {
+                let error = self.input(node, 1)? - self.input(node, 0)?;
+                let mean = (error.clone() * error).mean_dim(1) + RECONSTRUCTION_FLOOR;
+                mean.log() * self.parameter(*scale)? + self.parameter(*offset)?
+            }
             Op::Concat => {
                 let parts: Result<Vec<_>> = (0..node.inputs.len()).map(|which| self.input(node, which)).collect();
                 BurnTensor::cat(parts?, 1)

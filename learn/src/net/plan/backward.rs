@@ -88,6 +88,10 @@ impl Work<'_> {
                 }
                 self.pass(team, room, gradient, wanted);
             }
+            Op::Reconstruction { scale, .. } => {
+                let scale = self.value(&tensors.values, *scale)[0];
+                self.reconstruction_backward(team, room, scale, &gradient[..used], wants);
+            }
             Op::Dropout(_) | Op::Activate(_) => {
                 let Room { values, kept, .. } = room;
                 match (&self.node.op, &kept[self.id]) {
@@ -126,6 +130,20 @@ impl Work<'_> {
         }
         if let Some(input) = wanting().next() {
             self.merge(team, room, input, std::mem::take(gradient));
+        }
+    }
+
+    /// Of a reconstruction: both inputs move towards one another.
+    fn reconstruction_backward(&self, team: &mut Team, room: &mut Room, scale: f32, gradient: &[f32], wants: &[bool]) {
+        let [given, back] = [self.node.inputs[0], self.node.inputs[1]];
+        let taken = self.used(self.source());
+        for (input, other, wanted) in [(given, back, wants[0]), (back, given, wants[1])] {
+            if wanted {
+                let mut to = room.borrow(taken);
+                let [near, far] = [input, other].map(|id| &room.values[id][..taken]);
+                kernels::reconstruction_backward(far, near, scale, gradient, &mut to[..taken]);
+                self.merge(team, room, input, to);
+            }
         }
     }
 

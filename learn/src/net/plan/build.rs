@@ -236,6 +236,14 @@ impl<'a> Builder<'a> {
         self.alike(Op::Add(activation), &[one, other])
     }
 
+    /// How far `back` is from `given`, a logarithm, times and plus two numbers of these names.
+    pub(crate) fn reconstruction(&mut self, given: NodeId, back: NodeId, [scale, offset]: [&str; 2]) -> NodeId {
+        debug_assert_eq!(self.shape(given), self.shape(back));
+        let mut fixed = |name: &str, start| self.parameter(name.to_owned(), &[1], Init::Constant(start), Role::Frozen);
+        let (scale, offset) = (fixed(scale, 1.0), fixed(offset, 0.0));
+        self.push(Op::Reconstruction { scale, offset }, &[given, back], vec![1], false)
+    }
+
     /// Leaves a share of the numbers out while learning; nothing where the share is 0.
     pub(crate) fn dropout(&mut self, input: NodeId, share: f64) -> NodeId {
         match share > 0.0 {

@@ -162,6 +162,11 @@ impl Work<'_> {
                     kernels::multiply_on(team, out, &mask[..used]);
                 }
             }
+            (&Op::Reconstruction { scale, offset }, _) => {
+                let back = &before[self.node.inputs[1]][..taken];
+                let fixed = [scale, offset].map(|id| self.value(&tensors.values, id)[0]);
+                kernels::reconstruction_score(input, back, fixed, out);
+            }
             (Op::Concat, _) => self.concat(before, out),
             (Op::Reshape, _) => out.copy_from_slice(input),
             (_, kept) => self.layer_forward(team, tensors, self.steps(lengths).lengths, input, out, kept),

@@ -185,6 +185,13 @@ pub(crate) enum Op {
     },
     /// Turns the valid part of a text round; the padding stays. Its second input are the tokens.
     Turn,
+    /// `scale * ln(mean squared difference) + offset` of two values of one shape: `[1]`.
+    Reconstruction {
+        /// `[1]`, not learned by steps.
+        scale: ParameterId,
+        /// `[1]`, not learned by steps.
+        offset: ParameterId,
+    },
     /// Values side by side along the last axis.
     Concat,
     /// The same numbers under other axes.

@@ -34,6 +34,7 @@ impl Reference<'_> {
             let target = f64::from(target);
             match (head.activation, head.loss) {
                 (HeadActivation::Linear, _) => (z[0] - target).powi(2),
+                (_, HeadLoss::Reconstruction) => z[0].exp(),
                 (HeadActivation::Sigmoid, HeadLoss::CrossEntropy) => (1.0 + z[0].exp()).ln() - z[0] * target,
                 (HeadActivation::Softmax, HeadLoss::CrossEntropy) => {
                     let most = z.iter().copied().fold(f64::NEG_INFINITY, f64::max);
@@ -156,6 +157,15 @@ impl Reference<'_> {
                 let inputs = source(0).width();
                 let row = |x: &[f64]| run_cell(*cell, x, inputs, width, weights, *reverse);
                 input(0).chunks(node.shape[0] * inputs).flat_map(row).collect()
+            }
+            Op::Reconstruction { scale, offset } => {
+                let [scale, offset] = [scale, offset].map(|id| self.parameter(*id)[0]);
+                let width = source(0).size(usize::MAX);
+                let one = |(given, back): (&[f64], &[f64])| {
+                    let squares = given.iter().zip(back).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
+                    scale * (squares / width as f64 + f64::from(crate::kernels::RECONSTRUCTION_FLOOR)).ln() + offset
+                };
+                input(0).chunks(width).zip(input(1).chunks(width)).map(one).collect()
             }
             Op::Concat => {
                 let mut out = Vec::new();

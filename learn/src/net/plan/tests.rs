@@ -92,12 +92,15 @@ pub(crate) fn families() -> Vec<(&'static str, NetSpec, NumericPart)> {
     let mixed_text = NumericPart { texts: text(6).texts, ..numeric(3, &[(5, 2)]) };
     let text_conv = TextConvSpec { dimension: 6, widths: vec![2, 3, 4], channels: 4, dropout: 0.0 };
     let wide = WideAndDeepSpec { hidden: vec![7, 4], activation: Activation::Tanh, dropout: 0.0 };
+    let autoencoder =
+        AutoencoderSpec { hidden: vec![6], code: 2, activation: Activation::Tanh, noise: 0.0, dropout: 0.0 };
     vec![
         ("batch norm", dense(Normalization::Batch, false, relu), numeric(4, &[(5, 3)])),
         ("layer norm", dense(Normalization::Layer, true, gelu), numeric(4, &[])),
         ("silu", dense(Normalization::None, true, Activation::Silu), numeric(4, &[])),
         ("words", dense(Normalization::None, false, relu), mixed_text.clone()),
         ("wide and deep", N::WideAndDeep(wide), numeric(4, &[(5, 2)])),
+        ("autoencoder", N::Autoencoder(autoencoder), numeric(4, &[])),
         ("conv", conv(Normalization::None, relu), picture(8, 1)),
         ("conv, batch norm", conv(Normalization::Batch, relu), picture(9, 3)),
         ("conv, layer norm", conv(Normalization::Layer, gelu), picture(8, 3)),
@@ -124,8 +127,13 @@ pub(crate) fn families() -> Vec<(&'static str, NetSpec, NumericPart)> {
     ]
 }
 
+/// How many classes a network gets where so many are asked for: an autoencoder has two.
+pub(crate) fn classes_of(net: &NetSpec, asked: usize) -> usize {
+    if matches!(net, NetSpec::Autoencoder(_)) { 2 } else { asked }
+}
+
 pub(crate) fn plan(net: &NetSpec, part: &NumericPart, classes: usize) -> Plan {
-    match design(net, part, Head::of(&target(classes), Loss::Auto).unwrap()).unwrap() {
+    match design(net, part, Head::of(&target(classes_of(net, classes)), Loss::Auto).unwrap()).unwrap() {
         Design::Plan(plan) => plan,
         Design::Dense(_) | Design::Trees(_) | Design::Ensemble(_) => panic!("{net:?} is no plan"),
     }
@@ -180,6 +188,7 @@ fn gradients_follow_central_differences_in_f64() {
     let deep = ["resnet 18", "efficientnet lite0"];
     for (name, net, part) in families().into_iter().filter(|(name, ..)| !deep.contains(name)) {
         for classes in [0, 3] {
+            let classes = classes_of(&net, classes);
             check_gradients(name, &plan(&net, &part, classes), &part, classes);
         }
     }
@@ -284,7 +293,7 @@ fn bits_do_not_depend_on_the_number_of_threads_or_on_the_way_here() {
                     learner.restore(&memory).unwrap();
                 }
                 let rows: Vec<u32> = (0..5).map(|n| (n * 2 + number as u32) % 9).collect();
-                let targets: Vec<f32> = rows.iter().map(|row| (row % 3) as f32).collect();
+                let targets: Vec<f32> = rows.iter().map(|row| (*row as usize % classes_of(&net, 3)) as f32).collect();
                 let batch = Batch { numeric: &part, encoded: &encoded, rows: &rows };
                 learner.step(batch, targets[..].into(), &step.into(), Chance { step: number as u64, ..CHANCE });
             }
