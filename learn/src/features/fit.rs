@@ -19,6 +19,8 @@ pub(super) struct Training<'a> {
     /// Its part of each batch, and the batch.
     pub(super) arrays: Vec<(&'a dyn Array, &'a RecordBatch)>,
     pub(super) rows: usize,
+    /// Name of the target column.
+    pub(super) target: &'a str,
     /// What the model takes of texts and series.
     pub(super) takes: Takes<'a>,
 }
@@ -43,7 +45,7 @@ pub(super) enum Outcome {
 }
 
 impl<'a> Training<'a> {
-    fn new(field: &'a Field, train: &'a [RecordBatch], takes: Takes<'a>) -> Result<Self> {
+    fn new(field: &'a Field, train: &'a [RecordBatch], target: &'a str, takes: Takes<'a>) -> Result<Self> {
         let name = field.name();
         let arrays = train
             .iter()
@@ -51,7 +53,7 @@ impl<'a> Training<'a> {
             .collect::<Option<Vec<_>>>()
             .ok_or_else(|| Error::NotFound(format!("no column \"{name}\" in the training rows")))?;
         let rows = arrays.iter().map(|(array, _)| array.len()).sum();
-        Ok(Self { name, field, arrays, rows, takes })
+        Ok(Self { name, field, arrays, rows, target, takes })
     }
 
     /// Calls `read` with each array; turns a mismatch into an error with the row.
@@ -110,10 +112,10 @@ pub(super) fn fit(
             asked && name != target && !ignore.contains(name) && !spec.exclude.contains(name)
         })
         .collect();
-    let (features, identifiers) = fit_fields(spec, &fields, train, takes, Identifiers::LeftOut)?;
+    let (features, identifiers) = fit_fields(spec, &fields, train, target, takes, Identifiers::LeftOut)?;
     match features.columns.is_empty() && identifiers {
         // The numbers of the rows are all there is: then they are what to learn from.
-        true => check_left(fit_fields(spec, &fields, train, takes, Identifiers::Kept)?.0, target),
+        true => check_left(fit_fields(spec, &fields, train, target, takes, Identifiers::Kept)?.0, target),
         false => check_left(features, target),
     }
 }
@@ -130,13 +132,14 @@ fn fit_fields(
     spec: &FeaturesSpec,
     fields: &[&Field],
     train: &[RecordBatch],
+    target: &str,
     takes: Takes<'_>,
     found: Identifiers,
 ) -> Result<(Features, bool)> {
     let mut features = Features { columns: vec![], choices: vec![], numeric: NumericPart::default() };
     let mut identifiers = false;
     for field in fields {
-        let training = Training::new(field, train, takes)?;
+        let training = Training::new(field, train, target, takes)?;
         let asked = found == Identifiers::Kept || spec.include.contains(field.name());
         let column = field.name().clone();
         let outcome = fit_column(&training, spec.columns.get(field.name()).unwrap_or(&FeatureSpec::Auto), asked)?;

@@ -31,6 +31,9 @@ pub struct TextSpec {
     /// Least and most characters side by side that make more terms of `tf_idf` and `hashing`, each 1 to 8: parts of words and
     /// what is between them. They count as much as the terms of tokens together.
     pub character_ngrams: Option<[usize; 2]>,
+    /// Terms of `tf_idf` count the more the more unevenly the two classes of the target have them in the training rows: times 1
+    /// and the logarithm of the ratio (after Wang and Manning 2012).
+    pub class_contrast: bool,
 }
 
 impl Default for TextSpec {
@@ -43,6 +46,7 @@ impl Default for TextSpec {
             count_min: 2,
             ngram_range: PAIRS,
             character_ngrams: None,
+            class_contrast: false,
         }
     }
 }

@@ -79,6 +79,41 @@ fn other_models_get_weighted_terms() {
 }
 
 #[test]
+fn terms_weigh_by_the_contrast_of_two_classes() {
+    let spec = r#"{"encode": "tf_idf", "ngram_range": [1, 1], "class_contrast": true}"#;
+    let with = |labels: ArrayRef| {
+        let text = words(&["good film", "good book", "bad film", "bad book", "good good", ""].map(Some));
+        table(vec![("t", text), ("y", labels)])
+    };
+    let numbers: ArrayRef = Arc::new(arrow::array::Int64Array::from(vec![1, 1, 0, 0, 1, 0]));
+    let features = text(Takes::Numbers, spec, &with(numbers)).unwrap();
+    let ColumnKind::Text { code: TextCode::TfIdf { terms, idf, .. }, .. } = &features.columns()[0].kind else {
+        panic!("{:?}", features.columns()[0].kind)
+    };
+    assert_eq!(terms.values(), ["good", "bad", "book", "film"]);
+    // One more than the texts of each class with good, bad, book, film: 4, 1, 2, 2 of 9 and 1, 3, 2, 2 of 8.
+    let [good, bad, other] = [4.0 / 9.0 / (1.0 / 8.0), 1.0 / 9.0 / (3.0 / 8.0), 2.0 / 9.0 / (2.0 / 8.0)];
+    let rarity = |texts: f64| (7.0 / (1.0 + texts)).ln() + 1.0;
+    let weigh = |texts, ratio: f64| rarity(texts) * (1.0 + ratio.ln().abs());
+    let expected = [weigh(3.0, good), weigh(2.0, bad), weigh(2.0, other)];
+    for (found, expected) in idf.iter().zip(expected.into_iter().chain([expected[2]])) {
+        assert!((f64::from(*found) - expected).abs() < 1e-6, "{found} for {expected}");
+    }
+    assert!(how(&features, "t").contains("TF-IDF by the contrast of classes"));
+    let refused = |spec: &str, labels: ArrayRef, expected: &str| {
+        let message = text(Takes::Numbers, spec, &with(labels)).unwrap_err().to_string();
+        assert!(message.contains(expected), "{message}");
+    };
+    refused(
+        spec,
+        floats(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]),
+        "class_contrast needs a target of two classes, and \"y\" has not two",
+    );
+    refused(spec, words(&[Some("a"); 6]), "\"y\" has not two");
+    refused(r#"{"encode": "hashing", "class_contrast": true}"#, words(&[Some("a"); 6]), "set encode to tf_idf");
+}
+
+#[test]
 fn auto_reads_texts_and_leaves_names_and_ids_alone() {
     let subjects = ["the old mill", "a small boat", "this house", "our dear crew", "that storm"];
     let ends = ["turns with the tide", "is slow today", "was not good at all", "made us laugh", "ends in the sea"];

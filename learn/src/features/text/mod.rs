@@ -1,5 +1,6 @@
 //! How does a text become an input? Cut into tokens, which become numbers in their order, or weighted terms without one.
 
+mod contrast;
 mod file;
 mod terms;
 mod tokenizer;
@@ -145,11 +146,15 @@ fn settle(training: &Training<'_>, spec: &TextSpec) -> Result<TextEncoding> {
             ));
         }
     }
-    Ok(match (spec.encode, training.takes) {
+    let encoding = match (spec.encode, training.takes) {
         (TextEncoding::Auto, Takes::Sequences | Takes::TokensOf(_)) => TextEncoding::Tokens,
         (TextEncoding::Auto, Takes::Numbers) => TextEncoding::TfIdf,
         (encoding, _) => encoding,
-    })
+    };
+    match encoding == TextEncoding::TfIdf || !spec.class_contrast {
+        true => Ok(encoding),
+        false => refuse("class_contrast weighs the terms of tf_idf: set encode to tf_idf, or leave it out".into()),
+    }
 }
 
 /// What the training rows hold, whatever becomes of it.
@@ -276,10 +281,16 @@ fn fit_terms(training: &Training<'_>, spec: &TextSpec, tokenizer: &Tokenizer) ->
     if known.is_empty() {
         return Err(nothing_left(training, spec, "term"));
     }
-    let idf = known.iter().map(|&(_, with_term)| inverse_document_frequency(texts, with_term)).collect();
+    let mut idf: Vec<f32> = known.iter().map(|&(_, with_term)| inverse_document_frequency(texts, with_term)).collect();
     let terms = Vocabulary::from(known.into_iter().map(|(term, _)| term).collect::<Vec<_>>());
+    let mut weights = "TF-IDF";
+    if spec.class_contrast {
+        weights = "TF-IDF by the contrast of classes";
+        let contrasts = contrast::of_classes(training, of, &terms)?;
+        idf.iter_mut().zip(contrasts).for_each(|(weight, contrast)| *weight *= contrast);
+    }
     let how = format!(
-        "{}, the weights (TF-IDF) of {} of {}",
+        "{}, the weights ({weights}) of {} of {}",
         described(ngrams(spec)),
         counted(terms.values().len() as u64, "term"),
         distinct
