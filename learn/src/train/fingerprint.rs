@@ -3,7 +3,7 @@
 use super::rate::depends_on_epochs;
 use super::{Part, TrainJob};
 use crate::spec::TrainSpec;
-use crate::{Error, Result};
+use crate::{Encoded, Error, Result};
 
 /// A quick hash for telling runs apart, not against an enemy: FNV-1a by words of 64 bits with SplitMix64's last step.
 struct Hash(u64);
@@ -69,8 +69,64 @@ fn part(hash: &mut Hash, part: &Part, with_data: bool) {
     if !with_data {
         return;
     }
-    hash.words(part.target.iter().map(|x| x.to_bits()));
-    hash.words(part.encoded.numbers.iter().map(|x| x.to_bits()));
-    hash.words(part.encoded.codes.iter().map(|x| *x as u32));
-    part.encoded.images.iter().for_each(|block| hash.bytes(&block.pixels));
+    let Encoded { rows, numbers, codes, images, bags, texts, series } = part.encoded;
+    let bits = |hash: &mut Hash, numbers: &[f32]| hash.words(numbers.iter().map(|x| x.to_bits()));
+    hash.word(*rows as u64);
+    bits(hash, &part.target[..]);
+    bits(hash, numbers);
+    hash.words(codes.iter().map(|x| *x as u32));
+    images.iter().for_each(|block| hash.bytes(&block.pixels));
+    for (terms, weights) in bags.iter().flat_map(|block| (0..block.rows()).map(|row| block.row(row))) {
+        hash.words(terms.iter().copied());
+        bits(hash, weights);
+    }
+    texts.iter().for_each(|block| hash.words(block.tokens.iter().map(|x| *x as u32)));
+    series.iter().for_each(|block| bits(hash, &block.values));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{BagBlock, ImageBlock, SeriesBlock, TokenBlock};
+
+    fn rows() -> Encoded {
+        let mut bag = BagBlock::new(5);
+        bag.push([(1, 0.5), (3, 0.25)]);
+        bag.push([(4, 1.0)]);
+        Encoded {
+            rows: 2,
+            numbers: vec![1.0, 2.0],
+            codes: vec![3, 4],
+            images: vec![ImageBlock { values: 2, pixels: vec![1, 2, 3, 4] }],
+            bags: vec![bag],
+            texts: vec![TokenBlock { length: 2, tokens: vec![5, 6, 7, 8] }],
+            series: vec![SeriesBlock { steps: 1, values: vec![0.5, f32::NAN] }],
+        }
+    }
+
+    #[test]
+    fn whatever_changes_in_a_row_is_seen() {
+        let of = |encoded: &Encoded, target: [f32; 2]| of_part(&Part { encoded, target: &target, rows: vec![0, 1] });
+        let before = of(&rows(), [0.0, 1.0]);
+        assert_eq!(before, of(&rows(), [0.0, 1.0]));
+        assert_ne!(before, of(&rows(), [1.0, 1.0]));
+        let changes: [&dyn Fn(&mut Encoded); 7] = [
+            &|rows| rows.numbers[1] = 2.5,
+            &|rows| rows.codes[0] = 2,
+            &|rows| rows.images[0].pixels[3] = 5,
+            &|rows| rows.texts[0].tokens[2] = 9,
+            &|rows| rows.series[0].values[0] = 0.25,
+            &|rows| rows.bags[0] = BagBlock::new(5),
+            &|rows| {
+                rows.bags[0] = BagBlock::new(5);
+                rows.bags[0].push([(1, 0.5), (3, 0.75)]);
+                rows.bags[0].push([(4, 1.0)]);
+            },
+        ];
+        for (number, change) in changes.iter().enumerate() {
+            let mut rows = rows();
+            change(&mut rows);
+            assert_ne!(before, of(&rows, [0.0, 1.0]), "change {number}");
+        }
+    }
 }
