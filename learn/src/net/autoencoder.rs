@@ -37,8 +37,7 @@ pub(super) fn autoencoder(spec: &AutoencoderSpec, numeric: &NumericPart, head: H
 fn check_head(head: Head) -> Result<()> {
     if head.activation != HeadActivation::Sigmoid {
         return Err(Error::invalid(
-            "network autoencoder tells usual rows from unusual ones: its target needs two classes, of which the one with \
-             more training rows is the usual one",
+            "network autoencoder tells usual rows from unusual ones: its target needs two classes",
         ));
     }
     if head.loss != HeadLoss::CrossEntropy || head.smoothing > 0.0 {

@@ -121,11 +121,13 @@ impl Default for WideAndDeepSpec {
     }
 }
 
-/// An encoder, a narrow code and a decoder that is the encoder's mirror image. It learns from the rows of the class that has more
-/// training rows; the error of a row becomes the probability of the other class by the validation rows.
+/// An encoder, a narrow code and a decoder that is the encoder's mirror image. It learns from the rows of the usual class alone;
+/// the error of a row becomes the probability of the other class by the validation rows.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AutoencoderSpec {
+    /// The class whose rows are usual; where absent, the one with more training rows.
+    pub usual: Option<String>,
     /// Units of each hidden layer of the encoder, first to last; the decoder has the same from last to first.
     pub hidden: Vec<usize>,
     /// Numbers of the code: fewer than the columns need, so that only what is usual passes.
@@ -141,7 +143,7 @@ pub struct AutoencoderSpec {
 
 impl Default for AutoencoderSpec {
     fn default() -> Self {
-        Self { hidden: vec![64, 32], code: 8, activation: Activation::Relu, noise: 0.0, dropout: 0.0 }
+        Self { usual: None, hidden: vec![64, 32], code: 8, activation: Activation::Relu, noise: 0.0, dropout: 0.0 }
     }
 }
 

@@ -72,7 +72,7 @@ fn part(hash: &mut Hash, part: &Part, with_data: bool) {
     let Encoded { rows, numbers, codes, images, bags, texts, series } = part.encoded;
     let bits = |hash: &mut Hash, numbers: &[f32]| hash.words(numbers.iter().map(|x| x.to_bits()));
     hash.word(*rows as u64);
-    bits(hash, &part.target[..]);
+    bits(hash, part.target);
     bits(hash, numbers);
     hash.words(codes.iter().map(|x| *x as u32));
     images.iter().for_each(|block| hash.bytes(&block.pixels));

@@ -1,7 +1,9 @@
 //! Which rows does an autoencoder learn from, and what do its errors mean?
 
 use super::{Part, TrainJob};
+use crate::error::did_you_mean;
 use crate::net::{Batch, Design, Network, Place, calibrate};
+use crate::spec::{AutoencoderSpec, NetSpec};
 use crate::{Error, Result, Weights};
 
 /// The rows of the class that has more training rows, and all validation rows, by which errors become probabilities.
@@ -14,18 +16,15 @@ pub(super) struct Usual {
 impl Usual {
     /// Leaves only the usual rows in the job's parts.
     pub(super) fn keep(job: &mut TrainJob) -> Result<Self> {
-        let classes = |part: &Part| part.rows.iter().map(|row| part.target[*row as usize]).collect::<Vec<f32>>();
-        let training = classes(&job.training);
-        let seconds = training.iter().filter(|class| **class == 1.0).count();
-        let class = if 2 * seconds > training.len() { 1.0 } else { 0.0 };
+        let class = class(job)?;
         let validation = job.validation.rows.clone();
         for (name, part) in [("training", &mut job.training), ("validation", &mut job.validation)] {
             part.rows.retain(|row| part.target[*row as usize] == class);
             if part.rows.is_empty() {
                 let label = job.target.label(class as u32).unwrap_or_default();
                 return Err(Error::invalid(format!(
-                    "network autoencoder learns from rows of the class \"{label}\", which has more training rows, but no \
-                     {name} row is of it; change the model's split"
+                    "network autoencoder learns from rows of the class \"{label}\", but no {name} row is of it; change the \
+                     model's split, or name the usual class (network.autoencoder.usual)"
                 )));
             }
         }
@@ -43,6 +42,25 @@ impl Usual {
         calibrate(weights, &scores, &classes, self.class);
         Ok(())
     }
+}
+
+/// The number of the usual class: the one that was named, or the one with more training rows.
+fn class(job: &TrainJob) -> Result<f32> {
+    let Part { target, rows, .. } = &job.training;
+    let NetSpec::Autoencoder(AutoencoderSpec { usual: Some(label), .. }) = job.net else {
+        let seconds = rows.iter().filter(|row| target[**row as usize] == 1.0).count();
+        return Ok(if 2 * seconds > rows.len() { 1.0 } else { 0.0 });
+    };
+    let known = || job.target.labels.iter().map(String::as_str);
+    known().position(|class| class == label).map(|class| class as f32).ok_or_else(|| {
+        let labels: Vec<String> = known().map(|label| format!("\"{label}\"")).collect();
+        Error::invalid(format!(
+            "network.autoencoder.usual is \"{label}\", but target \"{}\" has the classes {}{}",
+            job.target.column,
+            labels.join(" and "),
+            did_you_mean(label, known())
+        ))
+    })
 }
 
 #[cfg(test)]
@@ -89,6 +107,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert!(!setup.until(folder.path(), false, 40).unwrap().finished);
         assert_eq!(essence(&setup.until(folder.path(), true, usize::MAX).unwrap()), whole);
+    }
+
+    #[test]
+    fn the_usual_class_may_be_the_rarer_one() {
+        let mut setup = anomalies(0.0);
+        let named = |label: &str| {
+            let spec = AutoencoderSpec { hidden: vec![8], code: 1, ..AutoencoderSpec::default() };
+            NetSpec::Autoencoder(AutoencoderSpec { usual: Some(label.into()), ..spec })
+        };
+        setup.net = named("class 1");
+        assert_eq!(super::class(&setup.job(None, false)).unwrap(), 1.0);
+        setup.net = named("class1");
+        let message = setup.train().unwrap_err().to_string();
+        assert!(message.contains("has the classes \"class 0\" and \"class 1\"; did you mean"), "{message}");
     }
 
     #[test]

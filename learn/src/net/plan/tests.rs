@@ -93,7 +93,7 @@ pub(crate) fn families() -> Vec<(&'static str, NetSpec, NumericPart)> {
     let text_conv = TextConvSpec { dimension: 6, widths: vec![2, 3, 4], channels: 4, dropout: 0.0 };
     let wide = WideAndDeepSpec { hidden: vec![7, 4], activation: Activation::Tanh, dropout: 0.0 };
     let autoencoder =
-        AutoencoderSpec { hidden: vec![6], code: 2, activation: Activation::Tanh, noise: 0.0, dropout: 0.0 };
+        AutoencoderSpec { hidden: vec![6], code: 2, activation: Activation::Tanh, ..AutoencoderSpec::default() };
     vec![
         ("batch norm", dense(Normalization::Batch, false, relu), numeric(4, &[(5, 3)])),
         ("layer norm", dense(Normalization::Layer, true, gelu), numeric(4, &[])),
