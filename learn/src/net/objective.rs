@@ -112,7 +112,8 @@ mod tests {
         let linear = values.map(|loss| (A::Linear, 2, loss));
         let sigmoid = classes.map(|loss| (A::Sigmoid, 1, loss));
         let softmax = classes.map(|loss| (A::Softmax, 4, loss));
-        for (activation, outputs, loss) in linear.into_iter().chain(sigmoid).chain(softmax) {
+        let reconstruction = [(A::Sigmoid, 1, L::Reconstruction)];
+        for (activation, outputs, loss) in linear.into_iter().chain(sigmoid).chain(softmax).chain(reconstruction) {
             for smoothing in [0.0, 0.1] {
                 let head = Head { outputs, activation, loss, smoothing };
                 let mut matrix = Matrix::zeros(6, outputs);

@@ -11,7 +11,7 @@ use super::usual::Usual;
 use super::watch::{Metric, validate};
 use super::{EpochRecord, Flow, TrainEvent, TrainJob, Trained, check, diverged, fingerprint, ranges, start};
 use crate::kernels::Targets;
-use crate::net::{Batch, Chance, Design, Head, HeadLoss, Network, design, reset_score, standardised};
+use crate::net::{Batch, Chance, Design, Head, HeadLoss, Network, design, standardised};
 use crate::{Result, Weights};
 
 /// Time between the checkpoints of short epochs: a save costs milliseconds, such an epoch little more.
@@ -101,10 +101,6 @@ impl<'a> Run<'a> {
 
     /// The beginning of a run on these settings and rows.
     fn fresh(job: &TrainJob, design: &Design, spec: String, rows: String) -> Result<Checkpoint> {
-        let mut weights = start::weights(job, design)?;
-        if design.head().loss == HeadLoss::Reconstruction {
-            reset_score(&mut weights);
-        }
         Ok(Checkpoint {
             position: Position {
                 format: Position::format(),
@@ -119,7 +115,7 @@ impl<'a> Run<'a> {
                 plateau: Plateau::default(),
                 ended: None,
             },
-            weights,
+            weights: start::weights(job, design)?,
             best: Weights::default(),
             memory: Default::default(),
         })

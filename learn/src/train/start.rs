@@ -1,7 +1,7 @@
 //! With which numbers does training begin: random ones, published ones, those of a file?
 
 use super::TrainJob;
-use crate::net::Design;
+use crate::net::{Design, HeadLoss, reset_score};
 use crate::pretrained;
 use crate::{Error, Result, Weights};
 
@@ -19,6 +19,9 @@ pub(super) fn weights(job: &TrainJob, design: &Design) -> Result<Weights> {
         let found = pretrained::read(path)?;
         pretrained::compare(&format!("train.start_from: {path}"), &expected, &found, |name| last.contains(&name))?;
         take(&mut weights, found, &last)?;
+    }
+    if design.head().loss == HeadLoss::Reconstruction {
+        reset_score(&mut weights);
     }
     Ok(weights)
 }
