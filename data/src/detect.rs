@@ -4,13 +4,17 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use crate::source::{missing, sniff_csv};
-use crate::{CsvSpec, Error, IdxSpec, ImagesSpec, JsonSpec, ParquetSpec, Result, SourceSpec};
+use crate::source::{missing, sniff_csv, sqlite_tables};
+use crate::{CsvSpec, Error, IdxSpec, ImagesSpec, JsonSpec, ParquetSpec, Result, SourceSpec, SqliteSpec};
 
 /// Endings of picture files.
 const PICTURES: [&str; 7] = ["png", "jpg", "jpeg", "bmp", "gif", "webp", "tif"];
 /// First bytes of Parquet files.
 const PARQUET: &[u8] = b"PAR1";
+/// First bytes of SQLite files.
+const SQLITE: &[u8] = b"SQLite format 3\0";
+/// Tables that a message names.
+const NAMED_TABLES_MAX: usize = 10;
 
 /// The kind of source a path is, by its extension, its folder or its first bytes.
 ///
@@ -92,13 +96,34 @@ fn by_first_bytes(path: &Path, text: &str) -> Result<SourceSpec> {
     if first.starts_with(PARQUET) {
         return Ok(SourceSpec::Parquet(ParquetSpec { path: text.to_owned() }));
     }
+    if first.starts_with(SQLITE) {
+        return sqlite(path, text);
+    }
     match start.map(|start| first[start]) {
         Some(b'{') => Ok(SourceSpec::Json(JsonSpec::new(text))),
         Some(_) if !first.contains(&0) && first.contains(&b'\n') => csv(path, text),
         _ => Err(Error::invalid(format!(
-            "{text}: what kind of data is this? known are .csv, .tsv, .jsonl, .parquet (also .gz, .zst), IDX files and \
-             folders of pictures by class"
+            "{text}: what kind of data is this? known are .csv, .tsv, .jsonl, .parquet (also .gz, .zst), SQLite and IDX \
+             files and folders of pictures by class"
         ))),
+    }
+}
+
+/// A file of one table is read by its name.
+fn sqlite(path: &Path, text: &str) -> Result<SourceSpec> {
+    let mut tables = sqlite_tables(path)?;
+    match (tables.len(), tables.pop()) {
+        (1, Some(table)) => Ok(SourceSpec::Sqlite(SqliteSpec::new(text, table))),
+        (0, _) | (_, None) => Err(Error::invalid(format!("{text} is a SQLite file without tables"))),
+        (count, Some(last)) => {
+            let named: Vec<String> = tables.into_iter().chain([last]).take(NAMED_TABLES_MAX).collect();
+            Err(Error::invalid(format!(
+                "{text} has {count} tables ({}{}); which one? write a source for it: {{ sqlite: {{ path: {text}, table: {} }} }}",
+                named.join(", "),
+                if count > NAMED_TABLES_MAX { ", ..." } else { "" },
+                named[0]
+            )))
+        }
     }
 }
 
@@ -141,6 +166,12 @@ mod tests {
         }
         assert_eq!(kind(&folder.path().join("pictures")), "images");
         assert_eq!(kind(&folder.path().join("t10k-images-idx3-ubyte.gz")), "idx");
+        let shop = folder.path().join("shop.db");
+        let connection = rusqlite::Connection::open(&shop).unwrap();
+        connection.execute_batch("CREATE TABLE orders (a)").unwrap();
+        assert_eq!(kind(&shop), "sqlite");
+        connection.execute_batch("CREATE TABLE people (a)").unwrap();
+        assert!(kind(&shop).contains("2 tables (orders, people); which one?"));
         assert!(kind(&write("e", &[0, 1, 2, 3])).contains("what kind of data"));
         assert!(kind(&folder.path().join("pictures/cat")).contains("no folders of pictures"));
         assert!(kind(&folder.path().join("aa.csv")).contains("aa.csv"));

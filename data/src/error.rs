@@ -21,7 +21,7 @@ pub enum ErrorKind {
     Conflict,
     /// A file was changed or cut off.
     Corrupt,
-    /// The machine failed us.
+    /// The machine, or another one that we asked, failed us.
     Io,
     /// We failed.
     Internal,
@@ -61,6 +61,9 @@ pub enum Error {
         /// The system's word.
         source: Arc<std::io::Error>,
     },
+    /// A server cannot be reached, or is not able to answer.
+    #[error("{0}")]
+    Unreachable(String),
     /// A promise of our own was broken.
     #[error("{0}; this is a bug in tidemill")]
     Internal(String),
@@ -77,7 +80,7 @@ impl Error {
             Self::Conflict(_) => ErrorKind::Conflict,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => ErrorKind::Exhausted,
-            Self::Io { .. } => ErrorKind::Io,
+            Self::Io { .. } | Self::Unreachable(_) => ErrorKind::Io,
             Self::Internal(_) => ErrorKind::Internal,
         }
     }

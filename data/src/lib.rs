@@ -21,7 +21,10 @@ pub use engine::{Engine, EngineSpec, Rows};
 pub use error::{Error, ErrorKind, Result};
 pub use profile::{ColumnKind, ColumnProfile, Histogram, Profiler, TableProfile};
 pub use sink::Sink;
-pub use spec::{ColumnType, CsvSpec, IdxSpec, ImagesSpec, JsonSpec, ParquetSpec, SampleName, SampleSpec, SourceSpec};
+pub use spec::{
+    ColumnType, CsvSpec, DatabaseSpec, IdxSpec, ImagesSpec, JsonSpec, ParquetSpec, SampleName, SampleSpec, Secret,
+    SourceSpec, SqliteSpec, Tls,
+};
 
 /// Metadata key of a field that holds pictures: `encoded` for picture files, `HxWxC` for raw pixels.
 pub const IMAGE_METADATA: &str = "tidemill.image";

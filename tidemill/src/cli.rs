@@ -60,6 +60,8 @@ pub enum Command {
     Rollback(Rollback),
     /// Answer for every row of a file.
     Predict(Predict),
+    /// Show the rows of a query over the sources and tables of the project.
+    Sql(Sql),
     /// Write the report of a model version as one HTML file.
     Report(Report),
     /// Serve the endpoints and the pages.
@@ -173,6 +175,19 @@ pub struct Predict {
     /// Leave the columns of the input out of the answers.
     #[arg(long)]
     pub only_answers: bool,
+}
+
+/// Options of `sql`.
+#[derive(Debug, Args)]
+pub struct Sql {
+    /// The query; from standard input where it is - or absent.
+    pub query: Option<String>,
+    /// Rows to show, at most.
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub rows: usize,
+    /// Write all rows here instead: .csv, .tsv, .jsonl or .parquet.
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 /// Options of `report`.

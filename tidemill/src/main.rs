@@ -36,6 +36,7 @@ fn command() -> ExitCode {
         Command::Promote(args) => commands::models::promote(common, args, &terminal),
         Command::Rollback(args) => commands::models::rollback(common, args, &terminal),
         Command::Predict(args) => commands::predict::predict(common, args, &terminal),
+        Command::Sql(args) => commands::sql::sql(common, args, &terminal),
         Command::Report(args) => commands::report::report(common, args, &terminal),
         Command::Serve(args) => commands::serve::serve(common, args, &terminal),
         Command::Demo(args) => demo::demo(common, args, &terminal),

@@ -110,8 +110,8 @@ pub fn table(rows: &[Vec<String>]) -> String {
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| display_width(cell)).max();
     let number = |column: usize| {
         rows.iter().skip(1).filter_map(|row| row.get(column)).all(|cell| {
-            let cell = cell.trim_end_matches(|c: char| c.is_ascii_alphabetic() || " %µ".contains(c));
-            cell.is_empty() || cell == "-" || cell.replace(',', "").parse::<f64>().is_ok()
+            let number = cell.trim_end_matches(|c: char| c.is_ascii_alphabetic() || " %µ".contains(c));
+            cell.is_empty() || cell == "-" || number.replace(',', "").parse::<f64>().is_ok()
         })
     };
     let shape: Vec<(usize, bool)> = (0..columns).map(|c| (width(c).unwrap_or(0), number(c))).collect();
@@ -176,5 +176,7 @@ mod tests {
     fn a_table_puts_numbers_to_the_right_and_text_to_the_left() {
         let rows = [["name", "rows"], ["a", "5"], ["数据", "1,000"]].map(|row| row.map(str::to_owned).to_vec());
         assert_eq!(table(&rows), "name   rows\na         5\n数据  1,000\n");
+        let rows = [["name", "time"], ["Ada", "5 ms"], ["Li", ""]].map(|row| row.map(str::to_owned).to_vec());
+        assert_eq!(table(&rows), "name  time\nAda   5 ms\nLi\n");
     }
 }

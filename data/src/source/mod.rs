@@ -1,6 +1,8 @@
 //! How do rows get out of files? One connector per file; each reads on a thread of its own and never ahead of its reader.
 
+mod condition;
 mod csv;
+mod database;
 mod files;
 mod idx;
 mod images;
@@ -19,7 +21,9 @@ use arrow::array::{ArrayRef, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 
+pub(crate) use self::condition::{Comparison, Condition, Test, Value};
 pub(crate) use self::csv::sniff as sniff_csv;
+pub(crate) use self::database::sqlite_tables;
 pub(crate) use self::files::{Place, missing, open, read_fully};
 pub(crate) use self::parquet::open as open_parquet;
 pub(crate) use self::table::ReadTable;
@@ -38,6 +42,28 @@ pub(crate) trait Reader: Debug + Send + Sync {
 
     /// Hands out batches with the columns of `projection` until there are no more, or `emit` breaks.
     fn read(&self, projection: &[usize], emit: &mut Emit) -> Result<()>;
+
+    /// Whether [`Reader::read_where`] leaves rows out that break this condition.
+    fn takes(&self, _condition: &Condition) -> bool {
+        false
+    }
+
+    /// As `read`, without rows that break a condition, as far as it takes them; where there are none of those, no more
+    /// than `limit` rows need come.
+    fn read_where(&self, wanted: &Wanted, emit: &mut Emit) -> Result<()> {
+        self.read(wanted.projection, emit)
+    }
+}
+
+/// What is wanted of a source.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    /// The columns.
+    pub(crate) projection: &'a [usize],
+    /// Conditions that rows have to meet; those that `takes` agreed to.
+    pub(crate) conditions: &'a [Condition],
+    /// Rows, at most.
+    pub(crate) limit: Option<usize>,
 }
 
 /// Takes a batch; breaks when no more are wanted.
@@ -50,6 +76,9 @@ pub(crate) fn reader(source: &SourceSpec, base: &Path) -> Result<Arc<dyn Reader>
         SourceSpec::Json(spec) => Arc::new(json::JsonReader::open(spec, base)?),
         SourceSpec::Images(spec) => Arc::new(images::ImagesReader::open(spec, base)?),
         SourceSpec::Idx(spec) => Arc::new(idx::IdxReader::open(spec, base)?),
+        SourceSpec::Postgres(spec) => Arc::new(database::PostgresReader::open(spec, base)?),
+        SourceSpec::Mysql(spec) => Arc::new(database::MysqlReader::open(spec, base)?),
+        SourceSpec::Sqlite(spec) => Arc::new(database::SqliteReader::open(spec, base)?),
         SourceSpec::Sample(spec) => Arc::new(sample::SampleReader::open(spec)?),
         SourceSpec::Parquet(spec) => return Err(Error::internal("a Parquet source has no reader", &spec.path)),
     })

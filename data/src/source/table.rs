@@ -9,12 +9,12 @@ use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::error::{DataFusionError, Result as EngineResult};
 use datafusion::execution::TaskContext;
-use datafusion::logical_expr::{Expr, TableType};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream};
 
-use super::{Reader, project};
+use super::{Condition, Reader, Wanted, project};
 
 /// Batches that wait for the engine: one being read while another is used.
 const QUEUE_BATCHES_MAX: usize = 2;
@@ -29,6 +29,11 @@ impl ReadTable {
     pub(crate) fn new(reader: Arc<dyn Reader>) -> Self {
         Self { reader }
     }
+
+    /// What the reader can make of a filter.
+    fn condition(&self, filter: &Expr) -> Option<Condition> {
+        Condition::of(filter, self.reader.schema()).filter(|condition| self.reader.takes(condition))
+    }
 }
 
 #[async_trait]
@@ -41,16 +46,29 @@ impl TableProvider for ReadTable {
         TableType::Base
     }
 
+    /// The engine asks the rows again what a database has asked them: their ideas of equal texts may differ.
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> EngineResult<Vec<TableProviderFilterPushDown>> {
+        let answer = |filter: &&Expr| match self.condition(filter) {
+            Some(_) => TableProviderFilterPushDown::Inexact,
+            None => TableProviderFilterPushDown::Unsupported,
+        };
+        Ok(filters.iter().map(answer).collect())
+    }
+
     async fn scan(
         &self,
         _session: &dyn Session,
         projection: Option<&Vec<usize>>,
-        _filters: &[Expr],
+        filters: &[Expr],
         limit: Option<usize>,
     ) -> EngineResult<Arc<dyn ExecutionPlan>> {
         let columns = projection.cloned().unwrap_or_else(|| (0..self.schema().fields().len()).collect());
         let schema = project(self.reader.schema(), &columns).map_err(external)?;
-        let partition = Partition { reader: Arc::clone(&self.reader), schema: Arc::clone(&schema), columns };
+        let conditions: Vec<Condition> = filters.iter().filter_map(|filter| self.condition(filter)).collect();
+        // What is left out here is looked at again by the engine: a limit before that would take too few.
+        let wanted_rows = limit.filter(|_| filters.is_empty());
+        let (reader, schema_of) = (Arc::clone(&self.reader), Arc::clone(&schema));
+        let partition = Partition { reader, schema: schema_of, columns, conditions, limit: wanted_rows };
         Ok(Arc::new(StreamingTableExec::try_new(schema, vec![Arc::new(partition)], None, [], false, limit)?))
     }
 }
@@ -60,6 +78,8 @@ struct Partition {
     reader: Arc<dyn Reader>,
     schema: SchemaRef,
     columns: Vec<usize>,
+    conditions: Vec<Condition>,
+    limit: Option<usize>,
 }
 
 impl fmt::Debug for Partition {
@@ -75,13 +95,15 @@ impl PartitionStream for Partition {
 
     fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
         let mut builder = RecordBatchReceiverStream::builder(Arc::clone(&self.schema), QUEUE_BATCHES_MAX);
-        let (reader, columns, queue) = (Arc::clone(&self.reader), self.columns.clone(), builder.tx());
+        let (reader, queue) = (Arc::clone(&self.reader), builder.tx());
+        let (columns, conditions, limit) = (self.columns.clone(), self.conditions.clone(), self.limit);
         builder.spawn_blocking(move || {
             let mut emit = |batch| match queue.blocking_send(Ok(batch)) {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(_) => ControlFlow::Break(()), // nobody reads any more
             };
-            reader.read(&columns, &mut emit).map_err(external)
+            let wanted = Wanted { projection: &columns, conditions: &conditions, limit };
+            reader.read_where(&wanted, &mut emit).map_err(external)
         });
         builder.build()
     }

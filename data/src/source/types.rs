@@ -7,7 +7,7 @@ use chrono::{Datelike, NaiveDate, Utc};
 use crate::spec::ColumnType;
 
 /// Days from the first day of our era to 1970-01-01.
-const DAYS_TO_1970: i32 = 719_163;
+pub(crate) const DAYS_TO_1970: i32 = 719_163;
 
 /// The types that all values seen so far fit.
 #[derive(Debug, Clone, Copy)]

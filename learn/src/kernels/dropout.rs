@@ -30,9 +30,9 @@ versions! {
 }
 
 /// The mask of a layer in a step: 0 where a unit is left out, `1 / (1 - share)` where it is kept (inverted dropout,
-/// Srivastava et al. 2014).
-pub(crate) fn dropout_mask(key: u64, share: f64, mask: &mut [f32]) {
-    fill([key as u32, (key >> 32) as u32], share, 0, mask);
+/// Srivastava et al. 2014). `mask` begins at the place `first`.
+pub(crate) fn dropout_mask(key: u64, share: f64, first: usize, mask: &mut [f32]) {
+    fill([key as u32, (key >> 32) as u32], share, first as u32, mask);
 }
 
 /// The same by several threads.
@@ -56,19 +56,19 @@ mod tests {
     fn the_right_share_is_left_out_and_the_key_decides_which() {
         for share in [0.1, 0.25, 0.5, 0.9] {
             let mut mask = vec![0.0; 100_000];
-            dropout_mask(0x0123_4567_89ab_cdef, share, &mut mask);
+            dropout_mask(0x0123_4567_89ab_cdef, share, 0, &mut mask);
             let left_out = mask.iter().filter(|x| **x == 0.0).count() as f64 / 1e5;
             // Four standard deviations of a binomial share.
             assert!((left_out - share).abs() < 4.0 * (share * (1.0 - share) / 1e5).sqrt(), "{share}: {left_out}");
             let mean = mask.iter().map(|x| f64::from(*x)).sum::<f64>() / 1e5;
             assert!((mean - 1.0).abs() < 0.05, "{share}: mean {mean}");
             let mut again = vec![0.0; 100_000];
-            dropout_mask(0x0123_4567_89ab_cdef, share, &mut again);
+            dropout_mask(0x0123_4567_89ab_cdef, share, 0, &mut again);
             assert_eq!(mask, again);
             again.fill(7.0);
             dropout_mask_on(&mut Team::new(3), 0x0123_4567_89ab_cdef, share, &mut again);
             assert_eq!(mask, again);
-            dropout_mask(0x0123_4567_89ab_cdee, share, &mut again);
+            dropout_mask(0x0123_4567_89ab_cdee, share, 0, &mut again);
             let same = mask.iter().zip(&again).filter(|(a, b)| a == b).count() as f64 / 1e5;
             assert!((same - (share * share + (1.0 - share).powi(2))).abs() < 0.01, "{share}: {same} the same");
         }

@@ -37,6 +37,19 @@ impl<'a> From<Mixed<'a>> for Targets<'a> {
     }
 }
 
+#[cfg(feature = "burn")]
+impl<'a> Targets<'a> {
+    /// Those of some of a batch's rows.
+    pub(crate) fn part(self, some: std::ops::Range<usize>, rows: usize) -> Self {
+        let of = |all: &'a [f32]| {
+            let width = all.len() / rows;
+            &all[some.start * width..some.end * width]
+        };
+        let mixed = self.mixed.map(|mixed| Mixed { values: of(mixed.values), weights: of(mixed.weights) });
+        Self { values: of(self.values), weights: of(self.weights), mixed }
+    }
+}
+
 impl Targets<'_> {
     /// What a row counts.
     pub(crate) fn weight(&self, row: usize) -> f32 {

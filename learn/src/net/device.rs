@@ -1,27 +1,52 @@
 //! Where can a network live? The devices by their names.
 
+use crate::spec::Precision;
+
 /// Where a network lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
     /// The CPU, by the fused kernels.
     Cpu,
-    /// A device of Burn, by Burn's own operations.
+    /// A device of Burn or several, by Burn's own operations.
     Burn(Accelerator),
 }
 
 #[cfg(all(test, feature = "burn"))]
 impl Place {
     /// The CPU in Burn's own operations.
-    pub(crate) const FLEX: Self = Self::Burn(Accelerator { kind: Kind::Flex, number: 0 });
+    pub(crate) const FLEX: Self =
+        Self::Burn(Accelerator { kind: Kind::Flex, which: Which::One(0), precision: Precision::F32 });
 }
 
-/// A device of Burn.
+/// A device of Burn, or several of one kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Accelerator {
     /// Which way leads to it.
     pub(crate) kind: Kind,
-    /// Its place among those.
-    pub(crate) number: usize,
+    /// Which of those.
+    pub(crate) which: Which,
+    /// How products are computed on it.
+    pub(crate) precision: Precision,
+}
+
+/// Which devices of a kind?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// The one with this number, from 0.
+    One(usize),
+    /// Every one, each with a share of the rows of a batch.
+    All,
+}
+
+#[cfg(feature = "burn")]
+impl Accelerator {
+    /// As the project file names it: `cuda:0`, `cuda:all`.
+    pub(crate) fn name(self) -> String {
+        match self.which {
+            Which::One(number) => format!("{}:{number}", self.kind.name()),
+            Which::All => format!("{}:all", self.kind.name()),
+        }
+    }
 }
 
 /// Ways to devices.
@@ -35,13 +60,15 @@ pub(crate) enum Kind {
     Rocm,
     /// Apple GPUs.
     Metal,
-    /// GPUs of any maker.
+    /// GPUs of any maker, by programs in SPIR-V.
     Vulkan,
+    /// GPUs of any maker, by programs in WGSL, which more drivers understand.
+    Wgpu,
 }
 
 impl Kind {
     /// All of them.
-    pub(crate) const ALL: [Self; 5] = [Self::Flex, Self::Cuda, Self::Rocm, Self::Metal, Self::Vulkan];
+    pub(crate) const ALL: [Self; 6] = [Self::Flex, Self::Cuda, Self::Rocm, Self::Metal, Self::Vulkan, Self::Wgpu];
 
     /// Name, and feature that a build needs.
     pub(crate) fn name(self) -> &'static str {
@@ -51,6 +78,7 @@ impl Kind {
             Self::Rocm => "rocm",
             Self::Metal => "metal",
             Self::Vulkan => "vulkan",
+            Self::Wgpu => "wgpu",
         }
     }
 
@@ -62,6 +90,7 @@ impl Kind {
             Self::Rocm => cfg!(feature = "rocm"),
             Self::Metal => cfg!(feature = "metal"),
             Self::Vulkan => cfg!(feature = "vulkan"),
+            Self::Wgpu => cfg!(feature = "wgpu"),
         }
     }
 }

@@ -197,7 +197,7 @@ impl FusedNet {
             if let (Some(chance), Some(mask)) = (chance, room.masks.get_mut(number)) {
                 let stream = Stream::new(chance.seed, DROPOUT_STREAM + number as u64);
                 let used = rows * mask.stride;
-                kernels::dropout_mask(stream.bits(chance.step), layers.dropout, &mut mask.data[..used]);
+                kernels::dropout_mask(stream.bits(chance.step), layers.dropout, 0, &mut mask.data[..used]);
                 room.masked[number].data[..used].copy_from_slice(&output.data[..used]);
                 kernels::multiply(&mut room.masked[number].data[..used], &mask.data[..used]);
             }

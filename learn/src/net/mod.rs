@@ -29,7 +29,7 @@ pub(crate) use autoencoder::{calibrate, reset_score};
 pub(crate) use batch::Batch;
 pub(crate) use bert::encoder as bert_encoder;
 pub(crate) use design::{Design, design};
-pub(crate) use device::{Accelerator, Kind, Place};
+pub(crate) use device::{Accelerator, Kind, Place, Which};
 #[cfg(test)]
 pub(crate) use efficientnet::network as efficientnet;
 pub use ensemble::{Alone, Together, together};

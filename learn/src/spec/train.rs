@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Augment, Balance, BatchSize, Loss, Optimizer, Schedule};
+use super::{Augment, Balance, BatchSize, Loss, Optimizer, Precision, Schedule};
 
 /// Training.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -50,9 +50,12 @@ pub struct TrainSpec {
     pub early_stopping: EarlyStopping,
     /// Seed of the split, the first weights, the order of rows and dropout.
     pub seed: u64,
-    /// Where the network is trained: `cpu`; in a build with the feature of that name `cuda:0`, `rocm:0`, `metal:0` or
-    /// `vulkan:0`, each with the number of the GPU; `auto` for the first GPU through CUDA, ROCm or Metal, else the CPU.
+    /// Where the network is trained: `cpu`; in a build with the feature of that name `cuda:0`, `rocm:0`, `metal:0`,
+    /// `vulkan:0` or `wgpu:0`, each with the number of the GPU, or `cuda:all` and so on for all GPUs of the machine, each with its share
+    /// of every batch; `auto` for the first GPU through CUDA, ROCm or Metal, else the CPU.
     pub device: String,
+    /// The numbers of matrix products and convolutions on a GPU; weights, sums, norms and losses stay in f32.
+    pub precision: Precision,
 }
 
 impl Default for TrainSpec {
@@ -77,6 +80,7 @@ impl Default for TrainSpec {
             early_stopping: EarlyStopping::default(),
             seed: 42,
             device: "auto".into(),
+            precision: Precision::F32,
         }
     }
 }

@@ -2,15 +2,23 @@
 
 use super::{Part, TrainJob};
 use crate::features::{CategoryInput, NumericPart};
-use crate::net::{Accelerator, Kind, Place, best_accelerator, check_accelerator};
+use crate::net::{Accelerator, Kind, Place, Which, best_accelerator, check_accelerator};
+use crate::spec::{Precision, TrainSpec};
 use crate::{Error, Result, Target, Task};
 
 /// Rows named in a message.
 const NAMED_ROWS_MAX: usize = 5;
 
-/// Where the network will live. Refuses devices that this build or this machine does not have.
-pub(super) fn device(device: &str) -> Result<Place> {
-    let place = place(device).map_err(|error| error.at("train.device"))?;
+/// Where the network will live. Refuses devices that this build or this machine does not have, and a precision that the
+/// device lacks.
+pub(super) fn device(train: &TrainSpec) -> Result<Place> {
+    let place = place(&train.device, train.precision).map_err(|error| error.at("train.device"))?;
+    if place == Place::Cpu && train.precision != Precision::F32 {
+        return Err(Error::invalid(format!(
+            "train.precision: {} is for GPUs; the CPU, where this would be trained, computes in f32",
+            train.precision.name()
+        )));
+    }
     if let Place::Burn(accelerator) = place {
         check_accelerator(accelerator).map_err(|error| error.at("train.device"))?;
     }
@@ -20,23 +28,24 @@ pub(super) fn device(device: &str) -> Result<Place> {
 /// Refuses the name of a device (`train.device`) that is none, or that this build has no way to. Whether the machine has
 /// it is seen when training begins.
 pub fn check_device(device: &str) -> Result<()> {
-    if device == "auto" { Ok(()) } else { place(device).map(|_| ()) }
+    if device == "auto" { Ok(()) } else { place(device, Precision::F32).map(|_| ()) }
 }
 
 /// `flex`, the reference in Burn's own operations, is for comparisons and not offered in messages.
-fn place(device: &str) -> Result<Place> {
+fn place(device: &str, precision: Precision) -> Result<Place> {
     if device == "auto" {
-        return Ok(best_accelerator().map_or(Place::Cpu, Place::Burn));
+        return Ok(best_accelerator(precision).map_or(Place::Cpu, Place::Burn));
     }
     if device == "cpu" {
         return Ok(Place::Cpu);
     }
     let (name, number) = device.split_once(':').unwrap_or((device, "0"));
     let kind = Kind::ALL.into_iter().find(|kind| kind.name() == name);
-    let (Some(kind), Ok(number)) = (kind, number.parse()) else {
+    let which = if number == "all" { Ok(Which::All) } else { number.parse().map(Which::One) };
+    let (Some(kind), Ok(which)) = (kind, which) else {
         return Err(Error::invalid(format!(
-            "{device:?} is no device; expected \"auto\", \"cpu\", or \"cuda\", \"rocm\", \"metal\" or \"vulkan\" with the \
-             number of the GPU, as \"cuda:0\""
+            "{device:?} is no device; expected \"auto\", \"cpu\", or \"cuda\", \"rocm\", \"metal\", \"vulkan\" or \"wgpu\" with the \
+             number of the GPU, as \"cuda:0\", or all of them, \"cuda:all\""
         )));
     };
     if !kind.is_built() {
@@ -45,7 +54,7 @@ fn place(device: &str) -> Result<Place> {
             "this build cannot use {device:?}: build with `--features {feature}`, or take \"auto\" or \"cpu\""
         )));
     }
-    Ok(Place::Burn(Accelerator { kind, number }))
+    Ok(Place::Burn(Accelerator { kind, which, precision }))
 }
 
 /// Refuses parts without rows, and rows whose features or target are no finite numbers, naming column and rows.
@@ -132,17 +141,25 @@ mod tests {
 
     #[test]
     fn absent_devices_are_said_with_the_feature_they_need() {
+        let on = |device: &str, precision: Precision| {
+            super::device(&TrainSpec { device: device.into(), precision, ..TrainSpec::default() })
+        };
+        let device = |name: &str| on(name, Precision::F32);
         assert_eq!(device("cpu").unwrap(), Place::Cpu);
+        let message = on("cpu", Precision::Bf16).unwrap_err().to_string();
+        assert!(message.contains("train.precision: bf16 is for GPUs"), "{message}");
         #[cfg(feature = "burn")]
         {
             assert_eq!(device("flex").unwrap(), Place::FLEX);
             assert!(device("flex:1").unwrap_err().to_string().contains("this machine has one such device, 0"));
         }
-        let ways = [Kind::Cuda, Kind::Rocm, Kind::Metal, Kind::Vulkan];
+        let ways = [Kind::Cuda, Kind::Rocm, Kind::Metal, Kind::Vulkan, Kind::Wgpu];
         for kind in ways.into_iter().filter(|kind| !kind.is_built()) {
             let message = device(&format!("{}:1", kind.name())).unwrap_err().to_string();
             assert!(message.starts_with("train.device: this build cannot use"), "{message}");
             assert!(message.contains(&format!("--features {}", kind.name())), "{message}");
+            let message = device(&format!("{}:all", kind.name())).unwrap_err().to_string();
+            assert!(message.contains("this build cannot use"), "{message}");
         }
         for name in ["tpu", "cuda:x", "cpu:0"] {
             let message = check_device(name).unwrap_err().to_string();

@@ -4,6 +4,7 @@
 //! augmentation from (seed, epoch, place), and no sum depends on the number of threads. So a run that was stopped or killed
 //! and goes on from its checkpoint ends with the same bits.
 
+mod ahead;
 mod augment;
 mod check;
 mod checkpoint;
@@ -13,6 +14,7 @@ mod events;
 mod fingerprint;
 mod memory;
 mod order;
+mod prepared;
 mod ranges;
 mod rate;
 mod rule;

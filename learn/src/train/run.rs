@@ -2,15 +2,16 @@
 
 use std::time::{Duration, Instant};
 
+use super::ahead::ahead;
 use super::augment::{self, Augmenter, Place};
 use super::checkpoint::{Checkpoint, Position};
-use super::order::{Order, class_weights, weigh};
+use super::order::{Order, class_weights};
+use super::prepared::{Prepared, Rows};
 use super::rate::Plateau;
 use super::rule::Rule;
 use super::usual::Usual;
 use super::watch::{Metric, validate};
 use super::{EpochRecord, Flow, TrainEvent, TrainJob, Trained, check, diverged, fingerprint, ranges, start};
-use crate::kernels::Targets;
 use crate::net::{Batch, Chance, Design, Head, HeadLoss, Network, design, standardised};
 use crate::{Result, Weights};
 
@@ -27,7 +28,8 @@ pub(super) struct Run<'a> {
     pub(super) rule: Rule<'a>,
     pub(super) net: Network,
     pub(super) order: Order,
-    pub(super) augmenter: Augmenter<'a>,
+    /// Where rows are changed at random.
+    pub(super) augmenter: Option<Augmenter<'a>>,
     /// What a row counts by its class; empty where all count 1.
     pub(super) class_weights: Vec<f32>,
     /// Class numbers or standardised values of all rows, for training and for validation.
@@ -40,17 +42,11 @@ pub(super) struct Run<'a> {
     pub(super) saved: Option<Instant>,
 }
 
-/// How the batches of an epoch ended.
-enum Batches {
-    Done,
-    Stopped,
-}
-
 impl<'a> Run<'a> {
     /// Checks the job and makes the network, or takes both up from the checkpoint.
     pub(super) fn new(mut job: TrainJob<'a>) -> Result<Self> {
         ranges::check(job.train)?;
-        let place = check::device(&job.train.device)?;
+        let place = check::device(job.train)?;
         check::check_parts(&job)?;
         augment::check(&job.train.augment, job.numeric)?;
         let head = Head::of(job.target, job.train.loss)?.smoothed(job.train.label_smoothing)?;
@@ -133,7 +129,7 @@ impl<'a> Run<'a> {
             if flow == Flow::Stop {
                 return self.stop(on);
             }
-            if let Batches::Stopped = self.batches(on)? {
+            if self.batches(on)? == Flow::Stop {
                 return self.stop(on);
             }
             flow = self.end_epoch(on)?;
@@ -161,47 +157,50 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The rest of the epoch's batches.
-    fn batches(&mut self, on: Listener) -> Result<Batches> {
+    /// The rest of the epoch's batches. What costs time to prepare is prepared by another thread.
+    fn batches(&mut self, on: Listener) -> Result<Flow> {
         let Self { job, design, rule, net, order, augmenter, class_weights, targets, position, .. } = self;
-        let (size, batches, order) = (rule.batch(), rule.batches(), order.of(position.epoch));
-        let (mut answers, mut weights) = (Vec::with_capacity(size), Vec::new());
+        let (size, batches, order, epoch) = (rule.batch(), rule.batches(), order.of(position.epoch), position.epoch);
+        let (numeric, encoded, augmenter) = (job.numeric, job.training.encoded, *augmenter);
+        let all = Rows { targets: &targets[0], class_weights, augmenter };
+        let chunks = order.chunks(size).enumerate().skip(position.batch);
+        let prepare = |(number, rows): (usize, &[u32]), into: &mut Prepared| {
+            all.prepare(Batch { numeric, encoded, rows }, Place { epoch, first: number * size }, into);
+        };
         let mut loss_sum = f64::from_bits(position.loss_sum);
         let (begin, before) = (Instant::now(), position.seconds);
-        for (number, rows) in order.chunks(size).enumerate().skip(position.batch) {
-            answers.clear();
-            answers.extend(rows.iter().map(|row| targets[0][*row as usize]));
-            weigh(class_weights, &answers, &mut weights);
-            let plain = Batch { numeric: job.numeric, encoded: job.training.encoded, rows };
-            let chance = Chance { seed: job.train.seed, step: (position.epoch * batches + number) as u64 };
-            let step = rule.step(position.epoch, number, &position.plateau);
-            let targets = Targets { values: &answers, weights: &weights, mixed: None };
-            let place = Place { epoch: position.epoch, first: number * size };
-            let (batch, targets) = augmenter.batch(plain, targets, place);
+        let mut learn = |(number, rows): (usize, &[u32]), prepared: &Prepared| {
+            let plain = Batch { numeric, encoded, rows };
+            let (batch, targets) = prepared.view(plain);
+            let chance = Chance { seed: job.train.seed, step: (epoch * batches + number) as u64 };
+            let step = rule.step(epoch, number, &position.plateau);
             let loss = f64::from(net.step(batch, targets, &step, chance)?);
             if !loss.is_finite() {
-                let rows = diverged::rows(net, design.head(), plain, &answers)?;
-                let rate = rule.learning_rate(position.epoch, number, &position.plateau);
-                let place = format!("epoch {} at step {}", position.epoch + 1, number + 1);
+                let rows = diverged::rows(net, design.head(), plain, prepared.answers())?;
+                let rate = rule.learning_rate(epoch, number, &position.plateau);
+                let place = format!("epoch {} at step {}", epoch + 1, number + 1);
                 return Err(diverged::error(job.train, rate, &place, loss, &rows));
             }
             loss_sum += loss * rows.len() as f64;
             let rows_done = (number * size + rows.len()) as f64;
             let seconds = before + begin.elapsed().as_secs_f64();
             position.batch = number + 1;
-            let flow = on(&TrainEvent::Batch {
-                epoch: position.epoch + 1,
-                batch: number + 1,
-                batches,
-                loss: loss_sum / rows_done,
-                rows_per_second: rows_done / seconds,
-            });
+            let (loss, rows_per_second) = (loss_sum / rows_done, rows_done / seconds);
+            let flow = on(&TrainEvent::Batch { epoch: epoch + 1, batch: number + 1, batches, loss, rows_per_second });
             (position.loss_sum, position.seconds) = (loss_sum.to_bits(), seconds);
-            if flow == Flow::Stop {
-                return Ok(Batches::Stopped);
+            Ok(flow)
+        };
+        if augmenter.is_some() {
+            return ahead(chunks, prepare, learn);
+        }
+        let mut prepared = Prepared::default();
+        for chunk in chunks {
+            prepare(chunk, &mut prepared);
+            if learn(chunk, &prepared)? == Flow::Stop {
+                return Ok(Flow::Stop);
             }
         }
-        Ok(Batches::Done)
+        Ok(Flow::Continue)
     }
 
     /// Validates, and decides whether this was the best epoch and the last one.

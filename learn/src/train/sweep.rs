@@ -5,9 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Flow;
 use super::augment::Place;
-use super::order::weigh;
+use super::prepared::{Prepared, Rows};
 use super::run::Run;
-use crate::kernels::Targets;
 use crate::net::{Batch, Chance};
 use crate::{Error, Result};
 
@@ -113,15 +112,14 @@ impl Run<'_> {
     }
 
     fn sweep_step(&mut self, rows: &[u32], step: u64, rate: f64) -> Result<f64> {
-        let answers: Vec<f32> = rows.iter().map(|row| self.targets[0][*row as usize]).collect();
-        let mut weights = Vec::new();
-        weigh(&self.class_weights, &answers, &mut weights);
-        let targets = Targets { values: &answers, weights: &weights, mixed: None };
-        let batch = Batch { numeric: self.job.numeric, encoded: self.job.training.encoded, rows };
-        let chance = Chance { seed: self.job.train.seed, step };
-        let (batches, size) = (self.rule.batches(), self.rule.batch());
-        let (epoch, number) = (step as usize / batches, step as usize % batches);
-        let (batch, targets) = self.augmenter.batch(batch, targets, Place { epoch, first: number * size });
+        let Self { job, rule, augmenter, class_weights, targets, .. } = self;
+        let plain = Batch { numeric: job.numeric, encoded: job.training.encoded, rows };
+        let (epoch, number) = (step as usize / rule.batches(), step as usize % rule.batches());
+        let all = Rows { targets: &targets[0], class_weights, augmenter: *augmenter };
+        let mut prepared = Prepared::default();
+        all.prepare(plain, Place { epoch, first: number * rule.batch() }, &mut prepared);
+        let (batch, targets) = prepared.view(plain);
+        let chance = Chance { seed: job.train.seed, step };
         Ok(f64::from(self.net.step(batch, targets, &self.rule.alone(step, rate), chance)?))
     }
 }

@@ -34,7 +34,7 @@ impl<'a> Run<'a> {
     /// Checks the job and puts its rows into bins; goes on from the checkpoint where one is asked for and there.
     pub(super) fn new(job: TrainJob<'a>) -> Result<Self> {
         ranges::check(job.train)?;
-        check::device(&job.train.device)?;
+        check::device(job.train)?;
         check::check_parts(&job)?;
         if job.train.augment != Augment::default() {
             return Err(Error::invalid(

@@ -8,6 +8,7 @@ pub mod project;
 pub mod report;
 pub mod run;
 pub mod serve;
+pub mod sql;
 pub mod tune;
 
 use std::path::Path;

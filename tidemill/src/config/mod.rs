@@ -38,6 +38,7 @@ pub use raw::{ServerSpec, VersionSpec, WindowSpec};
 pub use resolve::{EndpointSpec, ModelSpec, NamedSource, TableSpec};
 pub use schema::json_schema;
 use serde_json::Value;
+pub(crate) use sql::tables_read;
 pub(crate) use tune::Setting;
 
 /// Name of the project file in its folder.

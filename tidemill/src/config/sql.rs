@@ -42,7 +42,7 @@ struct Level {
 }
 
 /// Names of tables that `sql` reads, as SQL folds them (lower case unless quoted), without its own WITH names; once each.
-pub(super) fn tables_read(sql: &str) -> Vec<String> {
+pub(crate) fn tables_read(sql: &str) -> Vec<String> {
     let tokens = tokens(sql);
     let own = with_names(&tokens);
     let mut names = Vec::new();

@@ -71,7 +71,7 @@ error: unknown key "epohcs" in models.income.train; did you mean "epochs"?
   |
 8 |       epohcs: 20
   |       ^^^^^^
-  = known keys: epochs, batch_size, optimizer, schedule, loss, label_smoothing, class_weights, balance, augment, weight_decay, l1, clip_norm, clip_value, accumulate, start_from, freeze, early_stopping, seed, device"#,
+  = known keys: epochs, batch_size, optimizer, schedule, loss, label_smoothing, class_weights, balance, augment, weight_decay, l1, clip_norm, clip_value, accumulate, start_from, freeze, early_stopping, seed, device, precision"#,
     );
 }
 
@@ -134,7 +134,7 @@ fn wrong_types_say_what_was_expected_and_found() {
     check_model(
         "train: [1]",
         &[
-            "models.income.train: expected a mapping with the keys epochs, batch_size, optimizer, schedule, loss, label_smoothing, class_weights, balance, augment, weight_decay, l1, clip_norm, clip_value, accumulate, start_from, freeze, early_stopping, seed, device, found a list",
+            "models.income.train: expected a mapping with the keys epochs, batch_size, optimizer, schedule, loss, label_smoothing, class_weights, balance, augment, weight_decay, l1, clip_norm, clip_value, accumulate, start_from, freeze, early_stopping, seed, device, precision, found a list",
         ],
     );
     check_model(
@@ -178,7 +178,7 @@ fn wrong_types_say_what_was_expected_and_found() {
     check_model(
         "train: {device: gpu}",
         &[
-            "models.income.train.device: \"gpu\" is no device; expected \"auto\", \"cpu\", or \"cuda\", \"rocm\", \"metal\" or \"vulkan\" with the number of the GPU, as \"cuda:0\"",
+            "models.income.train.device: \"gpu\" is no device; expected \"auto\", \"cpu\", or \"cuda\", \"rocm\", \"metal\", \"vulkan\" or \"wgpu\" with the number of the GPU, as \"cuda:0\", or all of them, \"cuda:all\"",
         ],
     );
     check_model(
@@ -496,7 +496,7 @@ fn overrides_are_laid_over_the_file() {
 fn wrong_overrides_name_the_argument() {
     let yaml = project("", "");
     let errors = load_with(&yaml, &["models.income.train.epohcs=2"]).err().unwrap();
-    let expected = "unknown key \"epohcs\" in models.income.train; did you mean \"epochs\"?\n --> --set models.income.train.epohcs=2\n  = known keys: epochs, batch_size, optimizer, schedule, loss, label_smoothing, class_weights, balance, augment, weight_decay, l1, clip_norm, clip_value, accumulate, start_from, freeze, early_stopping, seed, device";
+    let expected = "unknown key \"epohcs\" in models.income.train; did you mean \"epochs\"?\n --> --set models.income.train.epohcs=2\n  = known keys: epochs, batch_size, optimizer, schedule, loss, label_smoothing, class_weights, balance, augment, weight_decay, l1, clip_norm, clip_value, accumulate, start_from, freeze, early_stopping, seed, device, precision";
     assert_eq!(errors.to_string(), expected);
     assert!(errors.is_usage());
     check_set("models.incmoe.train.epochs=2", &["no model \"incmoe\" in the project file; did you mean \"income\"?"]);

@@ -5,7 +5,7 @@ use data::{Engine, Rows};
 use learn::spec::SplitSpec;
 use tokio::runtime::Handle;
 
-use crate::config::{ModelSpec, Project};
+use crate::config::{ModelSpec, Project, did_you_mean};
 use crate::failure::{Failure, Fault, Result};
 use crate::terminal::count;
 
@@ -61,6 +61,20 @@ pub(crate) fn collect(project: &Project, runtime: &Handle, spec: &ModelSpec) -> 
 pub(crate) async fn rows_in_order(project: &Project, table: &str, order_by: &str) -> Result<Rows> {
     let engine = engine(project, &[table]).await?;
     Ok(engine.query(&format!("SELECT * FROM \"{}\"{order_by}", table.replace('"', "\"\""))).await?)
+}
+
+/// The rows of a query over the project's tables and sources, as a stream.
+pub(crate) async fn query(project: &Project, sql: &str) -> Result<Rows> {
+    let names = crate::config::tables_read(sql);
+    if let Some(unknown) = names.iter().find(|name| !project.has_table(name)) {
+        let known =
+            project.tables.iter().map(|table| &table.name).chain(project.sources.iter().map(|source| &source.name));
+        let near = did_you_mean(unknown, known.clone().map(String::as_str));
+        let known = known.map(String::as_str).collect::<Vec<_>>().join(", ");
+        return Err(Failure::not_found(format!("no table or source \"{unknown}\"{near}; there are: {known}")));
+    }
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    Ok(engine(project, &names).await?.query(sql).await?)
 }
 
 /// The engine with what these tables need, and nothing else: a broken source troubles only who reads it.

@@ -25,7 +25,7 @@ use crate::config::{ModelSpec, Project};
 use crate::failure::{Failure, Fault, Result};
 
 pub(crate) use auto::Tried;
-pub(crate) use collect::{collect, rows_in_order, runtime};
+pub(crate) use collect::{collect, query, rows_in_order, runtime};
 pub(crate) use cross_validation::{CrossValidation, Spread};
 pub(crate) use prepare::audit_only;
 pub(crate) use tune::{TrialRecord, Tuned, settings_text, tune};

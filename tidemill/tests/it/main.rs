@@ -11,9 +11,12 @@
 mod agree;
 mod auto;
 mod browser;
+mod databases;
 mod resume;
 mod run;
 mod serve;
+mod servers;
+mod sql;
 mod support;
 mod tidy;
 mod tune;

@@ -53,7 +53,7 @@ impl Case {
     fn mask(&self) -> Vec<f32> {
         let mut mask = vec![1.0; self.valid.len() * self.shape.heads * self.shape.probabilities()];
         if let Some(AttentionDropout { key, share }) = self.dropout {
-            dropout_mask(key, share, &mut mask);
+            dropout_mask(key, share, 0, &mut mask);
         }
         mask
     }

@@ -5,6 +5,7 @@ use super::device::Accelerator;
 use super::fused::Chance;
 use super::{Design, Memory, StepRule};
 use crate::kernels::Targets;
+use crate::spec::Precision;
 use crate::{Error, Result, Weights};
 
 /// No network.
@@ -43,7 +44,7 @@ impl PlainNet {
 }
 
 /// No device.
-pub(crate) fn best() -> Option<Accelerator> {
+pub(crate) fn best(_: Precision) -> Option<Accelerator> {
     None
 }
 

@@ -2,27 +2,29 @@
 
 use burn::tensor::{Device, Int, Tensor as BurnTensor, TensorData};
 
-use super::{Passed, Values, activate, value};
+use super::{Passed, Shard, Values, activate, product, value};
 use crate::Result;
 use crate::kernels::dropout_mask;
 use crate::net::fused::DROPOUT_STREAM;
 use crate::net::{Batch, Chance, Layers};
 use crate::random::Stream;
+use crate::spec::Precision;
 
 /// One forward pass.
 pub(super) fn forward(
     layers: &Layers,
-    batch: Batch,
+    shard: Shard,
     values: &Values,
-    device: &Device,
+    (device, precision): (&Device, Precision),
     chance: Option<Chance>,
 ) -> Result<Passed> {
-    let rows = batch.rows.len();
+    let Batch { numeric, encoded, rows: numbers } = shard.batch;
+    let rows = numbers.len();
     let mut dense = vec![0.0; rows * layers.dense_inputs];
-    batch.numeric.write_dense(batch.encoded, batch.rows, &mut dense);
+    numeric.write_dense(encoded, numbers, &mut dense);
     let tables = layers.embeddings.len();
     let mut codes = vec![0; rows * tables];
-    batch.numeric.write_codes(batch.encoded, batch.rows, &mut codes);
+    numeric.write_codes(encoded, numbers, &mut codes);
     let mut parts = Vec::new();
     if layers.dense_inputs > 0 {
         parts.push(BurnTensor::<2>::from_data(TensorData::new(dense, [rows, layers.dense_inputs]), device));
@@ -34,14 +36,14 @@ pub(super) fn forward(
     }
     let mut x = BurnTensor::cat(parts, 1);
     for (number, layer) in layers.dense.iter().enumerate() {
-        x = x.matmul(value(values, &layer.weight)?) + value(values, &layer.bias)?;
+        x = product(x, value(values, &layer.weight)?, precision) + value(values, &layer.bias)?;
         x = activate(x, layer.activation);
         if let Some(chance) = chance.filter(|_| layers.dropout > 0.0 && layer.activation.is_some()) {
             // The fused network draws its mask for rows that begin at a cache line.
             let stride = layer.outputs.next_multiple_of(16);
             let mut mask = vec![0.0; rows * stride];
             let stream = Stream::new(chance.seed, DROPOUT_STREAM + number as u64);
-            dropout_mask(stream.bits(chance.step), layers.dropout, &mut mask);
+            dropout_mask(stream.bits(chance.step), layers.dropout, shard.first * stride, &mut mask);
             let mask: Vec<f32> = mask.chunks(stride).flat_map(|row| row[..layer.outputs].to_vec()).collect();
             x = x * BurnTensor::<2>::from_data(TensorData::new(mask, [rows, layer.outputs]), device);
         }

@@ -2,42 +2,70 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, FloatDType, Tensor, TensorData};
 
-use crate::net::device::{Accelerator, Kind};
+use crate::net::device::{Accelerator, Kind, Which};
+use crate::spec::Precision;
 use crate::{Error, Result};
 
 /// The first GPU that is there, where this build knows a way to one; not through Vulkan, which software offers too.
-pub(crate) fn best() -> Option<Accelerator> {
+pub(crate) fn best(precision: Precision) -> Option<Accelerator> {
     let kinds = [Kind::Cuda, Kind::Rocm, Kind::Metal];
     let mut there = kinds.into_iter().filter(|kind| kind.is_built() && devices(*kind).is_ok_and(|all| !all.is_empty()));
-    there.next().map(|kind| Accelerator { kind, number: 0 })
+    there.next().map(|kind| Accelerator { kind, which: Which::One(0), precision })
 }
 
-/// Opens a device. Refuses one that is not there, or that cannot add.
-pub(super) fn open(accelerator: Accelerator) -> Result<Device> {
-    let Accelerator { kind, number } = accelerator;
-    let mut all = devices(kind)?;
-    if number >= all.len() {
+/// Opens a device, or all of its kind. Refuses what is not there, cannot add, or lacks the precision.
+pub(super) fn open(accelerator: Accelerator) -> Result<Vec<Device>> {
+    let Accelerator { kind, which, precision } = accelerator;
+    let all = devices(kind)?;
+    let count = all.len();
+    let chosen: Vec<Device> = match which {
+        Which::One(number) => all.into_iter().skip(number).take(1).collect(),
+        Which::All => all,
+    };
+    if chosen.is_empty() {
         return Err(Error::Unsupported(format!(
-            "there is no \"{}:{number}\": {}; take \"auto\" or \"cpu\"",
-            kind.name(),
-            match all.len() {
+            "there is no \"{}\": {}; take \"auto\" or \"cpu\"",
+            accelerator.name(),
+            match count {
                 0 => "this machine has no such device".to_owned(),
                 1 => "this machine has one such device, 0".to_owned(),
                 count => format!("this machine has {count} such devices, 0 to {}", count - 1),
             }
         )));
     }
-    let device = all.swap_remove(number);
+    for device in &chosen {
+        check_sum(accelerator, device)?;
+        if half(precision).is_some_and(|kind| !device.supports_dtype(kind)) {
+            let name = precision.name();
+            return Err(Error::Unsupported(format!(
+                "\"{}\" cannot compute in {name}; take another train.precision",
+                accelerator.name()
+            )));
+        }
+    }
+    Ok(chosen)
+}
+
+/// The numbers of products, where they are not as long as all others.
+pub(super) fn half(precision: Precision) -> Option<FloatDType> {
+    match precision {
+        Precision::F32 => None,
+        Precision::Bf16 => Some(FloatDType::BF16),
+        Precision::F16 => Some(FloatDType::F16),
+    }
+}
+
+fn check_sum(accelerator: Accelerator, device: &Device) -> Result<()> {
     let add = || {
-        let one = Tensor::<1>::from_data(TensorData::from([1.0f32]), &device);
+        let one = Tensor::<1>::from_data(TensorData::from([1.0f32]), device);
         (one + 1.0).into_scalar::<f32>()
     };
     match catch_unwind(AssertUnwindSafe(add)) {
-        Ok(2.0) => Ok(device),
-        Ok(sum) => Err(Error::Unsupported(format!("on device \"{}:{number}\" 1 + 1 is {sum}", kind.name()))),
-        Err(_) => Err(unusable(kind)),
+        Ok(2.0) => Ok(()),
+        Ok(sum) => Err(Error::Unsupported(format!("on device \"{}\" 1 + 1 is {sum}", accelerator.name()))),
+        Err(_) => Err(unusable(accelerator.kind)),
     }
 }
 
@@ -60,7 +88,7 @@ fn devices(kind: Kind) -> Result<Vec<Device>> {
 }
 
 fn list(kind: Kind) -> Vec<Device> {
-    #[cfg(any(feature = "cuda", feature = "rocm", feature = "metal", feature = "vulkan"))]
+    #[cfg(any(feature = "cuda", feature = "rocm", feature = "metal", feature = "vulkan", feature = "wgpu"))]
     use burn::tensor::DeviceType;
     match kind {
         Kind::Flex => vec![Device::flex()],
@@ -72,6 +100,8 @@ fn list(kind: Kind) -> Vec<Device> {
         Kind::Metal => Device::enumerate(DeviceType::Metal).into_iter().collect(),
         #[cfg(feature = "vulkan")]
         Kind::Vulkan => Device::enumerate(DeviceType::Vulkan).into_iter().collect(),
+        #[cfg(feature = "wgpu")]
+        Kind::Wgpu => Device::enumerate(DeviceType::Wgpu).into_iter().collect(),
         #[allow(unreachable_patterns, reason = "a build with all features has no other")]
         _ => Vec::new(),
     }

@@ -1,14 +1,16 @@
 //! A plan's forward pass. Values are `[rows * steps, width]`, where steps are all axes of a row but the last.
 
 use burn::tensor::ops::{ConvOptions, MaxPoolOptions};
-use burn::tensor::{Bool, Device, Int, Tensor as BurnTensor, TensorData, activation, module};
+use burn::tensor::{Bool, Device, FloatDType, Int, Tensor as BurnTensor, TensorData, activation, module};
 
-use super::{Passed, Values, activate, value};
+use super::device::half;
+use super::{Passed, Shard, Values, activate, product, value};
 use crate::kernels::{RECONSTRUCTION_FLOOR, dropout_mask};
+use crate::net::Chance;
 use crate::net::fused::DROPOUT_STREAM;
 use crate::net::plan::{Cell, MOMENTUM, Node, NodeId, Op, ParameterId, Pick, Plan, Role, Window, inputs};
-use crate::net::{Batch, Chance};
 use crate::random::Stream;
+use crate::spec::Precision;
 use crate::{Error, Result};
 
 /// Added to scores of what must not be looked at.
@@ -19,17 +21,18 @@ const MASK_UNIT: usize = 16;
 /// One forward pass.
 pub(super) fn forward(
     plan: &Plan,
-    batch: Batch,
+    shard: Shard,
     values: &Values,
-    device: &Device,
+    (device, precision): (&Device, Precision),
     chance: Option<Chance>,
 ) -> Result<Passed> {
     let longest = |node: &Node| match node.op {
-        Op::Tokens(column) => inputs::lengths(batch, column).max(),
+        Op::Tokens(column) => inputs::lengths(shard.whole, column).max(),
         _ => None,
     };
     let length = plan.nodes.iter().filter_map(longest).max().unwrap_or(0);
-    let mut pass = Pass { plan, batch, values, device, chance, length, nodes: Vec::new(), statistics: Values::new() };
+    let (nodes, statistics) = (Vec::new(), Values::new());
+    let mut pass = Pass { plan, shard, values, device, precision, chance, length, nodes, statistics };
     for (id, node) in plan.nodes.iter().enumerate() {
         let value = pass.node(id, node)?;
         pass.nodes.push(value);
@@ -50,11 +53,12 @@ enum Value {
 
 struct Pass<'a> {
     plan: &'a Plan,
-    batch: Batch<'a>,
+    shard: Shard<'a>,
     values: &'a Values,
     device: &'a Device,
+    precision: Precision,
     chance: Option<Chance>,
-    /// Tokens of the longest text.
+    /// Tokens of the whole batch's longest text.
     length: usize,
     nodes: Vec<Value>,
     statistics: Values,
@@ -62,7 +66,7 @@ struct Pass<'a> {
 
 impl Pass<'_> {
     fn rows(&self) -> usize {
-        self.batch.rows.len()
+        self.shard.batch.rows.len()
     }
 
     fn parameter(&self, id: ParameterId) -> Result<BurnTensor<2>> {
@@ -110,18 +114,22 @@ impl Pass<'_> {
     fn lengths(&self, node: &Node) -> Option<Vec<usize>> {
         let id: NodeId = *node.inputs.get(1)?;
         match self.plan.nodes[id].op {
-            Op::Tokens(column) => Some(inputs::lengths(self.batch, column).collect()),
+            Op::Tokens(column) => Some(inputs::lengths(self.shard.batch, column).collect()),
             _ => None,
         }
     }
 
-    /// 0 or `1 / (1 - share)` for this many numbers, as the kernels draw them.
-    fn mask(&self, id: NodeId, share: f32, count: usize) -> Option<Vec<f32>> {
+    /// 0 or `1 / (1 - share)` for this many numbers of each row, as the kernels draw them for the whole batch.
+    fn mask(&self, id: NodeId, share: f32, row: usize) -> Option<Vec<f32>> {
         let chance = self.chance.filter(|_| share > 0.0)?;
-        let mut mask = vec![0.0; count];
+        let mut mask = vec![0.0; self.rows() * row];
         let bits = Stream::new(chance.seed, DROPOUT_STREAM + id as u64).bits(chance.step);
-        dropout_mask(bits, f64::from(share), &mut mask);
+        dropout_mask(bits, f64::from(share), self.shard.first * row, &mut mask);
         Some(mask)
+    }
+
+    fn product<const D: usize>(&self, a: BurnTensor<D>, b: BurnTensor<D>) -> BurnTensor<D> {
+        product(a, b, self.precision)
     }
 
     fn node(&mut self, id: NodeId, node: &Node) -> Result<Value> {
@@ -129,12 +137,12 @@ impl Pass<'_> {
         let numbers = match &node.op {
             Op::Tokens(_) | Op::Code(_) => {
                 let mut codes = vec![0; rows * size];
-                inputs::write_codes(node, self.batch, size, &mut codes);
+                inputs::write_codes(node, self.shard.batch, size, &mut codes);
                 return Ok(Value::Codes(codes));
             }
             Op::Table | Op::Image(_) | Op::Series => {
                 let mut numbers = vec![0.0; rows * size];
-                inputs::write_numbers(node, self.batch, size, &mut numbers);
+                inputs::write_numbers(node, self.shard.batch, size, &mut numbers);
                 self.numbers(numbers, width)
             }
             Op::Embedding { table } => self.embedding(node, *table)?,
@@ -144,8 +152,8 @@ impl Pass<'_> {
                 sum.reshape([rows * size / width, width])
             }
             Op::Linear { weight, bias, activation } => {
-                let sums = self.input(node, 0)?.matmul(self.parameter(*weight)?) + self.parameter(*bias)?;
-                activate(sums, *activation)
+                let sums = self.product(self.input(node, 0)?, self.parameter(*weight)?);
+                activate(sums + self.parameter(*bias)?, *activation)
             }
             Op::Conv { .. } => self.conv(node)?,
             Op::MaxPool(window) => {
@@ -166,7 +174,7 @@ impl Pass<'_> {
             }
             Op::Activate(function) => activate(self.input(node, 0)?, Some(*function)),
             Op::Add(function) => activate(self.input(node, 0)? + self.input(node, 1)?, *function),
-            Op::Dropout(share) => match self.mask(id, *share, rows * size) {
+            Op::Dropout(share) => match self.mask(id, *share, size) {
                 Some(mask) => self.input(node, 0)? * self.numbers(mask, width),
                 None => self.input(node, 0)?,
             },
@@ -208,8 +216,15 @@ impl Pass<'_> {
         let bias = bias.map(|bias| self.parameter(bias)).transpose()?.map(|bias| bias.reshape([node.width()]));
         let options =
             ConvOptions::<2> { stride: window.stride, padding: padding(window), dilation: [1, 1], groups: *groups };
-        let sums = last_axis(module::conv2d(self.pictures(node)?, weight, bias, options));
-        Ok(activate(sums, *activation))
+        let pictures = self.pictures(node)?;
+        let sums = match half(self.precision) {
+            None => module::conv2d(pictures, weight, bias, options),
+            Some(kind) => {
+                let bias = bias.map(|bias| bias.cast(kind));
+                module::conv2d(pictures.cast(kind), weight.cast(kind), bias, options).cast(FloatDType::F32)
+            }
+        };
+        Ok(activate(last_axis(sums), *activation))
     }
 
     /// Means, maxima, picks and turns of sequences.
@@ -275,7 +290,7 @@ impl Pass<'_> {
             let part = qkv.clone().narrow(2, which * width, width);
             part.reshape([rows, steps, heads, depth]).swap_dims(1, 2)
         };
-        let mut scores = part(0).matmul(part(1).swap_dims(2, 3)) / (depth as f32).sqrt();
+        let mut scores = self.product(part(0), part(1).swap_dims(2, 3)) / (depth as f32).sqrt();
         if let Some(lengths) = self.lengths(node) {
             let seen = |&length: &usize| (0..steps).map(move |step| if step < length { 0.0 } else { NEVER });
             let hidden = self.numbers(lengths.iter().flat_map(seen).collect(), steps);
@@ -284,11 +299,11 @@ impl Pass<'_> {
         let mut shares = activation::softmax(scores, 3);
         // The kernel draws its mask for rows that begin at a cache line.
         let stride = steps.next_multiple_of(MASK_UNIT);
-        if let Some(mask) = self.mask(id, dropout, rows * heads * steps * stride) {
+        if let Some(mask) = self.mask(id, dropout, heads * steps * stride) {
             let mask = self.numbers(mask, stride).reshape([rows, heads, steps, stride]);
             shares = shares * mask.narrow(3, 0, steps);
         }
-        Ok(shares.matmul(part(2)).swap_dims(1, 2).reshape([rows * steps, width]))
+        Ok(self.product(shares, part(2)).swap_dims(1, 2).reshape([rows * steps, width]))
     }
 
     fn recurrent(&self, node: &Node) -> Result<BurnTensor<2>> {
@@ -298,7 +313,7 @@ impl Pass<'_> {
         let [hidden, bias] = [self.parameter(recurrent)?, self.parameter(bias)?];
         let (rows, units, gates) = (self.rows(), node.width(), cell.gates());
         let steps = node.size(self.length) / units;
-        let from_x = self.input(node, 0)?.matmul(self.parameter(input)?).reshape([rows, steps, gates * units]);
+        let from_x = self.product(self.input(node, 0)?, self.parameter(input)?).reshape([rows, steps, gates * units]);
         let gate = |sums: &BurnTensor<2>, which: usize| sums.clone().narrow(1, which * units, units);
         let mut h = BurnTensor::<2>::zeros([rows, units], self.device);
         let mut c = h.clone();
@@ -306,7 +321,7 @@ impl Pass<'_> {
         for number in 0..steps {
             let step = if reverse { steps - 1 - number } else { number };
             let x = from_x.clone().narrow(1, step, 1).reshape([rows, gates * units]);
-            let from_h = h.clone().matmul(hidden.clone());
+            let from_h = self.product(h.clone(), hidden.clone());
             h = match cell {
                 Cell::Lstm => {
                     let sums = x + from_h + bias.clone();

@@ -49,67 +49,60 @@ pub(super) struct Place {
 }
 
 /// Changes batches as asked.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Augmenter<'a> {
     spec: &'a Augment,
     seed: u64,
-    is_on: bool,
-    /// The changed rows.
+}
+
+/// A batch that was changed.
+#[derive(Debug, Default)]
+pub(super) struct Changed {
     encoded: Encoded,
-    /// Their numbers: all of them.
+    /// Its rows: all of them.
     rows: Vec<u32>,
-    /// What each row's own answer counts where rows are mixed.
-    own: Vec<f32>,
-    /// The answers mixed in, and what each counts.
-    other: [Vec<f32>; 2],
+    /// Where rows were mixed: what each row's own answer counts, and the answers mixed in with what each of those counts.
+    mixed: Option<[Vec<f32>; 3]>,
 }
 
 impl<'a> Augmenter<'a> {
-    /// For settings that were checked.
-    pub(super) fn new(spec: &'a Augment, seed: u64) -> Self {
-        let is_on = *spec != Augment::default();
-        let (encoded, rows) = (Encoded::default(), Vec::new());
-        Self { spec, seed, is_on, encoded, rows, own: Vec::new(), other: Default::default() }
+    /// For settings that were checked; none where nothing is asked.
+    pub(super) fn new(spec: &'a Augment, seed: u64) -> Option<Self> {
+        (*spec != Augment::default()).then_some(Self { spec, seed })
     }
 
-    /// The batch at this place as it is learned from; as it came where nothing is asked.
-    pub(super) fn batch<'b>(
-        &'b mut self,
-        batch: Batch<'b>,
-        targets: Targets<'b>,
-        place: Place,
-    ) -> (Batch<'b>, Targets<'b>) {
-        if !self.is_on {
-            return (batch, targets);
-        }
-        self.encoded = batch.encoded.take(batch.rows);
-        self.rows.clear();
-        self.rows.extend(0..batch.rows.len() as u32);
+    /// The batch at this place.
+    pub(super) fn change(self, batch: Batch, targets: Targets, place: Place) -> Changed {
+        let mut encoded = batch.encoded.take(batch.rows);
         let chance = Chances { epoch: Stream::new(self.seed, AUGMENT_STREAM + place.epoch as u64), first: place.first };
         let Augment { image, text, series } = self.spec;
-        change_pictures(image, batch.numeric, &mut self.encoded, chance);
-        change_texts(text, batch.numeric, &mut self.encoded, chance);
-        change_series(series, batch.numeric, &mut self.encoded, chance);
-        if image.mixup > 0.0 {
-            self.mix(targets, image.mixup, chance);
-        }
-        let [values, weights] = &self.other;
-        let mixed = Some(Mixed { values, weights });
-        let mixed = if image.mixup > 0.0 { Targets { weights: &self.own, mixed, ..targets } } else { targets };
-        (Batch { numeric: batch.numeric, encoded: &self.encoded, rows: &self.rows }, mixed)
+        change_pictures(image, batch.numeric, &mut encoded, chance);
+        change_texts(text, batch.numeric, &mut encoded, chance);
+        change_series(series, batch.numeric, &mut encoded, chance);
+        let mixed = (image.mixup > 0.0).then(|| mix(&mut encoded, targets, image.mixup, chance));
+        Changed { encoded, rows: (0..batch.rows.len() as u32).collect(), mixed }
     }
+}
 
-    fn mix(&mut self, targets: Targets, alpha: f64, chance: Chances) {
-        let pairs = mixup::pairs(alpha, self.rows.len(), chance);
-        self.encoded.images.iter_mut().for_each(|block| mixup::mix(&pairs, block.values, &mut block.pixels));
-        let [values, weights] = &mut self.other;
-        values.clear();
-        values.extend(pairs.iter().map(|pair| targets.values[pair.other]));
-        weights.clear();
-        weights.extend(pairs.iter().map(|pair| (1.0 - pair.own) * targets.weight(pair.other)));
-        self.own.clear();
-        self.own.extend(pairs.iter().enumerate().map(|(row, pair)| pair.own * targets.weight(row)));
+impl Changed {
+    /// What is learned from, where `targets` are those of the batch as it came.
+    pub(super) fn batch<'b>(&'b self, numeric: &'b NumericPart, targets: Targets<'b>) -> (Batch<'b>, Targets<'b>) {
+        let targets = match &self.mixed {
+            Some([own, values, weights]) => Targets { weights: own, mixed: Some(Mixed { values, weights }), ..targets },
+            None => targets,
+        };
+        (Batch { numeric, encoded: &self.encoded, rows: &self.rows }, targets)
     }
+}
+
+/// Mixes rows in pairs; gives what [`Changed::mixed`] says.
+fn mix(encoded: &mut Encoded, targets: Targets, alpha: f64, chance: Chances) -> [Vec<f32>; 3] {
+    let pairs = mixup::pairs(alpha, encoded.rows, chance);
+    encoded.images.iter_mut().for_each(|block| mixup::mix(&pairs, block.values, &mut block.pixels));
+    let own = pairs.iter().enumerate().map(|(row, pair)| pair.own * targets.weight(row));
+    let values = pairs.iter().map(|pair| targets.values[pair.other]);
+    let weights = pairs.iter().map(|pair| (1.0 - pair.own) * targets.weight(pair.other));
+    [own.collect(), values.collect(), weights.collect()]
 }
 
 /// The random numbers of a batch.

@@ -43,14 +43,8 @@ fn setup(net: NetSpec, numeric: NumericPart) -> Setup {
 }
 
 #[test]
-fn a_batch_stays_as_it_is_where_nothing_is_asked() {
-    let (numeric, augment) = (picture(4, 1), Augment::default());
-    let encoded = rows(&numeric, 5);
-    let mut augmenter = Augmenter::new(&augment, 1);
-    let batch = Batch { numeric: &numeric, encoded: &encoded, rows: &[4, 2] };
-    let place = Place { epoch: 0, first: 0 };
-    let (found, targets) = augmenter.batch(batch, Targets::from(&[1.0, 0.0][..]), place);
-    assert!(std::ptr::eq(found.encoded, &encoded) && found.rows == [4, 2] && targets.mixed.is_none());
+fn nothing_is_changed_where_nothing_is_asked() {
+    assert!(Augmenter::new(&Augment::default(), 1).is_none());
 }
 
 #[test]
@@ -60,9 +54,10 @@ fn a_row_is_changed_by_its_place_in_the_epoch_and_by_nothing_else() {
         augment.image.mixup = 0.0; // which looks at the whole batch
         let encoded = rows(&numeric, 9);
         let changed = |seed, epoch, first, rows: &[u32]| {
-            let mut augmenter = Augmenter::new(&augment, seed);
             let batch = Batch { numeric: &numeric, encoded: &encoded, rows };
-            let (batch, _) = augmenter.batch(batch, Targets::from(&[0.0; 9][..rows.len()]), Place { epoch, first });
+            let targets = Targets::from(&[0.0; 9][..rows.len()]);
+            let changed = Augmenter::new(&augment, seed).unwrap().change(batch, targets, Place { epoch, first });
+            let (batch, _) = changed.batch(&numeric, targets);
             batch.encoded.take(batch.rows)
         };
         // Not compared as numbers: missing ones are no numbers.
@@ -81,11 +76,11 @@ fn mixed_rows_count_by_their_shares_and_classes() {
     let mut augment = Augment::default();
     augment.image.mixup = 0.5;
     let encoded = rows(&numeric, 6);
-    let mut augmenter = Augmenter::new(&augment, 1);
     let batch = Batch { numeric: &numeric, encoded: &encoded, rows: &[0, 1, 2, 3, 4, 5] };
     let (values, weights) = ([0.0, 1.0, 2.0, 3.0, 4.0, 5.0], [1.0, 2.0, 1.0, 2.0, 1.0, 2.0]);
     let targets = Targets { values: &values, weights: &weights, mixed: None };
-    let (found, targets) = augmenter.batch(batch, targets, Place { epoch: 0, first: 0 });
+    let changed = Augmenter::new(&augment, 1).unwrap().change(batch, targets, Place { epoch: 0, first: 0 });
+    let (found, targets) = changed.batch(&numeric, targets);
     let mixed = targets.mixed.unwrap();
     assert_eq!(targets.values, values);
     for row in 0..6 {

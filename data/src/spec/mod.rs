@@ -1,9 +1,13 @@
 //! Where can rows come from? Plain structs of the project file, one for each kind of source.
 
+mod database;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use self::database::{DatabaseSpec, Secret, SqliteSpec, Tls};
 
 /// Where rows come from. Paths are local, relative to the project's folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -19,6 +23,13 @@ pub enum SourceSpec {
     Images(ImagesSpec),
     /// The two IDX files of MNIST: pictures and labels.
     Idx(IdxSpec),
+    /// A table or a query of PostgreSQL.
+    Postgres(DatabaseSpec),
+    /// A table or a query of MySQL or MariaDB.
+    #[serde(alias = "mariadb")]
+    Mysql(DatabaseSpec),
+    /// A table or a query of a SQLite file.
+    Sqlite(SqliteSpec),
     /// A small real data set that comes with the program.
     Sample(SampleSpec),
 }

@@ -1,0 +1,47 @@
+//! How do rows get out of a database? By one query per reading: columns, conditions and limits are the database's work.
+
+mod cells;
+mod mysql;
+mod postgres;
+mod query;
+mod sqlite;
+mod tls;
+
+pub(crate) use self::mysql::MysqlReader;
+pub(crate) use self::postgres::PostgresReader;
+pub(crate) use self::sqlite::{SqliteReader, tables as sqlite_tables};
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use crate::error::{Error, Result};
+
+/// The runtime of the engine that this thread works for.
+fn runtime() -> Result<Handle> {
+    Handle::try_current().map_err(|e| Error::internal("a database is read outside the engine's runtime", e))
+}
+
+/// What comes before the time is over.
+async fn in_time<T>(timeout: Duration, place: &str, work: impl Future<Output = Result<T>>) -> Result<T> {
+    match tokio::time::timeout(timeout, work).await {
+        Ok(result) => result,
+        Err(_) => Err(Error::Unreachable(format!(
+            "{place} sent nothing for {} seconds; see whether it is busy or gone, or raise timeout_s",
+            timeout.as_secs()
+        ))),
+    }
+}
+
+/// A date as every database reads it.
+fn written_date(days: i32) -> String {
+    let date = chrono::NaiveDate::from_num_days_from_ce_opt(days.saturating_add(crate::source::types::DAYS_TO_1970));
+    date.map_or_else(|| days.to_string(), |date| date.to_string())
+}
+
+/// A point in time in UTC, likewise.
+fn written_timestamp(micros: i64) -> String {
+    let time = chrono::DateTime::from_timestamp_micros(micros);
+    time.map_or_else(|| micros.to_string(), |time| time.format("%Y-%m-%d %H:%M:%S%.6f").to_string())
+}
