@@ -14,9 +14,12 @@ pub(crate) use self::sqlite::{SqliteReader, tables as sqlite_tables};
 use std::future::Future;
 use std::time::Duration;
 
+use arrow::datatypes::DataType;
 use tokio::runtime::Handle;
 
+use self::cells::Rows;
 use crate::error::{Error, Result};
+use crate::source::Emit;
 
 /// The runtime of the engine that this thread works for.
 fn runtime() -> Result<Handle> {
@@ -32,6 +35,44 @@ async fn in_time<T>(timeout: Duration, place: &str, work: impl Future<Output = R
             timeout.as_secs()
         ))),
     }
+}
+
+/// Hands out batches of what `more` reads, until it says that there is no more or `emit` breaks.
+fn hand_out(mut rows: Rows, emit: &mut Emit, mut more: impl FnMut(&mut Rows) -> Result<bool>) -> Result<()> {
+    loop {
+        let goes_on = more(&mut rows)?;
+        if let Some(batch) = rows.take()?
+            && emit(batch).is_break()
+        {
+            return Ok(());
+        }
+        if !goes_on {
+            return Ok(());
+        }
+    }
+}
+
+/// Refuses to read columns that are no longer what they were.
+fn check_same<C: PartialEq>(
+    place: &str,
+    [before, now]: [&[C]; 2],
+    wanted: &[usize],
+    name: impl Fn(&C) -> &str,
+) -> Result<()> {
+    match wanted.iter().find(|&&index| now.get(index) != Some(&before[index])) {
+        None => Ok(()),
+        Some(&index) => Err(Error::Conflict(format!(
+            "{place}: column \"{}\" is no longer what it was when the source was opened; run again",
+            name(&before[index])
+        ))),
+    }
+}
+
+/// A value that its column cannot hold.
+fn misfit(place: &str, column: &str, kind: &DataType, what: &str) -> Error {
+    Error::invalid(format!(
+        "{place}: column \"{column}\" holds {what}, which is no value of {kind}; select it in a query that replaces it"
+    ))
 }
 
 /// A date as every database reads it.

@@ -1,7 +1,6 @@
 //! MySQL and MariaDB: one read-only session per reading, rows in the binary format, times in UTC.
 
 use std::borrow::Cow;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use mysql_async::{BinaryProtocol, Conn, Opts, OptsBuilder, QueryResult, SslOpts,
 
 use super::cells::{Cell, Rows};
 use super::query::Relation;
-use super::{in_time, runtime, tls};
+use super::{check_same, hand_out, in_time, misfit, runtime, tls};
 use crate::error::{Error, Result, did_you_mean};
 use crate::source::{Condition, Emit, Reader, Test, Value, Wanted, project};
 use crate::spec::DatabaseSpec;
@@ -75,12 +74,7 @@ impl MysqlReader {
     /// The query and its values; refused where a column is no longer what it was.
     async fn query(&self, connection: &mut Conn, wanted: &Wanted<'_>) -> Result<(String, Vec<Raw>)> {
         let now = self.server.columns(connection, &self.relation).await?;
-        if let Some(place) = wanted.projection.iter().find(|&&index| now.get(index) != Some(&self.columns[index])) {
-            return Err(Error::Conflict(format!(
-                "{}: column \"{}\" is no longer what it was when the source was opened; run again",
-                self.server.place, self.columns[*place].name
-            )));
-        }
+        check_same(&self.server.place, [&self.columns, &now], wanted.projection, |column| &column.name)?;
         let name = |column: usize| self.relation.name(&self.columns[column].name);
         let columns: Vec<String> = wanted.projection.iter().map(|column| name(*column)).collect();
         let (sql, values) =
@@ -101,12 +95,7 @@ impl MysqlReader {
             let Some(row) = in_time(self.server.timeout, &self.server.place, next).await? else { return Ok(false) };
             for (place, column) in wanted.iter().enumerate() {
                 let column = &self.columns[*column];
-                let misfit = |what: &str| {
-                    Error::invalid(format!(
-                        "{}: column \"{}\" holds {what}, which is no value of {}; select it in a query that replaces it",
-                        self.server.place, column.name, column.kind
-                    ))
-                };
+                let misfit = |what: &str| misfit(&self.server.place, &column.name, &column.kind, what);
                 let raw = row.as_ref(place).unwrap_or(&Raw::NULL);
                 let cell = column.cell(raw, &mut text).map_err(|what| misfit(&what))?;
                 room.push(place, &cell).map_err(|found| misfit(&found.0))?;
@@ -133,22 +122,12 @@ impl Reader for MysqlReader {
 
     fn read_where(&self, wanted: &Wanted, emit: &mut Emit) -> Result<()> {
         let runtime = runtime()?;
-        let (server, mut rows) = (&self.server, Rows::new(project(&self.schema, wanted.projection)?)?);
+        let (server, rows) = (&self.server, Rows::new(project(&self.schema, wanted.projection)?)?);
         let mut connection = runtime.block_on(server.connect())?;
         let (sql, values) = runtime.block_on(self.query(&mut connection, wanted))?;
         let started = connection.exec_iter(sql, values).map_err(|e| server.told(&e));
         let mut result = runtime.block_on(in_time(server.timeout, &server.place, started))?;
-        loop {
-            let more = runtime.block_on(self.next(&mut result, &mut rows, wanted.projection))?;
-            if let Some(batch) = rows.take()?
-                && let ControlFlow::Break(()) = emit(batch)
-            {
-                return Ok(());
-            }
-            if !more {
-                return Ok(());
-            }
-        }
+        hand_out(rows, emit, |rows| runtime.block_on(self.next(&mut result, rows, wanted.projection)))
     }
 }
 

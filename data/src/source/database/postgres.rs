@@ -1,7 +1,6 @@
 //! PostgreSQL: one read-only session per reading, rows in the binary format.
 
 use std::borrow::Cow;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,7 +17,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::cells::{Cell, Rows};
 use super::query::Relation;
-use super::{in_time, runtime, tls};
+use super::{check_same, hand_out, in_time, misfit, runtime, tls};
 use crate::error::{Error, Result, did_you_mean};
 use crate::source::{Condition, Emit, Reader, Test, Value, Wanted, project};
 use crate::spec::DatabaseSpec;
@@ -101,12 +100,7 @@ impl PostgresReader {
     async fn start(&self, wanted: &Wanted<'_>) -> Result<(Session, Pin<Box<RowStream>>)> {
         let session = self.server.connect().await?;
         let now = self.server.columns(&session.client, &self.relation).await?;
-        if let Some(place) = wanted.projection.iter().find(|&&index| now.get(index) != Some(&self.columns[index])) {
-            return Err(Error::Conflict(format!(
-                "{}: column \"{}\" is no longer what it was when the source was opened; run again",
-                self.server.place, self.columns[*place].name
-            )));
-        }
+        check_same(&self.server.place, [&self.columns, &now], wanted.projection, |column| &column.name)?;
         let columns: Vec<String> = wanted.projection.iter().map(|column| self.written(*column)).collect();
         let name = |column: usize| self.relation.name(&self.columns[column].name);
         let placeholder =
@@ -127,14 +121,7 @@ impl PostgresReader {
             let row = row.map_err(|e| self.server.told(&e))?;
             for (place, column) in wanted.iter().enumerate() {
                 let column = &self.columns[*column];
-                let misfit = |what: &str| {
-                    Error::invalid(format!(
-                        "{}: column \"{}\" holds {what}, which is no value of {}; select it in a query that replaces it",
-                        self.server.place,
-                        column.name,
-                        column.arrow()
-                    ))
-                };
+                let misfit = |what: &str| misfit(&self.server.place, &column.name, &column.arrow(), what);
                 let cell = column.cell(&row, place, &mut digits).map_err(|what| misfit(&what))?;
                 room.push(place, &cell).map_err(|found| misfit(&found.0))?;
             }
@@ -169,18 +156,8 @@ impl Reader for PostgresReader {
         let runtime = runtime()?;
         let schema = project(&self.schema, wanted.projection)?;
         let (_session, mut stream) = runtime.block_on(self.start(wanted))?;
-        let mut rows = Rows::new(schema)?;
-        loop {
-            let more = runtime.block_on(self.next(&mut stream, &mut rows, wanted.projection))?;
-            if let Some(batch) = rows.take()?
-                && let ControlFlow::Break(()) = emit(batch)
-            {
-                return Ok(());
-            }
-            if !more {
-                return Ok(());
-            }
-        }
+        let rows = Rows::new(schema)?;
+        hand_out(rows, emit, |rows| runtime.block_on(self.next(&mut stream, rows, wanted.projection)))
     }
 }
 

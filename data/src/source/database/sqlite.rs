@@ -2,7 +2,6 @@
 //! first rows.
 
 use std::borrow::Cow;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, Row};
 
 use super::cells::{Cell, Rows};
+use super::hand_out;
 use super::query::Relation;
 use crate::error::{Error, Result, did_you_mean};
 use crate::source::files::file;
@@ -125,23 +125,16 @@ impl Reader for SqliteReader {
         })?;
         let values = rusqlite::params_from_iter(values.iter().map(bound));
         let mut rows = statement.query(values).map_err(|e| told(&self.path, &e))?;
-        let mut room = Rows::new(project(&self.schema, wanted.projection)?)?;
-        while let Some(row) = rows.next().map_err(|e| told(&self.path, &e))? {
-            for (place, column) in wanted.projection.iter().enumerate() {
-                self.take(row, place, *column, &mut room)?;
+        hand_out(Rows::new(project(&self.schema, wanted.projection)?)?, emit, |room| {
+            while !room.is_full() {
+                let Some(row) = rows.next().map_err(|e| told(&self.path, &e))? else { return Ok(false) };
+                for (place, column) in wanted.projection.iter().enumerate() {
+                    self.take(row, place, *column, room)?;
+                }
+                room.end();
             }
-            room.end();
-            if room.is_full()
-                && let Some(batch) = room.take()?
-                && let ControlFlow::Break(()) = emit(batch)
-            {
-                return Ok(());
-            }
-        }
-        if let Some(batch) = room.take()? {
-            let _ = emit(batch);
-        }
-        Ok(())
+            Ok(true)
+        })
     }
 }
 
@@ -268,6 +261,8 @@ fn bound(value: &Value) -> rusqlite::types::Value {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::ControlFlow;
+
     use super::*;
     use crate::source::Comparison;
     use crate::source::testing::{lines, read_all};
