@@ -22,8 +22,8 @@ pub use error::{Error, ErrorKind, Result};
 pub use profile::{ColumnKind, ColumnProfile, Histogram, Profiler, TableProfile};
 pub use sink::Sink;
 pub use spec::{
-    ColumnType, CsvSpec, DatabaseSpec, IdxSpec, ImagesSpec, JsonSpec, ParquetSpec, SampleName, SampleSpec, Secret,
-    SourceSpec, SqliteSpec, Tls,
+    ColumnType, CsvSpec, DatabaseSpec, Encoding, IdxSpec, ImagesSpec, JsonSpec, ParquetSpec, SampleName, SampleSpec,
+    Secret, SourceSpec, SqliteSpec, Tls,
 };
 
 /// Metadata key of a field that holds pictures: `encoded` for picture files, `HxWxC` for raw pixels.

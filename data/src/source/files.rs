@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::NotText;
 use crate::error::{Error, Result, did_you_mean};
 
 /// Files of one source, at most.
@@ -131,6 +132,9 @@ pub(crate) fn read_fully(input: &mut dyn Read, path: &Path, buffer: &mut [u8]) -
 
 /// Why reading failed: the machine, or a packed file that is not whole.
 pub(crate) fn unreadable(path: &Path, error: std::io::Error) -> Error {
+    if let Some(fault) = error.get_ref().and_then(|fault| fault.downcast_ref::<NotText>()) {
+        return Error::invalid(format!("{}: {fault}", path.display()));
+    }
     match packing(path) != Packing::Plain && error.raw_os_error().is_none() {
         true => Error::corrupt(path, format!("cannot be unpacked, it was cut off or changed ({error})")),
         false => Error::io(path, error),

@@ -15,9 +15,9 @@ use serde_json::Value;
 
 use super::files::{files, unreadable};
 use super::types::Inference;
-use super::{BATCH_ROWS, Emit, Place, Reader, batch, open};
+use super::{BATCH_ROWS, Emit, Place, Reader, batch, open_text};
 use crate::error::{Error, Result};
-use crate::spec::{ColumnType, JsonSpec};
+use crate::spec::{ColumnType, Encoding, JsonSpec};
 
 /// Longest line, in bytes.
 const LINE_BYTES_MAX: u64 = 64 << 20;
@@ -135,7 +135,7 @@ struct Lines {
 impl Lines {
     fn open(path: &Path) -> Result<Self> {
         Ok(Self {
-            input: BufReader::with_capacity(1 << 17, open(path)?),
+            input: BufReader::with_capacity(1 << 17, open_text(path, Encoding::Auto)?),
             path: path.to_owned(),
             number: 0,
             text: Vec::new(),

@@ -10,6 +10,7 @@ mod json;
 mod parquet;
 mod sample;
 mod table;
+mod text;
 pub(crate) mod types;
 
 use std::fmt::Debug;
@@ -27,6 +28,7 @@ pub(crate) use self::database::sqlite_tables;
 pub(crate) use self::files::{Place, missing, open, read_fully};
 pub(crate) use self::parquet::open as open_parquet;
 pub(crate) use self::table::ReadTable;
+pub(crate) use self::text::{NotText, open_text, sniff_encoding};
 use crate::error::{Error, Result};
 use crate::spec::SourceSpec;
 

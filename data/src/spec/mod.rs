@@ -64,6 +64,9 @@ pub struct CsvSpec {
     /// Lines that start with it are left out.
     #[serde(default)]
     pub comment: Option<char>,
+    /// Which characters the bytes mean.
+    #[serde(default)]
+    pub encoding: Encoding,
     /// Rows from which the types of the columns are found out.
     #[serde(default = "sample_rows")]
     pub sample_rows: usize,
@@ -82,9 +85,31 @@ impl CsvSpec {
             trim: true,
             quote: quote(),
             comment: None,
+            encoding: Encoding::Auto,
             sample_rows: sample_rows(),
         }
     }
+}
+
+/// Which characters the bytes of a text mean.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Encoding {
+    /// UTF-8, UTF-16 or GB 18030, as the first bytes of a file look.
+    #[default]
+    Auto,
+    /// UTF-8.
+    Utf8,
+    /// UTF-16; little-endian where no mark says otherwise.
+    Utf16,
+    /// GB 18030, and so GBK and GB 2312: Chinese.
+    Gb18030,
+    /// Big5: traditional Chinese.
+    Big5,
+    /// Shift JIS: Japanese.
+    ShiftJis,
+    /// Windows 1252, and so Latin 1: Western European.
+    Latin1,
 }
 
 /// The type of a column of text.

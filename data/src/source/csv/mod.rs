@@ -233,6 +233,7 @@ fn dialect(spec: &CsvSpec, path: &Path) -> Result<Dialect> {
         quote: spec.quote.map(|quote| ascii("quote", quote)).transpose()?,
         comment: spec.comment.map(|comment| ascii("comment", comment)).transpose()?,
         trim: spec.trim,
+        encoding: spec.encoding,
     };
     if dialect.quote == Some(dialect.delimiter) || dialect.comment == Some(dialect.delimiter) {
         return Err(Error::invalid("delimiter, quote and comment must be different characters"));

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::source::{Place, read_fully};
+use crate::spec::Encoding;
 
 /// Text that is read at once, in bytes.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -21,6 +22,7 @@ pub(crate) struct Dialect {
     pub(crate) quote: Option<u8>,
     pub(crate) comment: Option<u8>,
     pub(crate) trim: bool,
+    pub(crate) encoding: Encoding,
 }
 
 /// A field of a block; `quotes` says that doubled quotes in it stand for one.
@@ -94,7 +96,7 @@ pub(crate) struct Records {
 impl Records {
     pub(crate) fn open(path: &Path, dialect: Dialect) -> Result<Self> {
         let mut records = Self {
-            input: crate::source::open(path)?,
+            input: crate::source::open_text(path, dialect.encoding)?,
             path: path.to_owned(),
             dialect,
             width: None,
@@ -112,9 +114,6 @@ impl Records {
         match records.buffer.get(..records.filled) {
             Some([]) | None => return Err(Error::invalid(format!("{} is empty", path.display()))),
             Some([0xef, 0xbb, 0xbf, ..]) => records.start = 3,
-            Some([0xff, 0xfe, ..] | [0xfe, 0xff, ..]) => {
-                return Err(Error::invalid(format!("{} is UTF-16; save it as UTF-8", path.display())));
-            }
             Some(_) => {}
         }
         let text = &records.buffer[..records.filled];
@@ -242,7 +241,10 @@ impl Records {
         let first = self.lines.first().copied().unwrap_or(1);
         let line = first + self.buffer[begin..at].iter().filter(|&&byte| byte == self.line_feed).count() as u64;
         let byte = self.buffer.get(at).copied().unwrap_or_default();
-        Error::invalid(format!("{}: byte 0x{byte:02x} is not UTF-8; save the file as UTF-8", Place(&self.path, line)))
+        Error::invalid(format!(
+            "{}: byte 0x{byte:02x} is not UTF-8; set encoding, or save the file as UTF-8",
+            Place(&self.path, line)
+        ))
     }
 }
 
@@ -429,7 +431,8 @@ impl Scan<'_> {
 mod tests {
     use super::*;
 
-    const PLAIN: Dialect = Dialect { delimiter: b',', quote: Some(b'"'), comment: None, trim: true };
+    const PLAIN: Dialect =
+        Dialect { delimiter: b',', quote: Some(b'"'), comment: None, trim: true, encoding: Encoding::Auto };
 
     fn records(text: &[u8], dialect: Dialect) -> Result<Vec<(u64, Vec<String>)>> {
         let folder = tempfile::tempdir().expect("a folder");
@@ -500,7 +503,6 @@ mod tests {
         check(b"a,b\n\"c,d\n", "a.csv, line 2: a quote is opened and never closed");
         check(b"a,b\n\"c\"d,e\n", "a.csv, line 2: text follows a closing quote");
         check(b"a,b\nc,d\ncaf\xe9,e\n", "a.csv, line 3: byte 0xe9 is not UTF-8");
-        check(b"\xff\xfea\0", "a.csv is UTF-16");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::dialect;
 use super::records::{Dialect, Records};
 use crate::error::{Error, Result};
+use crate::source::sniff_encoding;
 use crate::source::types::Inference;
 use crate::spec::{ColumnType, CsvSpec};
 
@@ -45,6 +46,7 @@ pub(crate) fn sniff(path: &Path) -> Result<CsvSpec> {
     }
     spec.quote = best.1.quote.map(char::from);
     spec.header = has_header(path, best.1)?;
+    spec.encoding = sniff_encoding(path)?;
     Ok(spec)
 }
 

@@ -77,7 +77,11 @@ fn faults_name_file_line_and_remedy() {
         |_| (),
         "a.csv, line 2: 3 fields where 2 were expected; quote values that hold the delimiter",
     );
-    check_error(b"a,b\n1,\xff\n", |_| (), "a.csv, line 2: byte 0xff is not UTF-8; save the file as UTF-8");
+    check_error(
+        b"a,b\n1,\xff\n",
+        |_| (),
+        "a.csv, line 2: byte 0xff is not UTF-8; set encoding, or save the file as UTF-8",
+    );
     check_error(
         b"a,b\n1,2\n3,x\n",
         |spec| spec.sample_rows = 1,

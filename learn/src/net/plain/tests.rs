@@ -24,6 +24,11 @@ fn check_follows(accelerator: Accelerator, name: &str, (plan, part): (Plan, Nume
     let rule = StepRule { clip_norm: Some(2.0), ..update.into() };
     let mut ours = PlanNet::new(plan.clone(), &weights, BATCH, &update, 2).unwrap();
     let mut plain = PlainNet::new(accelerator, &Design::Plan(plan), &weights).unwrap();
+    let all: Vec<u32> = (0..ROWS as u32).rev().collect();
+    let batch = Batch { numeric: &part, encoded: &encoded, rows: &all };
+    check_answers(name, &mut ours, &mut plain, batch, 1e-3);
+    // Exponentials of GPUs are right to some units in the last place, and gradients are differences of them.
+    let most = if accelerator.kind == Kind::Flex { 2e-3 } else { 1e-2 };
     let mut before = weights;
     for step in 0..steps {
         let rows: Vec<u32> = (0..BATCH).map(|n| ((n * 2 + step) % ROWS) as u32).collect();
@@ -34,22 +39,25 @@ fn check_follows(accelerator: Accelerator, name: &str, (plan, part): (Plan, Nume
         let found = plain.step(batch, targets[..].into(), &rule, chance).unwrap();
         assert!((found / expected - 1.0).abs() < 1e-3, "{name}, step {step}: loss {found} for {expected}");
         let after = ours.weights();
-        check_moves(&format!("{name}, step {step}"), &before, &after, &plain.weights().unwrap());
+        check_moves(&format!("{name}, step {step}"), &before, &after, &plain.weights().unwrap(), most);
         before = after;
     }
-    let rows: Vec<u32> = (0..ROWS as u32).rev().collect();
-    let batch = Batch { numeric: &part, encoded: &encoded, rows: &rows };
+    check_answers(name, &mut ours, &mut plain, batch, 2e-3);
+}
+
+/// Answers of both, this far from one another at most.
+fn check_answers(name: &str, ours: &mut PlanNet, plain: &mut PlainNet, batch: Batch, most: f32) {
     let [mut expected, mut found] = [Vec::new(), Vec::new()];
     ours.logits(batch, &mut expected);
     plain.logits(batch, &mut found).unwrap();
     assert_eq!(expected.len(), found.len(), "{name}");
     for (expected, found) in expected.iter().zip(&found) {
-        assert!((expected - found).abs() < 2e-3 * expected.abs().max(1.0), "{name}: {found} for {expected}");
+        assert!((expected - found).abs() < most * expected.abs().max(1.0), "{name}: {found} for {expected}");
     }
 }
 
 /// What is off is little beside what moved.
-fn check_moves(place: &str, before: &Weights, after: &Weights, found: &Weights) {
+fn check_moves(place: &str, before: &Weights, after: &Weights, found: &Weights, most: f64) {
     assert_eq!(after.tensors.keys().collect::<Vec<_>>(), found.tensors.keys().collect::<Vec<_>>(), "{place}");
     for (name, after) in &after.tensors {
         let (before, found) = (&before.tensors[name], &found.tensors[name]);
@@ -59,7 +67,7 @@ fn check_moves(place: &str, before: &Weights, after: &Weights, found: &Weights) 
             squares.sum::<f64>().sqrt()
         };
         let (off, moved) = (distance(&found.data), distance(&before.data));
-        assert!(off < 2e-3 * moved + 1e-5, "{place}: {name} is off by {off} after a move of {moved}");
+        assert!(off < most * moved + 1e-5, "{place}: {name} is off by {off} after a move of {moved}");
     }
 }
 
@@ -159,7 +167,7 @@ fn devices_that_share_a_batch_learn_as_one() {
                     "{name} on {count} devices: loss {found} for {expected}"
                 );
             }
-            check_moves(&format!("{name} on {count} devices"), &weights, &after, &weights_found);
+            check_moves(&format!("{name} on {count} devices"), &weights, &after, &weights_found, 2e-3);
         }
     }
 }
