@@ -96,6 +96,8 @@ fn check_families(kind: Kind) {
         let steps = match name {
             "efficientnet lite0" => 0,
             "resnet 18" | "resnet 20" => 1,
+            // Norms over eight numbers, some of which are left out, make much of a GPU's last digits.
+            "transformer with dropout" if kind != Kind::Flex => 1,
             _ => 3,
         };
         check_follows(accelerator, name, (plan(&net, &part, 3), part), steps);
