@@ -66,9 +66,9 @@ impl TableProvider for ReadTable {
         let schema = project(self.reader.schema(), &columns).map_err(external)?;
         let conditions: Vec<Condition> = filters.iter().filter_map(|filter| self.condition(filter)).collect();
         // What is left out here is looked at again by the engine: a limit before that would take too few.
-        let wanted_rows = limit.filter(|_| filters.is_empty());
-        let (reader, schema_of) = (Arc::clone(&self.reader), Arc::clone(&schema));
-        let partition = Partition { reader, schema: schema_of, columns, conditions, limit: wanted_rows };
+        let first = limit.filter(|_| filters.is_empty());
+        let (reader, shown) = (Arc::clone(&self.reader), Arc::clone(&schema));
+        let partition = Partition { reader, schema: shown, columns, conditions, limit: first };
         Ok(Arc::new(StreamingTableExec::try_new(schema, vec![Arc::new(partition)], None, [], false, limit)?))
     }
 }

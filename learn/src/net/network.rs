@@ -49,7 +49,7 @@ impl Network {
             }
             (Place::Burn(accelerator), _) => {
                 let mut net = PlainNet::new(accelerator, design, weights)?;
-                net.restore(memory);
+                net.restore(memory)?;
                 Ok(Self::Plain(Box::new(net)))
             }
         }

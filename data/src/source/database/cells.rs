@@ -59,14 +59,20 @@ impl Rows {
         Ok(Self { schema, columns, count: 0, bytes: 0 })
     }
 
-    /// Takes a value of the row that is being read.
-    pub(super) fn push(&mut self, column: usize, cell: &Cell) -> std::result::Result<(), Misfit> {
-        self.bytes += match cell {
+    /// Takes a value of the row that is being read; `misfit` says what its column cannot hold.
+    pub(super) fn push(
+        &mut self,
+        column: usize,
+        cell: std::result::Result<Cell, String>,
+        misfit: impl Fn(&str) -> Error,
+    ) -> Result<()> {
+        let cell = cell.map_err(|found| misfit(&found))?;
+        self.bytes += match &cell {
             Cell::Text(text) => text.len(),
             Cell::Bytes(bytes) => bytes.len(),
             _ => 8,
         };
-        self.columns[column].push(cell)
+        self.columns[column].push(&cell).map_err(|found| misfit(&found))
     }
 
     /// Ends a row.
@@ -91,9 +97,6 @@ impl Rows {
     }
 }
 
-/// A value that its column cannot hold, in words.
-pub(super) struct Misfit(pub(super) String);
-
 impl Column {
     fn new(field: &Field) -> Result<Self> {
         Ok(match field.data_type() {
@@ -115,7 +118,8 @@ impl Column {
         })
     }
 
-    fn push(&mut self, cell: &Cell) -> std::result::Result<(), Misfit> {
+    /// Takes a value, or says what it is instead.
+    fn push(&mut self, cell: &Cell) -> std::result::Result<(), String> {
         match (self, cell) {
             (Self::Boolean(column), Cell::Boolean(x)) => column.append_value(*x),
             (Self::Boolean(column), Cell::Integer(x @ (0 | 1))) => column.append_value(*x == 1),
@@ -125,10 +129,10 @@ impl Column {
             (Self::Number(column), Cell::Number(x)) => column.append_value(*x),
             (Self::Number(column), Cell::Integer(x)) => column.append_value(*x as f64),
             (Self::Number(column), Cell::Digits(text)) => {
-                column.append_value(text.parse().map_err(|_| Misfit(format!("\"{text}\"")))?);
+                column.append_value(text.parse().map_err(|_| format!("\"{text}\""))?);
             }
             (Self::Decimal(column, scale), Cell::Digits(text)) => {
-                column.append_value(decimal(text, *scale).ok_or_else(|| Misfit((*text).to_owned()))?);
+                column.append_value(decimal(text, *scale).ok_or_else(|| (*text).to_owned())?);
             }
             (Self::Text(column), Cell::Text(text)) => column.append_value(text),
             (Self::Text(column), Cell::Digits(text)) => column.append_value(text),
@@ -137,7 +141,7 @@ impl Column {
             (Self::Timestamp(column), Cell::Timestamp(micros)) => column.append_value(*micros),
             (Self::Time(column), Cell::Time(micros)) => column.append_value(*micros),
             (column, Cell::Missing) => column.push_missing(),
-            (_, other) => return Err(Misfit(other.describe())),
+            (_, other) => return Err(other.describe()),
         }
         Ok(())
     }

@@ -96,9 +96,7 @@ impl MysqlReader {
             for (place, column) in wanted.iter().enumerate() {
                 let column = &self.columns[*column];
                 let misfit = |what: &str| misfit(&self.server.place, &column.name, &column.kind, what);
-                let raw = row.as_ref(place).unwrap_or(&Raw::NULL);
-                let cell = column.cell(raw, &mut text).map_err(|what| misfit(&what))?;
-                room.push(place, &cell).map_err(|found| misfit(&found.0))?;
+                room.push(place, column.cell(row.as_ref(place).unwrap_or(&Raw::NULL), &mut text), misfit)?;
             }
             room.end();
         }

@@ -122,8 +122,7 @@ impl PostgresReader {
             for (place, column) in wanted.iter().enumerate() {
                 let column = &self.columns[*column];
                 let misfit = |what: &str| misfit(&self.server.place, &column.name, &column.arrow(), what);
-                let cell = column.cell(&row, place, &mut digits).map_err(|what| misfit(&what))?;
-                room.push(place, &cell).map_err(|found| misfit(&found.0))?;
+                room.push(place, column.cell(&row, place, &mut digits), misfit)?;
             }
             room.end();
         }

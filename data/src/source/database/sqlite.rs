@@ -90,8 +90,7 @@ impl SqliteReader {
                 field.name(),
             ))
         };
-        let cell = cell(raw, field.data_type()).map_err(|found| misfit(&found))?;
-        rows.push(place, &cell).map_err(|found| misfit(&found.0))
+        rows.push(place, cell(raw, field.data_type()), misfit)
     }
 }
 

@@ -38,7 +38,7 @@ impl PlainNet {
         match *self {}
     }
 
-    pub(crate) fn restore(&mut self, _: &Memory) {
+    pub(crate) fn restore(&mut self, _: &Memory) -> Result<()> {
         match *self {}
     }
 }

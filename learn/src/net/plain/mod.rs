@@ -296,14 +296,15 @@ impl PlainNet {
     }
 
     /// Takes over what was kept.
-    pub(crate) fn restore(&mut self, memory: &Memory) {
-        let Ok(device) = first(&self.devices).map(|device| device.clone().inner()) else { return };
+    pub(crate) fn restore(&mut self, memory: &Memory) -> Result<()> {
+        let device = first(&self.devices)?.clone().inner();
         for (name, parameter) in &mut self.parameters {
             parameter.kept = memory.each_ref().map(|kept| kept.tensors.get(name).map(|tensor| upload(tensor, &device)));
         }
         if let Some([factor, steps]) = memory[3].tensors.get(SCALE).map(|tensor| &tensor.data[..]) {
             self.scale = LossScale { factor: *factor, steps: *steps };
         }
+        Ok(())
     }
 }
 

@@ -217,7 +217,7 @@ fn a_gradient_that_overflows_makes_no_step_and_halves_the_scale() {
     let mut net = PlainNet::new(place, &design, &start).unwrap();
     let mut memory = net.memory().unwrap();
     memory[3].tensors.get_mut(SCALE).unwrap().data = vec![512.0, SCALE_STEPS - 1.0];
-    net.restore(&memory);
+    net.restore(&memory).unwrap();
     assert!(net.scale.holds(true));
     assert_eq!(net.scale, LossScale { factor: 1024.0, steps: 0.0 });
     assert!(!net.scale.holds(false));
