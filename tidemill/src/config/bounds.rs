@@ -17,6 +17,8 @@ fn of_sections() -> Vec<Bound> {
     vec![
         ("CsvSpec", "sample_rows", count(100_000_000)),
         ("JsonSpec", "sample_rows", count(100_000_000)),
+        ("SqliteSpec", "sample_rows", count(100_000_000)),
+        ("DatabaseSpec", "timeout_s", count(3_600)),
         ("FractionSplit", "validation", share()),
         ("FractionSplit", "test", share()),
         ("TimeSplit", "validation", share()),

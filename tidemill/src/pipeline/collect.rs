@@ -82,7 +82,8 @@ pub(crate) async fn engine(project: &Project, tables: &[&str]) -> Result<Engine>
     let engine = Engine::new(&data::EngineSpec::default())?;
     let needs = project.needs(tables);
     for source in needs.sources {
-        engine.add_source(&source.name, &source.spec, &project.folder).await?;
+        let added = engine.add_source(&source.name, &source.spec, &project.folder).await;
+        added.map_err(|error| Failure::from(error).at(format!("source \"{}\"", source.name)))?;
     }
     for table in needs.tables {
         engine.add_table(&table.name, &table.sql).await?;

@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use futures::TryFutureExt;
 use mysql_async::consts::{ColumnFlags, ColumnType};
 use mysql_async::prelude::Queryable;
-use mysql_async::{BinaryProtocol, Conn, Opts, OptsBuilder, QueryResult, SslOpts, Value as Raw};
+use mysql_async::{BinaryProtocol, Conn, IoError, Opts, OptsBuilder, QueryResult, SslOpts, Value as Raw};
 
 use super::cells::{Cell, Rows};
 use super::query::Relation;
@@ -171,6 +171,7 @@ impl Server {
                     _ => Error::Invalid(text),
                 }
             }
+            mysql_async::Error::Io(IoError::Io(error)) => Error::Unreachable(format!("{}: {error}", self.place)),
             other => Error::Unreachable(format!("{}: {other}", self.place)),
         }
     }

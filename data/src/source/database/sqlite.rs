@@ -50,9 +50,10 @@ impl SqliteReader {
         let relation = Relation::of(spec.table.as_deref(), spec.query.as_deref(), '"')?;
         let connection = connect(&path)?;
         let sql = relation.all(spec.sample_rows.max(1));
-        let mut statement = connection.prepare(&sql).map_err(|e| match &spec.table {
-            Some(table) => unknown(&path, &connection, table, &e),
-            None => told(&path, &e),
+        let mut statement = connection.prepare(&sql).map_err(|e| match (&spec.table, &e) {
+            (Some(table), _) => unknown(&path, &connection, table, &e),
+            (None, rusqlite::Error::SqlInputError { msg, offset, .. }) => wrong(&path, &relation, msg, *offset, &sql),
+            (None, _) => told(&path, &e),
         })?;
         let described: Vec<(String, String)> = statement
             .columns()
@@ -223,6 +224,17 @@ fn told(path: &Path, error: &rusqlite::Error) -> Error {
     }
 }
 
+/// What is wrong with the user's query, and where.
+fn wrong(path: &Path, relation: &Relation, reason: &str, offset: i32, sql: &str) -> Error {
+    let before = usize::try_from(offset).ok().and_then(|offset| sql.get(..offset));
+    match before.and_then(|before| relation.place(before.chars().count() + 1)) {
+        Some((line, character)) => {
+            Error::invalid(format!("{}: {reason}, in line {line}, character {character} of the query", path.display()))
+        }
+        None => Error::invalid(format!("{}: {reason}", path.display())),
+    }
+}
+
 /// Names of the tables and views of a file.
 pub(crate) fn tables(path: &Path) -> Result<Vec<String>> {
     names(&connect(path)?).map_err(|e| told(path, &e))
@@ -353,7 +365,9 @@ mod tests {
         std::fs::write(&other, "a,b\n1,2\n".repeat(200)).unwrap();
         check(&spec(&other, "orders"), &["no.db", "no SQLite database"]);
         let query = SqliteSpec { table: None, query: Some("DELETE FROM orders".into()), ..spec(&path, "") };
-        check(&query, &["syntax error"]);
+        check(&query, &["shop.db: near \"DELETE\": syntax error, in line 1, character 1 of the query"]);
+        let query = SqliteSpec { table: None, query: Some("SELECT\n  b FROM orders".into()), ..spec(&path, "") };
+        check(&query, &["no such column: b, in line 2, character 3 of the query"]);
         assert!(open(&SqliteSpec { sample_rows: 1000, ..spec(&path, "orders") }).is_ok());
     }
 }
