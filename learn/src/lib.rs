@@ -26,7 +26,8 @@ mod weights;
 pub use error::{Error, ErrorKind, Result};
 pub use evaluate::{Evaluation, evaluate};
 pub use features::{
-    BagBlock, Choice, Column, ColumnKind, EmbeddedColumn, Encoded, Features, ImageBlock, SeriesBlock, TokenBlock,
+    BagBlock, Choice, Column, ColumnKind, EmbeddedColumn, Encoded, FeatureSteps, Features, ImageBlock, SeriesBlock,
+    TokenBlock,
 };
 pub use folds::folds;
 pub use model::{Model, Predictions, on_answering_thread};

@@ -97,16 +97,20 @@ enum Place {
 /// The columns and their places: all that is of one kind lies in the order of the columns.
 fn places(model: &Model) -> Vec<(String, Place)> {
     let (mut numbers, mut codes, mut images, mut texts, mut bags, mut series) = (0, 0, 0, 0, 0, 0);
-    let place = |column: &Column| {
+    let mut place = |column: &Column| {
         let place = match &column.kind {
-            ColumnKind::Category { .. } => Place::Code(codes),
+            _ if column.cardinality().is_some() => Place::Code(codes),
             ColumnKind::Image { height, width, channels, .. } => {
                 Place::Image { block: images, shape: [*height, *width, *channels] }
             }
             ColumnKind::Text { code: TextCode::Tokens { .. }, .. } => Place::Tokens(texts),
             ColumnKind::Text { .. } => Place::Terms(bags),
-            ColumnKind::Series { flat: false, .. } => Place::Series(series),
-            kind => Place::Numbers { first: numbers, count: kind.numbers() },
+            _ if column.is_sequence() => {
+                // Its figures come with it, and are not shuffled: they are few beside its steps.
+                numbers += column.numbers();
+                Place::Series(series)
+            }
+            _ => Place::Numbers { first: numbers, count: column.numbers() },
         };
         match place {
             Place::Numbers { count, .. } => numbers += count,
@@ -118,7 +122,19 @@ fn places(model: &Model) -> Vec<(String, Place)> {
         }
         (column.name.clone(), place)
     };
-    model.features().columns().iter().map(place).collect()
+    let mut places: Vec<(String, Place)> = model.features().columns().iter().map(&mut place).collect();
+    for combined in model.features().combined() {
+        let place = match combined.cardinality() {
+            Some(_) => Place::Code(codes),
+            None => Place::Numbers { first: numbers, count: 1 },
+        };
+        codes += usize::from(combined.cardinality().is_some());
+        numbers += combined.numbers();
+        places.push((combined.name.clone(), place));
+    }
+    // What is read for others only has no input to shuffle.
+    places.retain(|(_, place)| !matches!(place, Place::Numbers { count: 0, .. }));
+    places
 }
 
 /// A difference of scores that are not defined (answers that are no numbers) says nothing.

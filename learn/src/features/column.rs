@@ -6,6 +6,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::prepared::Prepared;
 use super::text::{TextCode, Tokenizer};
 use crate::spec::DatePart;
 
@@ -20,6 +21,9 @@ pub struct Column {
     pub missing: u64,
     /// A usual value: the median, the most frequent category; null for pictures.
     pub example: Value,
+    /// What is made of it before it becomes numbers for a network.
+    #[serde(default, skip_serializing_if = "Prepared::is_plain")]
+    pub prepared: Prepared,
 }
 
 /// What a column holds and what training rows held.
@@ -96,8 +100,8 @@ impl ColumnKind {
         }
     }
 
-    /// Columns of `Encoded::numbers` it fills.
-    pub(crate) fn numbers(&self) -> usize {
+    /// Numbers it is where nothing more is made of it.
+    pub(super) fn numbers(&self) -> usize {
         match self {
             Self::Number { .. } | Self::Boolean => 1,
             Self::Date { parts, .. } => parts.iter().map(|part| part.inputs()).sum(),

@@ -7,8 +7,10 @@ use serde_json::Value;
 
 use super::column::{ColumnKind, DateInput};
 use super::fit::{Fitted, Training};
+use super::holidays::Holidays;
 use super::number::{self, Fill};
 use super::numeric::{Affine, NumberInput, NumericPart};
+use super::prepared::Prepared;
 use super::values::{counted, each_date};
 use crate::spec::{DatePart, DateSpec, Scale};
 use crate::{Error, Result};
@@ -183,21 +185,41 @@ pub(super) fn fit(
     }
     let Some(first) = numbers.first_mut() else { return Ok(None) };
     first.indicator = auto && training.often_missing(missing);
+    let holidays = holidays(training.name, spec)?;
     let indicator = if first.indicator { ", and an input that says whether it was missing" } else { "" };
     let names: Vec<&str> = parts.iter().map(|input| word(input.part)).collect();
     let how = format!(
-        "date from {} to {}{} as {}{}{}{indicator}",
+        "date from {} to {}{} as {}{}{}{}{indicator}",
         iso(min),
         iso(max),
         if missing > 0 { format!(", {} missing", counted(missing, "value")) } else { String::new() },
         names.join(", "),
         if parts.iter().any(|input| input.cyclical) { " (sine and cosine of what comes round again)" } else { "" },
+        holidays
+            .as_ref()
+            .map_or_else(String::new, |days| format!(", and whether it is one of {} holidays", days.len())),
         if dropped.is_empty() { String::new() } else { format!("; {} never changes", dropped.join(", ")) },
     );
     let kind = ColumnKind::Date { min: iso(min), max: iso(max), parts };
     let example = Value::from(iso(present[present.len() / 2]));
+    if let Some(days) = &holidays {
+        let mut flags: Vec<f32> = present.iter().map(|&seconds| days.flag(Some(seconds))).collect();
+        let impute = number::fill(Fill::Mean, &mut flags);
+        let (name, clip) = (format!("{}.holiday", training.name), [f32::NEG_INFINITY, f32::INFINITY]);
+        numbers.push(NumberInput { name, impute, indicator: false, clip, affine: Affine::IDENTITY });
+    }
     let inputs = NumericPart { numbers, ..NumericPart::default() };
-    Ok(Some(Fitted { kind, example, missing, inputs, how }))
+    let prepared = holidays.map_or(Prepared::Plain, Prepared::Holidays);
+    Ok(Some(Fitted { kind, prepared, example, missing, inputs, how }))
+}
+
+/// The days that are unlike others, where there are some.
+fn holidays(column: &str, spec: &DateSpec) -> Result<Option<Holidays>> {
+    if spec.holidays.is_empty() {
+        return Ok(None);
+    }
+    let wrong = |message| Error::invalid(format!("column \"{column}\": {message}"));
+    Holidays::try_from(spec.holidays.clone()).map(Some).map_err(wrong)
 }
 
 /// Plain parts are standardised; sine and cosine are in range already. A missing one becomes the mean.

@@ -5,12 +5,14 @@ use arrow::datatypes::{Field, Schema};
 use serde_json::Value;
 
 use super::column::{Choice, Column, ColumnKind};
+use super::combined::{self, Combined};
 use super::numeric::NumericPart;
-use super::values::{Mismatch, complaint, is_binary};
-use super::{Features, auto, category, date, image, number, series, text};
+use super::prepared::Prepared;
+use super::values::{Mismatch, complaint, is_binary, is_number, is_text};
+use super::{Features, auto, category, date, image, neighbours, number, select, series, text};
 use crate::error::did_you_mean;
-use crate::spec::{FeatureSpec, FeaturesSpec, Takes};
-use crate::{Error, Result};
+use crate::spec::{CategorySpec, FeatureSpec, FeaturesSpec, NumberSpec, Takes};
+use crate::{Error, Result, Target};
 
 /// The training rows of one column.
 pub(super) struct Training<'a> {
@@ -19,8 +21,8 @@ pub(super) struct Training<'a> {
     /// Its part of each batch, and the batch.
     pub(super) arrays: Vec<(&'a dyn Array, &'a RecordBatch)>,
     pub(super) rows: usize,
-    /// Name of the target column.
-    pub(super) target: &'a str,
+    /// What is to be predicted.
+    pub(super) target: &'a Target,
     /// What the model takes of texts and series.
     pub(super) takes: Takes<'a>,
 }
@@ -28,6 +30,7 @@ pub(super) struct Training<'a> {
 /// A fitted column with its inputs of the numeric part.
 pub(super) struct Fitted {
     pub(super) kind: ColumnKind,
+    pub(super) prepared: Prepared,
     pub(super) example: Value,
     pub(super) missing: u64,
     pub(super) inputs: NumericPart,
@@ -45,7 +48,7 @@ pub(super) enum Outcome {
 }
 
 impl<'a> Training<'a> {
-    fn new(field: &'a Field, train: &'a [RecordBatch], target: &'a str, takes: Takes<'a>) -> Result<Self> {
+    fn new(field: &'a Field, train: &'a [RecordBatch], target: &'a Target, takes: Takes<'a>) -> Result<Self> {
         let name = field.name();
         let arrays = train
             .iter()
@@ -70,6 +73,11 @@ impl<'a> Training<'a> {
         Ok(())
     }
 
+    /// The training rows.
+    pub(super) fn batches(&self) -> Vec<RecordBatch> {
+        self.arrays.iter().map(|(_, batch)| (*batch).clone()).collect()
+    }
+
     /// Rows without a value, floats' NaN not counted.
     pub(super) fn nulls(&self) -> usize {
         self.arrays.iter().map(|(array, _)| array.logical_null_count()).sum()
@@ -89,16 +97,69 @@ impl<'a> Training<'a> {
     }
 }
 
+/// What is fitted, column by column, before it becomes one.
+#[derive(Default)]
+struct Parts {
+    columns: Vec<(Column, NumericPart)>,
+    combined: Vec<(Combined, NumericPart)>,
+    choices: Vec<Choice>,
+    /// Columns that only number the rows were left out.
+    identifiers: bool,
+}
+
+impl Parts {
+    /// All inputs side by side: those of the columns, then those of several columns.
+    fn assemble(&self) -> Features {
+        let mut numeric = NumericPart::default();
+        self.columns.iter().for_each(|(_, inputs)| numeric.append(inputs.clone()));
+        self.combined.iter().for_each(|(_, inputs)| numeric.append(inputs.clone()));
+        Features {
+            columns: self.columns.iter().map(|(column, _)| column.clone()).collect(),
+            combined: self.combined.iter().map(|(combined, _)| combined.clone()).collect(),
+            neighbours: None,
+            choices: self.choices.clone(),
+            numeric,
+        }
+    }
+
+    /// Takes features out, with the reasons. Columns of which others are made are still read.
+    fn leave_out(&mut self, reasons: &[(String, String)]) {
+        let why = |name: &str| reasons.iter().find(|(left_out, _)| left_out == name).map(|(_, why)| why);
+        self.combined.retain(|(combined, _)| why(&combined.name).is_none());
+        let sources: Vec<String> =
+            self.combined.iter().flat_map(|(combined, _)| combined.sources()).map(str::to_owned).collect();
+        self.columns.retain(|(column, _)| why(&column.name).is_none() || sources.contains(&column.name));
+        for (column, inputs) in self.columns.iter_mut().filter(|(column, _)| why(&column.name).is_some()) {
+            set_apart(column, inputs);
+        }
+        for choice in &mut self.choices {
+            if let Some(why) = why(&choice.column) {
+                choice.feature = "left out".into();
+                choice.how = format!("left out: {why}");
+            }
+        }
+    }
+}
+
+/// Makes a column one that is read for others only. A number keeps its bins: crosses are made of them.
+fn set_apart(column: &mut Column, inputs: &mut NumericPart) {
+    *inputs = NumericPart::default();
+    column.prepared = match std::mem::take(&mut column.prepared) {
+        Prepared::Bins { edges } | Prepared::Apart { edges } => Prepared::Apart { edges },
+        _ => Prepared::Apart { edges: vec![] },
+    };
+}
+
 /// See [`Features::fit`].
 pub(super) fn fit(
     spec: &FeaturesSpec,
     schema: &Schema,
-    target: &str,
+    target: &Target,
     ignore: &[String],
     train: &[RecordBatch],
     takes: Takes<'_>,
 ) -> Result<Features> {
-    check_names(spec, schema, target, ignore)?;
+    check_names(spec, schema, &target.column, ignore)?;
     if train.iter().all(|batch| batch.num_rows() == 0) {
         return Err(Error::invalid("there are no training rows to fit the features on"));
     }
@@ -106,18 +167,26 @@ pub(super) fn fit(
         .fields()
         .iter()
         .map(AsRef::as_ref)
-        .filter(|field| {
-            let name = field.name();
-            let asked = spec.include.is_empty() || spec.include.contains(name);
-            asked && name != target && !ignore.contains(name) && !spec.exclude.contains(name)
-        })
+        .filter(|field| *field.name() != target.column && !ignore.contains(field.name()))
         .collect();
-    let (features, identifiers) = fit_fields(spec, &fields, train, target, takes, Identifiers::LeftOut)?;
-    match features.columns.is_empty() && identifiers {
+    let mut parts = fit_fields(spec, &fields, train, target, takes, Identifiers::LeftOut)?;
+    if parts.columns.is_empty() && parts.identifiers {
         // The numbers of the rows are all there is: then they are what to learn from.
-        true => check_left(fit_fields(spec, &fields, train, target, takes, Identifiers::Kept)?.0, target),
-        false => check_left(features, target),
+        parts = fit_fields(spec, &fields, train, target, takes, Identifiers::Kept)?;
     }
+    let columns: Vec<Column> = parts.columns.iter().map(|(column, _)| column.clone()).collect();
+    for (combined, inputs, choice) in combined::fit(spec, &columns, train)? {
+        parts.combined.push((combined, inputs));
+        parts.choices.push(choice);
+    }
+    let reasons = select::left_out(&spec.select, &parts.assemble(), target, train)?;
+    parts.leave_out(&reasons);
+    let mut features = parts.assemble();
+    if !reasons.is_empty() && features.numeric == NumericPart::default() {
+        return Err(select::nothing_left(&reasons));
+    }
+    features.neighbours = neighbours::fit(spec, &features, train)?;
+    check_left(features, &target.column)
 }
 
 /// What becomes of columns that number the rows.
@@ -127,37 +196,76 @@ enum Identifiers {
     LeftOut,
 }
 
-/// The features, and whether identifiers were left out.
+/// What each field becomes.
 fn fit_fields(
     spec: &FeaturesSpec,
     fields: &[&Field],
     train: &[RecordBatch],
-    target: &str,
+    target: &Target,
     takes: Takes<'_>,
     found: Identifiers,
-) -> Result<(Features, bool)> {
-    let mut features = Features { columns: vec![], choices: vec![], numeric: NumericPart::default() };
-    let mut identifiers = false;
+) -> Result<Parts> {
+    let mut parts = Parts::default();
+    let sources = combined::sources(spec);
     for field in fields {
+        let name = field.name();
+        let source = sources.iter().find(|(_, source)| *source == name).map(|(list, _)| *list);
+        let read = (spec.include.is_empty() || spec.include.contains(name)) && !spec.exclude.contains(name);
+        if !read && source.is_none() {
+            continue;
+        }
         let training = Training::new(field, train, target, takes)?;
-        let asked = found == Identifiers::Kept || spec.include.contains(field.name());
-        let column = field.name().clone();
-        let outcome = fit_column(&training, spec.columns.get(field.name()).unwrap_or(&FeatureSpec::Auto), asked)?;
-        identifiers |= matches!(outcome, Outcome::Identifier(_));
-        match outcome {
-            Outcome::Read(fitted) => {
-                let Fitted { kind, example, missing, inputs, how } = *fitted;
-                features.choices.push(Choice { column: column.clone(), feature: kind.word().into(), how });
-                features.columns.push(Column { name: column, kind, missing, example });
-                features.numeric.append(inputs);
+        if !read {
+            parts.add_apart(&training, source.unwrap_or_default(), "")?;
+            continue;
+        }
+        let asked = found == Identifiers::Kept || spec.include.contains(name);
+        let outcome = fit_column(&training, spec.columns.get(name).unwrap_or(&FeatureSpec::Auto), asked)?;
+        parts.identifiers |= matches!(outcome, Outcome::Identifier(_)) && source.is_none();
+        match (outcome, source) {
+            (Outcome::Read(fitted), _) => parts.add(name, *fitted),
+            (Outcome::LeftOut(reason) | Outcome::Identifier(reason), Some(list)) => {
+                parts.add_apart(&training, list, &format!(" (by itself it is left out: {reason})"))?;
             }
-            Outcome::LeftOut(reason) | Outcome::Identifier(reason) => {
+            (Outcome::LeftOut(reason) | Outcome::Identifier(reason), None) => {
                 let how = format!("left out: {reason}");
-                features.choices.push(Choice { column, feature: "left out".into(), how });
+                parts.choices.push(Choice { column: name.clone(), feature: "left out".into(), how });
             }
         }
     }
-    Ok((features, identifiers))
+    Ok(parts)
+}
+
+impl Parts {
+    fn add(&mut self, name: &str, fitted: Fitted) {
+        let Fitted { kind, prepared, example, missing, inputs, how } = fitted;
+        self.choices.push(Choice { column: name.into(), feature: kind.word().into(), how });
+        self.columns.push((Column { name: name.into(), kind, missing, example, prepared }, inputs));
+    }
+
+    /// Adds a column that is read only for what is made of it, under this list of the settings.
+    fn add_apart(&mut self, training: &Training<'_>, list: &str, why: &str) -> Result<()> {
+        let (name, kind) = (training.name, training.field.data_type());
+        let fitted = match kind {
+            kind if kind.is_null() => return Err(training.without_values()),
+            kind if is_number(kind) => number::fit(training, &NumberSpec::default(), &number::read(training)?, false)?,
+            arrow::datatypes::DataType::Boolean => number::fit_boolean(training, false)?,
+            kind if is_text(kind) => category::fit(training, &CategorySpec::default(), category::count(training)?)?,
+            kind => {
+                let holds = super::values::holds(kind);
+                return Err(Error::invalid(format!(
+                    "features.{list}: column \"{name}\" holds {holds}, of which no feature can be made with another"
+                )));
+            }
+        };
+        self.add(name, fitted);
+        let (Some((column, inputs)), Some(choice)) = (self.columns.last_mut(), self.choices.last_mut()) else {
+            return Ok(());
+        };
+        set_apart(column, inputs);
+        choice.how = format!("read only for features.{list}{why}");
+        Ok(())
+    }
 }
 
 fn fit_column(training: &Training<'_>, spec: &FeatureSpec, asked: bool) -> Result<Outcome> {
@@ -186,8 +294,9 @@ fn fit_column(training: &Training<'_>, spec: &FeatureSpec, asked: bool) -> Resul
 fn check_names(spec: &FeaturesSpec, schema: &Schema, target: &str, ignore: &[String]) -> Result<()> {
     let known = || schema.fields().iter().map(|field| field.name().as_str());
     let lists = [("include", spec.include.iter().collect::<Vec<_>>()), ("columns", spec.columns.keys().collect())];
-    let excluded = [("exclude", spec.exclude.iter().collect::<Vec<_>>())];
-    for (list, names) in lists.iter().chain(&excluded) {
+    let mut others = vec![("exclude", spec.exclude.iter().collect::<Vec<_>>())];
+    others.extend(combined::sources(spec).into_iter().map(|(list, name)| (list, vec![name])));
+    for (list, names) in lists.iter().chain(&others) {
         for name in names {
             if !known().any(|column| column == name.as_str()) {
                 let hint = did_you_mean(name, known());
@@ -207,6 +316,12 @@ fn check_names(spec: &FeaturesSpec, schema: &Schema, target: &str, ignore: &[Str
                 _ => continue,
             };
             return Err(Error::invalid(format!("features.{list}: column \"{name}\" {reason}")));
+        }
+    }
+    for (list, name) in combined::sources(spec) {
+        if *name == *target || ignore.contains(name) {
+            let reason = if *name == *target { "is the target" } else { "divides the rows" };
+            return Err(Error::invalid(format!("features.{list}: column \"{name}\" {reason} and cannot be a feature")));
         }
     }
     let mut names: Vec<&str> = known().collect();

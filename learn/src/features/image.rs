@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::column::ColumnKind;
 use super::fit::{Fitted, Training};
 use super::numeric::{Affine, ImageInput, NumericPart};
+use super::prepared::Prepared;
 use super::values::each_text;
 use crate::spec::{Channels, ImageSpec, PixelScale};
 use crate::{Error, Result};
@@ -217,7 +218,7 @@ pub(super) fn fit(training: &Training<'_>, spec: &ImageSpec) -> Result<Fitted> {
     );
     let image = ImageInput { name: name.into(), height, width, channels, affine };
     let inputs = NumericPart { images: vec![image], ..NumericPart::default() };
-    Ok(Fitted { kind, example: Value::Null, missing: 0, inputs, how })
+    Ok(Fitted { kind, prepared: Prepared::Plain, example: Value::Null, missing: 0, inputs, how })
 }
 
 /// Width and height of the first training picture, and whether it has colours.

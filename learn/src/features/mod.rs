@@ -8,13 +8,22 @@ mod auto;
 mod bag;
 mod category;
 mod column;
+mod combined;
+mod curve;
 mod date;
 mod encode;
 mod fit;
+mod holidays;
 mod image;
+mod neighbours;
 mod number;
 mod numeric;
+mod prepared;
+mod select;
 mod series;
+mod statistics;
+mod steps;
+mod target_encoding;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -24,22 +33,36 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use serde::{Deserialize, Serialize};
 
-use crate::Result;
 use crate::spec::{FeaturesSpec, Takes};
+use crate::{Result, Target};
 
 pub use bag::{BagBlock, BagInput};
 pub use column::{Choice, Column, ColumnKind, DateInput, Vocabulary};
+pub use combined::{Combined, CombinedKind};
+pub use curve::Curve;
+pub use holidays::Holidays;
+pub use neighbours::{Neighbour, Neighbours};
 pub use numeric::{
     Affine, CategoryInput, EmbeddedColumn, Encoded, ImageBlock, ImageInput, NumberInput, NumericPart, SeriesBlock,
     SeriesInput, TextInput, TokenBlock,
 };
+pub use prepared::Prepared;
+pub use statistics::Statistics;
+pub use steps::{FeatureSteps, Step};
+pub use target_encoding::TargetTable;
 pub use text::{FileTokenizer, Ngrams, TextCode, Tokenizer};
 
 /// Fitted features: what a model reads and how it becomes the network's input.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Stored")]
 pub struct Features {
     pub(crate) columns: Vec<Column>,
+    /// What is made of several columns; its inputs follow those of the columns.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) combined: Vec<Combined>,
+    /// Training rows that stand in for missing numbers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) neighbours: Option<Neighbours>,
     pub(crate) choices: Vec<Choice>,
     pub(crate) numeric: NumericPart,
 }
@@ -54,12 +77,21 @@ impl Features {
     pub fn fit(
         spec: &FeaturesSpec,
         schema: &Schema,
-        target: &str,
+        target: &Target,
         ignore: &[String],
         train: &[RecordBatch],
         takes: Takes<'_>,
     ) -> Result<Self> {
         fit::fit(spec, schema, target, ignore, train, takes)
+    }
+
+    /// The training rows themselves, in the order in which the features were fitted on them, batch after batch: as
+    /// [`Features::encode`], but a category encoded by the target is given the means of other training rows.
+    ///
+    /// # Errors
+    /// As [`Features::encode`]; a target that is not the fitted one.
+    pub fn encode_training(&self, target: &Target, train: &[RecordBatch]) -> Result<Encoded> {
+        encode::encode_training(self, target, train)
     }
 
     /// The host part: text to codes and tokens, dates to parts, pictures to pixels. Columns are found by name, others are ignored.
@@ -75,9 +107,25 @@ impl Features {
         self.choices.clone()
     }
 
+    /// What is done with every column, step by step, and what it was fitted to; left-out ones come last.
+    pub fn steps(&self) -> Vec<FeatureSteps> {
+        steps::steps(self)
+    }
+
     /// The columns read, in the table's order.
     pub fn columns(&self) -> &[Column] {
         &self.columns
+    }
+
+    /// What is made of several columns, in order.
+    pub fn combined(&self) -> &[Combined] {
+        &self.combined
+    }
+
+    /// The columns whose missing numbers are those of training rows that are most alike.
+    pub(crate) fn filled_by_neighbours(&self) -> Vec<&str> {
+        let columns = self.neighbours.iter().flat_map(|neighbours| &neighbours.columns);
+        columns.filter(|column| column.count > 0).map(|column| column.name.as_str()).collect()
     }
 
     /// Width of the dense input `[batch, dense_width]`.
@@ -110,6 +158,10 @@ impl Features {
 #[derive(Deserialize)]
 struct Stored {
     columns: Vec<Column>,
+    #[serde(default)]
+    combined: Vec<Combined>,
+    #[serde(default)]
+    neighbours: Option<Neighbours>,
     choices: Vec<Choice>,
     numeric: NumericPart,
 }
@@ -118,20 +170,15 @@ impl TryFrom<Stored> for Features {
     type Error = String;
 
     fn try_from(stored: Stored) -> Result<Self, String> {
-        let Stored { columns, choices, numeric } = stored;
-        let numbers: usize = columns.iter().map(|column| column.kind.numbers()).sum();
-        let cardinalities = columns.iter().filter_map(|column| match &column.kind {
-            ColumnKind::Category { values } => Some(values.cardinality()),
-            _ => None,
-        });
+        let Stored { columns, combined, neighbours, choices, numeric } = stored;
+        let numbers: usize = columns.iter().map(Column::numbers).sum();
+        let numbers = numbers + combined.iter().map(Combined::numbers).sum::<usize>();
+        let coded = columns.iter().filter_map(Column::cardinality);
+        let cardinalities: Vec<usize> = coded.chain(combined.iter().filter_map(Combined::cardinality)).collect();
+        let inputs = numeric.categories.iter().zip(&cardinalities).all(|(input, codes)| input.fits(*codes));
         let sizes = columns.iter().filter_map(|column| match column.kind {
             ColumnKind::Image { height, width, channels, .. } => Some([height, width, channels]),
             _ => None,
-        });
-        let inputs = numeric.categories.iter().zip(cardinalities.clone()).all(|(input, codes)| match input {
-            CategoryInput::OneHot { cardinality, .. } => *cardinality == codes,
-            CategoryInput::Embedding(column) => column.cardinality == codes,
-            CategoryInput::Ordinal { .. } => true,
         });
         let images = numeric.images.iter().map(|image| [image.height, image.width, image.channels]);
         let mut texts = NumericPart::default();
@@ -140,18 +187,27 @@ impl TryFrom<Stored> for Features {
                 texts.append(code.input(&column.name, tokenizer));
             }
         }
-        let steps = columns.iter().filter_map(|column| match column.kind {
-            ColumnKind::Series { steps, flat: false, .. } => Some(steps),
+        let steps = columns.iter().filter(|column| column.is_sequence()).filter_map(|column| match column.kind {
+            ColumnKind::Series { steps, .. } => Some(steps),
             _ => None,
         });
+        let tables = columns.iter().all(|column| match (&column.prepared, &column.kind) {
+            (Prepared::Target(table), ColumnKind::Category { values }) => table.fits(values.cardinality()),
+            (Prepared::Target(_), _) => false,
+            _ => true,
+        });
+        let sources = |name: &str| columns.iter().any(|column| column.name == name);
         let fits = numbers == numeric.numbers.len()
             && (&texts.texts, &texts.bags) == (&numeric.texts, &numeric.bags)
-            && cardinalities.count() == numeric.categories.len()
+            && cardinalities.len() == numeric.categories.len()
             && inputs
+            && tables
             && images.eq(sizes)
-            && numeric.series.iter().map(|series| series.steps).eq(steps);
+            && numeric.series.iter().map(|series| series.steps).eq(steps)
+            && combined.iter().flat_map(Combined::sources).all(sources)
+            && neighbours.as_ref().is_none_or(|neighbours| neighbours.fits(numbers));
         match fits {
-            true => Ok(Self { columns, choices, numeric }),
+            true => Ok(Self { columns, combined, neighbours, choices, numeric }),
             false => Err("the columns and the inputs of the network do not fit together".into()),
         }
     }

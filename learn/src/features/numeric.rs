@@ -196,6 +196,17 @@ pub enum CategoryInput {
     Embedding(EmbeddedColumn),
 }
 
+impl CategoryInput {
+    /// Whether it is made for so many codes.
+    pub(super) fn fits(&self, codes: usize) -> bool {
+        match self {
+            Self::OneHot { cardinality, .. } => *cardinality == codes,
+            Self::Embedding(column) => column.cardinality == codes,
+            Self::Ordinal { .. } => true,
+        }
+    }
+}
+
 /// A category with a learned embedding.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EmbeddedColumn {

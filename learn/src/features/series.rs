@@ -9,8 +9,10 @@ use super::column::ColumnKind;
 use super::fit::{Fitted, Training};
 use super::number;
 use super::numeric::{NumberInput, NumericPart, SeriesInput};
+use super::prepared::Prepared;
+use super::statistics::Statistics;
 use super::values::{Mismatch, counted, each_number, is_number, narrow};
-use crate::spec::{SeriesSpec, Takes};
+use crate::spec::{Impute, Scale, SeriesSpec, Takes};
 use crate::{Error, Result};
 
 /// What a series column has to hold.
@@ -105,8 +107,9 @@ pub(super) fn fit(training: &Training<'_>, spec: &SeriesSpec) -> Result<Fitted> 
     let impute = number::fill(number::Fill::of(spec.impute), &mut values);
     let (affine, scaling) = number::affine(spec.scale, &mut values);
     let flat = training.takes != Takes::Sequences;
+    let statistics = statistics(name, spec, steps)?;
     let how = format!(
-        "series of {} from {} to {}{}{}{}, {scaling}{}",
+        "series of {} from {} to {}{}{}{}, {scaling}{}{}",
         counted(steps as u64, "step"),
         number::shown(min),
         number::shown(max),
@@ -117,10 +120,15 @@ pub(super) fn fit(training: &Training<'_>, spec: &SeriesSpec) -> Result<Fitted> 
         },
         if longest > steps { format!(", of lists of up to {longest} the newest") } else { "".into() },
         if values.len() < read { format!(", {} missing", read - values.len()) } else { "".into() },
-        if flat { ", each step an input of its own" } else { "" },
+        if flat && !spec.figures_alone { ", each step an input of its own" } else { "" },
+        statistics.as_ref().map_or_else(String::new, |of| {
+            let only = if of.alone { "only " } else { "" };
+            format!(", {only}its figures {}", of.names().join(", "))
+        }),
     );
     let mut inputs = NumericPart::default();
     match flat {
+        _ if spec.figures_alone => {}
         true => inputs.numbers.extend((0..steps).map(|step| NumberInput {
             // The newest step is 0, as a forecaster counts.
             name: format!("{name}.{}", step as i64 + 1 - steps as i64),
@@ -131,8 +139,65 @@ pub(super) fn fit(training: &Training<'_>, spec: &SeriesSpec) -> Result<Fitted> 
         })),
         false => inputs.series.push(SeriesInput { name: name.into(), steps, impute, affine }),
     }
+    if let Some(of) = &statistics {
+        inputs.numbers.extend(figures(training, of, steps)?);
+    }
     let missing = training.rows as u64 - present;
-    Ok(Fitted { kind: ColumnKind::Series { steps, min, max, flat }, example, missing, inputs, how })
+    let kind = ColumnKind::Series { steps, min, max, flat };
+    let prepared = statistics.map_or(Prepared::Plain, Prepared::Statistics);
+    Ok(Fitted { kind, prepared, example, missing, inputs, how })
+}
+
+/// The figures that are asked for, where there are some.
+fn statistics(column: &str, spec: &SeriesSpec, steps: usize) -> Result<Option<Statistics>> {
+    let refuse = |what: String| Err(Error::invalid(format!("column \"{column}\": {what}")));
+    if matches!(spec.impute, Impute::Neighbours(_))
+        || matches!(spec.scale, Scale::Quantile(_) | Scale::Log | Scale::YeoJohnson)
+    {
+        return refuse(
+            "neighbours, quantile, log and yeo_johnson are for single numbers; bend a series in the table's SQL".into(),
+        );
+    }
+    if let Some(length) = spec.fourier.iter().find(|length| !(**length >= 2.0 && **length <= STEPS_MAX as f64)) {
+        return refuse(format!("fourier has a round of {length} steps, expected 2 to {STEPS_MAX}"));
+    }
+    if let Some(season) = spec.seasons.iter().find(|season| **season == 0 || **season >= steps) {
+        return refuse(format!(
+            "seasons has {season} steps; of {steps} steps read the newest has up to {} before it",
+            steps - 1
+        ));
+    }
+    let fourier = spec.fourier.iter().map(|&length| length as f32).collect();
+    let (statistics, seasons) = (spec.statistics.clone(), spec.seasons.clone());
+    let of = Statistics { statistics, fourier, seasons, alone: spec.figures_alone };
+    match of.width() {
+        0 if of.alone => refuse("figures_alone leaves nothing to read; name statistics, fourier or seasons".into()),
+        0 => Ok(None),
+        _ => Ok(Some(of)),
+    }
+}
+
+/// The inputs of a series' figures: standardised, the mean for those that are not there.
+fn figures(training: &Training<'_>, of: &Statistics, steps: usize) -> Result<Vec<NumberInput>> {
+    let mut columns = vec![Vec::new(); of.width()];
+    let mut row = vec![0.0; of.width()];
+    training.each(EXPECTED, |array| {
+        let mut values = vec![f32::NAN; array.len() * steps];
+        encode(array, steps, &mut |row, step, x| values[row * steps + step] = x)?;
+        for values in values.chunks_exact(steps.max(1)) {
+            of.write(values, &mut row);
+            columns.iter_mut().zip(&row).filter(|(_, x)| !x.is_nan()).for_each(|(column, &x)| column.push(x));
+        }
+        Ok(())
+    })?;
+    let input = |(name, mut values): (String, Vec<f32>)| NumberInput {
+        name: format!("{}.{name}", training.name),
+        impute: number::fill(number::Fill::Mean, &mut values),
+        indicator: false,
+        clip: [f32::NEG_INFINITY, f32::INFINITY],
+        affine: number::affine(Scale::Standard, &mut values).0,
+    };
+    Ok(of.names().into_iter().zip(columns).map(input).collect())
 }
 
 /// The first list of the training rows, its newest values.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::features::{
     Affine, BagBlock, BagInput, CategoryInput, Column, ColumnKind, DateInput, EmbeddedColumn, ImageInput, NumberInput,
-    NumericPart, TextCode, Tokenizer, Vocabulary,
+    NumericPart, Prepared, TextCode, Tokenizer, Vocabulary,
 };
 use crate::net::plan::tests as plans;
 use crate::net::tests::layers_of;
@@ -32,7 +32,7 @@ pub(crate) fn column(name: &str, numbers: usize) -> Column {
         1 => ColumnKind::Number { min: -1.0, max: 1.0, integer: false },
         n => ColumnKind::Date { min: String::new(), max: String::new(), parts: vec![part; n] },
     };
-    Column { name: name.into(), kind, missing: 0, example: Value::Null }
+    Column { name: name.into(), kind, missing: 0, example: Value::Null, prepared: Prepared::Plain }
 }
 
 /// A number as it is.
@@ -150,7 +150,7 @@ impl Case {
     /// A linear model of these columns and numbers.
     pub(crate) fn regression(columns: &[Column], numbers: Vec<NumberInput>) -> Self {
         let numeric = NumericPart { numbers, ..NumericPart::default() };
-        let features = Features { columns: columns.to_vec(), choices: vec![], numeric };
+        let features = Features { columns: columns.to_vec(), numeric, ..Features::default() };
         Self::new("linear", features, 0, &[], Activation::Relu, Loss::Auto)
     }
 
@@ -244,7 +244,13 @@ fn random_weights(layers: &Layers) -> Weights {
 
 /// Features whose columns are those of a numeric part.
 pub(crate) fn features(numeric: &NumericPart) -> Features {
-    let plain = |name: &str, kind| Column { name: name.into(), kind, missing: 0, example: Value::Null };
+    let plain = |name: &str, kind| Column {
+        name: name.into(),
+        kind,
+        missing: 0,
+        example: Value::Null,
+        prepared: Prepared::Plain,
+    };
     let numbers = numeric.numbers.iter().map(|input| column(&input.name, 1));
     let categories = numeric.categories.iter().map(|category| {
         let values: Vec<String> = (2..cardinality(category)).map(|i| format!("value {i}")).collect();
@@ -262,7 +268,7 @@ pub(crate) fn features(numeric: &NumericPart) -> Features {
         plain(&bag.name, ColumnKind::Text { tokenizer: Tokenizer::Words { lower_case: true }, code })
     });
     let columns = numbers.chain(categories).chain(images).chain(bags).collect();
-    Features { columns, choices: vec![], numeric: numeric.clone() }
+    Features { columns, numeric: numeric.clone(), ..Features::default() }
 }
 
 /// Numeric parts of every kind and their mixtures, by name.
@@ -385,7 +391,7 @@ fn the_file_answers_as_the_trees() {
 fn the_file_answers_as_the_network_for_every_family() {
     for (name, net, part) in plans::families() {
         for classes in [0, 2, 3].map(|asked| plans::classes_of(&net, asked)) {
-            let features = Features { columns: vec![], choices: vec![], numeric: part.clone() };
+            let features = Features { numeric: part.clone(), ..Features::default() };
             let weights = plans::weights(&plans::plan(&net, &part, classes));
             let target = target(classes);
             let onnx = export_onnx(&features, &target, &net, Loss::Auto, &weights, None).unwrap();
@@ -529,6 +535,6 @@ fn weights_of_another_network_are_not_written() {
     less.tensors.remove("dense.1.bias");
     check(&less, Loss::Auto, "dense.1.bias");
     check(&case.weights, Loss::CategoricalCrossEntropy, "dense.1.weight");
-    let empty = Features { columns: vec![], choices: vec![], numeric: NumericPart::default() };
+    let empty = Features::default();
     assert!(export_onnx(&empty, &case.target, &case.net, Loss::Auto, &case.weights, None).is_err());
 }

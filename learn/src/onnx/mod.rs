@@ -38,7 +38,8 @@ const IR_VERSION: i64 = 8;
 /// Output: `probabilities` float32 `[batch, classes]`, or `prediction` float32 `[batch]` in the target's units.
 ///
 /// `metadata_props`: `task`, `target`, `labels` (a JSON list), `threshold`, and `features`, a JSON object with the
-/// `columns` (kind, vocabulary, tokenizer) and the order of columns in `numbers`, `codes` and `series`.
+/// `columns` (kind, vocabulary, tokenizer, what is prepared of them), what is `combined` of several, the columns that
+/// `neighbours` fill, and the order of columns in `numbers`, `codes` and `series`.
 ///
 /// # Errors
 /// Weights of another network, a loss that does not fit the target, features without columns.
@@ -112,6 +113,8 @@ fn metadata(features: &Features, target: &Target, threshold: Option<f32>) -> Res
     });
     let description = json!({
         "columns": serde_json::to_value(features.columns()).map_err(broken)?,
+        "combined": serde_json::to_value(features.combined()).map_err(broken)?,
+        "neighbours": features.filled_by_neighbours(),
         "numbers": part.numbers.iter().map(|number| &number.name).collect::<Vec<_>>(),
         "codes": codes.collect::<Vec<_>>(),
         "images": part.images.iter().map(|image| &image.name).collect::<Vec<_>>(),

@@ -195,9 +195,9 @@ fn ranges_without_values_are_refused() {
 
 #[test]
 fn candidates_follow_the_columns() {
-    use crate::features::{Column, ColumnKind};
+    use crate::features::{Column, ColumnKind, Prepared};
     use crate::spec::{NetSpec, TrainSpec, WatchedMetric};
-    let column = |kind| Column { name: "x".into(), kind, missing: 0, example: Value::Null };
+    let column = |kind| Column { name: "x".into(), kind, missing: 0, example: Value::Null, prepared: Prepared::Plain };
     let number = || column(ColumnKind::Number { min: 0.0, max: 1.0, integer: false });
     let image = || column(ColumnKind::Image { height: 8, width: 8, channels: 1, raw: None });
     let of = |columns: &[Column], classes: usize| {

@@ -166,6 +166,35 @@ pub struct SeriesSpec {
     pub impute: Impute,
     /// Brings the values to a common range; one scale for all steps.
     pub scale: Scale,
+    /// Figures of the values read, each an input of its own.
+    pub statistics: Vec<SeriesStatistic>,
+    /// Lengths of rounds in steps, such as 24 for a day of hours: adds how strongly the values go up and down with each,
+    /// as sine and cosine (Fourier).
+    pub fourier: Vec<f64>,
+    /// Lengths of seasons in steps: adds the newest value less the one a season before.
+    pub seasons: Vec<usize>,
+    /// Reads the figures alone, without the values step by step.
+    pub figures_alone: bool,
+}
+
+/// A figure of a series, of the values that are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SeriesStatistic {
+    /// The mean.
+    Mean,
+    /// The standard deviation.
+    Std,
+    /// The lowest.
+    Min,
+    /// The highest.
+    Max,
+    /// How much is added per step, by least squares.
+    Slope,
+    /// The newest value.
+    Last,
+    /// The newest value less the one before it.
+    LastDifference,
 }
 
 fn yes() -> bool {

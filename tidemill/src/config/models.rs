@@ -38,7 +38,7 @@ impl Check<'_> {
 
     fn features(&mut self, model_path: &str, model: &RawModel) {
         let path = join(model_path, "features");
-        let FeaturesSpec { include, exclude, columns } = &model.features;
+        let FeaturesSpec { include, exclude, columns, .. } = &model.features;
         for (key, list) in [("include", include), ("exclude", exclude)] {
             let mut seen = BTreeSet::new();
             for (index, column) in list.iter().enumerate() {

@@ -14,7 +14,7 @@ use crate::failure::{Failure, Fault, Result};
 
 use super::Progress;
 use super::evaluate::finish;
-use super::prepare::{Fitted, Seen, Set, encode, fit, take};
+use super::prepare::{Fitted, Seen, Set, encode, encode_training, fit, take};
 
 /// Figures that a line names; the first two that a model has.
 const SHOWN: [&str; 5] = ["auc", "accuracy", "rmse", "r2", "log_loss"];
@@ -159,7 +159,8 @@ fn judge(
     let training = take(rows, &fold.train)?;
     let fitted = fit(spec, seen.task, &training)?;
     let part = |rows| encode(&fitted.features, &fitted.target, rows);
-    let (training, validation) = (part(training)?, part(take(rows, &fold.validation)?)?);
+    let training = encode_training(&fitted.features, &fitted.target, &training)?;
+    let validation = part(take(rows, &fold.validation)?)?;
     let judged = part(take(rows, &fold.test)?)?;
     let trained = train(spec, &fitted, [&training, &validation], folder, stop)?;
     let finished = finish(spec, &fitted.features, &fitted.target, &trained, &validation)?;

@@ -2,7 +2,7 @@
 
 use arrow::compute::interleave_record_batch;
 use arrow::record_batch::RecordBatch;
-use data::{AuditReport, AuditRequest, Severity};
+use data::{AuditReport, AuditRequest, Depth, Severity};
 use learn::spec::{CrossValidationSpec, FoldsBy, SplitSpec};
 use learn::{Encoded, Features, Part, Split, Target, Task};
 
@@ -85,14 +85,14 @@ struct Divided {
 
 pub(super) fn prepare(spec: &ModelSpec, tables: Tables, on: &mut dyn FnMut(Progress)) -> Result<Prepared> {
     let divided = divide(spec, tables)?;
-    let report = audit(spec, &divided)?;
+    let report = audit(spec, &divided, Depth::Quick)?;
     refuse_bad_data(&report, on)?;
     let Fitted { features, target } = fit(spec, divided.task, &divided.train)?;
     for choice in features.choices() {
         on(Progress::Note(&format!("  {}: {}", choice.column, choice.how)));
     }
     let folds = spec.evaluate.cross_validation.is_some().then(|| divided.without_test());
-    let train = encode(&features, &target, divided.train)?;
+    let train = encode_training(&features, &target, &divided.train)?;
     let validation = encode(&features, &target, divided.validation)?;
     let test_rows = divided.test.clone();
     let test = encode(&features, &target, divided.test)?;
@@ -102,7 +102,7 @@ pub(super) fn prepare(spec: &ModelSpec, tables: Tables, on: &mut dyn FnMut(Progr
 /// The training and validation rows, audited; nothing looks at the test rows.
 pub(super) fn without_test(spec: &ModelSpec, tables: Tables, on: &mut dyn FnMut(Progress)) -> Result<Seen> {
     let divided = Divided { test: Vec::new(), ..divide(spec, tables)? };
-    refuse_bad_data(&audit(spec, &divided)?, on)?;
+    refuse_bad_data(&audit(spec, &divided, Depth::Quick)?, on)?;
     Ok(divided.without_test())
 }
 
@@ -117,19 +117,19 @@ pub(super) fn fit(spec: &ModelSpec, task: Task, train: &[RecordBatch]) -> Result
     let target = Target::fit(task.into(), &spec.target, train)?;
     let schema = schema_of(train, spec)?;
     let takes = spec.network.takes();
-    let features = Features::fit(&spec.features, &schema, &spec.target, &ignored(spec), train, takes)?;
+    let features = Features::fit(&spec.features, &schema, &target, &ignored(spec), train, takes)?;
     Ok(Fitted { features, target })
 }
 
 /// The audit alone, for `tidemill audit`.
 pub(crate) fn audit_only(spec: &ModelSpec, tables: Tables) -> Result<AuditReport> {
-    audit(spec, &divide(spec, tables)?)
+    audit(spec, &divide(spec, tables)?, Depth::Full)
 }
 
-fn audit(spec: &ModelSpec, divided: &Divided) -> Result<AuditReport> {
+fn audit(spec: &ModelSpec, divided: &Divided, depth: Depth) -> Result<AuditReport> {
     let train: Vec<RecordBatch> = divided.train.iter().chain(&divided.validation).cloned().collect();
-    let request = AuditRequest { table: &spec.table, target: Some(&spec.target), train: &train, test: &divided.test };
-    Ok(data::audit(&request)?)
+    let (table, target) = (spec.table.as_str(), Some(spec.target.as_str()));
+    Ok(data::audit(&AuditRequest { table, target, train: &train, test: &divided.test, depth })?)
 }
 
 fn refuse_bad_data(report: &AuditReport, on: &mut dyn FnMut(Progress)) -> Result<()> {
@@ -217,6 +217,11 @@ pub(super) fn take(batches: &[RecordBatch], rows: &[u32]) -> Result<Vec<RecordBa
                 .map_err(|e| Failure::new(Fault::Ours, format!("cannot divide the rows: {e}")))
         })
         .collect()
+}
+
+/// The rows that the features were fitted on.
+pub(super) fn encode_training(features: &Features, target: &Target, batches: &[RecordBatch]) -> Result<Set> {
+    Ok(Set { encoded: features.encode_training(target, batches)?, truth: target.encode(batches)? })
 }
 
 pub(super) fn encode(features: &Features, target: &Target, batches: Vec<RecordBatch>) -> Result<Set> {

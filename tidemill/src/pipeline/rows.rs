@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::ModelSpec;
 use crate::failure::{Failure, Fault, Result};
-use crate::pipeline::prepare::{Fitted, Seen, Set, encode, fit};
+use crate::pipeline::prepare::{Fitted, Seen, Set, encode, encode_training, fit};
 
 /// Ways of preparing the rows that are kept.
 const KEPT_MAX: usize = 4;
@@ -38,7 +38,8 @@ impl Rows {
         }
         let fitted = fit(spec, self.seen.task, &self.seen.train)?;
         let part = |rows: &[_]| encode(&fitted.features, &fitted.target, rows.to_vec());
-        let (training, validation) = (part(&self.seen.train)?, part(&self.seen.validation)?);
+        let training = encode_training(&fitted.features, &fitted.target, &self.seen.train)?;
+        let validation = part(&self.seen.validation)?;
         let made = Arc::new(Encoding { fitted, training, validation });
         if kept.len() == KEPT_MAX {
             kept.remove(0);

@@ -172,16 +172,17 @@ fn what_cannot_be_fitted_is_refused_with_its_place() {
     let ignored = Features::fit(
         &serde_json::from_str(r#"{"include": ["age"]}"#).unwrap(),
         batch.schema_ref(),
-        "y",
+        &numbers_of("y"),
         &["age".into()],
         std::slice::from_ref(&batch),
         Takes::Numbers,
     );
     assert!(ignored.unwrap_err().to_string().contains("column \"age\" divides the rows"));
     for train in [vec![], vec![batch.slice(0, 0)]] {
-        let message = Features::fit(&FeaturesSpec::default(), batch.schema_ref(), "y", &[], &train, Takes::Numbers)
-            .unwrap_err()
-            .to_string();
+        let message =
+            Features::fit(&FeaturesSpec::default(), batch.schema_ref(), &numbers_of("y"), &[], &train, Takes::Numbers)
+                .unwrap_err()
+                .to_string();
         assert!(message.contains("no training rows"), "{message}");
     }
 }

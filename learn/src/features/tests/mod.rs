@@ -2,8 +2,10 @@
 
 mod fitting;
 mod pictures;
+mod prepared;
 mod series;
 mod texts;
+mod useful;
 
 use std::collections::HashMap;
 use std::io::Cursor;
@@ -35,7 +37,12 @@ fn fit(spec: &str, batch: &RecordBatch) -> Result<Features> {
 
 fn fit_for(takes: Takes, spec: &str, batch: &RecordBatch) -> Result<Features> {
     let spec: FeaturesSpec = serde_json::from_str(spec).unwrap();
-    Features::fit(&spec, batch.schema_ref(), "y", &[], std::slice::from_ref(batch), takes)
+    Features::fit(&spec, batch.schema_ref(), &numbers_of("y"), &[], std::slice::from_ref(batch), takes)
+}
+
+/// A target of numbers in this column.
+fn numbers_of(column: &str) -> Target {
+    Target { column: column.into(), task: crate::Task::Regression, labels: vec![], mean: 0.0, scale: 1.0 }
 }
 
 fn fit_auto(batch: &RecordBatch) -> Features {
@@ -277,7 +284,9 @@ fn fitting_sees_training_rows_only_and_all_of_their_batches() {
     let batch = mixed(9, 90);
     let (first, second) = (batch.slice(0, 40), batch.slice(40, 50));
     let spec: FeaturesSpec = serde_json::from_str(MIXED).unwrap();
-    let fit = |train: &[RecordBatch]| Features::fit(&spec, &batch.schema(), "y", &[], train, Takes::Sequences).unwrap();
+    let fit = |train: &[RecordBatch]| {
+        Features::fit(&spec, &batch.schema(), &numbers_of("y"), &[], train, Takes::Sequences).unwrap()
+    };
     assert_eq!(
         fit(&[first.clone(), second.clone()]),
         fit(&[concat_batches(&batch.schema(), [&first, &second]).unwrap()])
@@ -402,7 +411,8 @@ fn a_request_of_one_row_is_encoded_in_microseconds() {
     }
     let batch = table(columns.iter().map(|(name, array)| (name.as_str(), array.clone())).collect());
     let features =
-        Features::fit(&spec, batch.schema_ref(), "y", &[], std::slice::from_ref(&batch), Takes::Numbers).unwrap();
+        Features::fit(&spec, batch.schema_ref(), &numbers_of("y"), &[], std::slice::from_ref(&batch), Takes::Numbers)
+            .unwrap();
     let row = batch.slice(1, 1);
     let best = (0..200)
         .map(|_| {

@@ -17,6 +17,7 @@ use super::category::Counts;
 use super::column::{ColumnKind, Vocabulary};
 use super::fit::{Fitted, Training};
 use super::numeric::{NumericPart, TextInput, TokenBlock};
+use super::prepared::Prepared;
 use super::values::{Mismatch, counted, each_text};
 use crate::spec::{Takes, TextEncoding, TextSpec};
 use crate::{Error, Result};
@@ -125,7 +126,8 @@ pub(super) fn fit(training: &Training<'_>, spec: &TextSpec) -> Result<Fitted> {
         if missing > 0 { format!(", {missing} missing") } else { String::new() }
     );
     let inputs = code.input(name, &tokenizer);
-    Ok(Fitted { kind: ColumnKind::Text { tokenizer, code }, example: Value::from(about.example), missing, inputs, how })
+    let (kind, prepared) = (ColumnKind::Text { tokenizer, code }, Prepared::Plain);
+    Ok(Fitted { kind, prepared, example: Value::from(about.example), missing, inputs, how })
 }
 
 /// The encoding, once the spec has been checked.

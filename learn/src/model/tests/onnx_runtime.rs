@@ -92,7 +92,7 @@ fn family_cases(folder: &Path) -> Vec<Value> {
     let mut cases = Vec::new();
     for (name, net, part) in plans::families() {
         for classes in [0, 3].map(|asked| plans::classes_of(&net, asked)) {
-            let features = Features { columns: vec![], choices: vec![], numeric: part.clone() };
+            let features = Features { numeric: part.clone(), ..Features::default() };
             let weights = plans::weights(&plans::plan(&net, &part, classes));
             let target = target(classes);
             let onnx = export_onnx(&features, &target, &net, Loss::Auto, &weights, None).unwrap();
