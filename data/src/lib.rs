@@ -9,22 +9,37 @@ mod audit;
 mod detect;
 mod engine;
 mod error;
+mod expect;
 mod hash;
 mod profile;
 mod sink;
 mod source;
 mod spec;
+mod stream;
+mod wire;
 
-pub use audit::{AuditReport, AuditRequest, Finding, Severity, audit};
+pub use audit::{AuditReport, AuditRequest, Depth, Finding, Severity, audit};
 pub use detect::detect;
-pub use engine::{Engine, EngineSpec, Rows};
+pub use engine::{Engine, EngineSpec, RowFunction, RowSignature, Rows, TableFunction};
 pub use error::{Error, ErrorKind, Result};
+pub use expect::{
+    ExpectRequest, ExpectationFault, ExpectationResult, ExpectationStatus, expect, faults as expectation_faults, suggest,
+};
 pub use profile::{ColumnKind, ColumnProfile, Histogram, Profiler, TableProfile};
 pub use sink::Sink;
+pub use wire::WireSpec;
 pub use spec::{
-    ColumnType, CsvSpec, DatabaseSpec, Encoding, IdxSpec, ImagesSpec, JsonSpec, ParquetSpec, SampleName, SampleSpec,
-    Secret, SourceSpec, SqliteSpec, Tls,
+    ArrowSpec, AvroSpec, ColumnType, CsvSpec, DatabaseSpec, DriftCheck, Encoding, ExcelSpec, Expectation,
+    ForeignKeyCheck, FreshCheck, IdxSpec, ImagesSpec, JsonSpec, MatchesCheck, NotNullCheck, OnFailure, OneOfCheck, ParquetSpec, RangeCheck, RowCountCheck,
+    SampleName, SampleSpec, Scalar, Secret, SourceSpec, SqlCheck, SqliteSpec, StoreSpec, TextFileSpec,
+    TextFolderSpec, Tls, UniqueCheck,
 };
+
+pub use spec::{
+    HostSpec, IngestSpec, MqttSpec, NatsSpec, OnError, PrometheusSpec, PrometheusWriteSpec, RedisSpec, StreamSpec,
+    StreamStart, UnknownKeys,
+};
+pub use stream::{Collected, Figures, Ingest, Stored, Until, collect};
 
 /// Metadata key of a field that holds pictures: `encoded` for picture files, `HxWxC` for raw pixels.
 pub const IMAGE_METADATA: &str = "tidemill.image";

@@ -126,7 +126,7 @@ fn parquet_keeps_types_and_pictures_and_may_be_packed() {
             .expect("written");
         for path in ["d.parquet", "d.parquet.zst", "d.par*et"] {
             let engine = Engine::new(&EngineSpec::default()).expect("an engine");
-            let spec = SourceSpec::Parquet(ParquetSpec { path: path.into() });
+            let spec = SourceSpec::Parquet(ParquetSpec::new(path));
             engine.add_source("p", &spec, folder.path()).await.expect("a source");
             let rows = engine.query("SELECT * FROM p").await.expect("rows");
             drop(engine); // the rows live on
@@ -140,7 +140,7 @@ fn parquet_keeps_types_and_pictures_and_may_be_packed() {
         for (path, expected) in
             [("cut.parquet", "the Parquet file was cut off or changed"), ("no.parquet", "is no Parquet file")]
         {
-            let spec = SourceSpec::Parquet(ParquetSpec { path: path.into() });
+            let spec = SourceSpec::Parquet(ParquetSpec::new(path));
             let error = engine.add_source("p", &spec, folder.path()).await.expect_err("a fault").to_string();
             assert!(error.contains(expected), "{error}");
         }
@@ -169,7 +169,7 @@ fn memory_has_a_bound() {
             + &(0..200_000).map(|n| format!("{n},{:>040}\n", n * 7919 % 200_000)).collect::<String>();
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("a.csv"), text).expect("written");
-        let spec = EngineSpec { memory_bytes_max: 2 << 20, disk_bytes_max: 1 << 20, threads: 1 };
+        let spec = EngineSpec { memory_bytes_max: 2 << 20, disk_bytes_max: 1 << 20, ..EngineSpec::default() };
         let engine = Engine::new(&spec).expect("an engine");
         engine.add_source("a", &SourceSpec::Csv(CsvSpec::new("a.csv")), folder.path()).await.expect("a source");
         let error = rows(&engine, "SELECT t, count(*) FROM a GROUP BY t").await.expect_err("too much");

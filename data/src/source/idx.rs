@@ -10,7 +10,7 @@ use arrow::buffer::Buffer;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::files::file;
-use super::{BATCH_BYTES, BATCH_ROWS, Emit, Reader, batch, open, project, read_fully};
+use super::{BATCH_BYTES, BATCH_ROWS, Emit, Input, Reader, batch, open, project, read_fully};
 use crate::IMAGE_METADATA;
 use crate::error::{Error, Result};
 use crate::spec::IdxSpec;
@@ -122,7 +122,7 @@ impl IdxReader {
 
 /// The file behind its header, and the sizes that the header states.
 fn header(path: &Path) -> Result<(Box<dyn Read + Send>, Vec<usize>)> {
-    let mut input = open(path)?;
+    let mut input = open(&Input::here(path))?;
     let mut magic = [0; 4];
     let count = read_fully(input.as_mut(), path, &mut magic)?;
     if count == 0 {

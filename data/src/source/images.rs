@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::spec::ImagesSpec;
 
 /// Most classes of a folder.
-const CLASSES_MAX: usize = 100_000;
+pub(super) const CLASSES_MAX: usize = 100_000;
 /// Most pictures of a source: bounds the list of their names.
 const PICTURES_MAX: usize = 20_000_000;
 /// Largest picture file, in bytes.
@@ -123,7 +123,7 @@ impl Columns {
 }
 
 /// Names in a folder, sorted, hidden ones left out.
-fn entries(folder: &Path) -> Result<Vec<String>> {
+pub(super) fn entries(folder: &Path) -> Result<Vec<String>> {
     let listed = std::fs::read_dir(folder).map_err(|e| missing(folder, e))?;
     let mut names = Vec::new();
     for entry in listed {

@@ -13,9 +13,11 @@ use arrow::json::ReaderBuilder;
 use arrow::json::reader::infer_json_schema_from_iterator;
 use serde_json::Value;
 
-use super::files::{files, unreadable};
+use super::files::{Files, Input};
+use super::many::{ManyFiles, ReadFile};
+use super::packing::unreadable;
 use super::types::Inference;
-use super::{BATCH_ROWS, Emit, Place, Reader, batch, open_text};
+use super::{BATCH_ROWS, Emit, Place, batch, open_text};
 use crate::error::{Error, Result};
 use crate::spec::{ColumnType, Encoding, JsonSpec};
 
@@ -23,31 +25,37 @@ use crate::spec::{ColumnType, Encoding, JsonSpec};
 const LINE_BYTES_MAX: u64 = 64 << 20;
 /// Text that is decoded at once, in bytes.
 const CHUNK_BYTES: usize = 4 << 20;
+/// How the files of a folder or an archive end that are read.
+const ENDINGS: [&str; 3] = ["json", "jsonl", "ndjson"];
 
 /// JSON lines, their columns known.
 #[derive(Debug)]
 pub(crate) struct JsonReader {
-    files: Vec<PathBuf>,
     sampled: usize,
     schema: SchemaRef,
 }
 
 impl JsonReader {
     /// Looks at the first lines.
-    pub(crate) fn open(spec: &JsonSpec, base: &Path) -> Result<Self> {
-        let files = files(base, &spec.path)?;
+    pub(crate) fn open(spec: &JsonSpec, base: &Path) -> Result<ManyFiles<Self>> {
+        let files = Files::find(base, &spec.path, spec.store.as_ref(), &ENDINGS)?;
         let mut sample = Vec::new();
-        for path in &files {
+        files.look(|path| {
             let mut lines = Lines::open(path)?;
-            while sample.len() < spec.sample_rows.max(1) && lines.next(1)? {
+            while sample.len() < spec.sample_rows.max(1) {
+                if !lines.next(1)? {
+                    return Ok(ControlFlow::Continue(()));
+                }
                 sample.push(object(&lines, path)?);
             }
-        }
+            Ok(ControlFlow::Break(()))
+        })?;
+        let first = files.first()?;
         if sample.is_empty() {
-            return Err(Error::invalid(format!("{} is empty", base.join(&spec.path).display())));
+            return Err(Error::invalid(format!("{} is empty", first.display())));
         }
-        let schema = Arc::new(infer(&sample, base, spec)?);
-        Ok(Self { files, sampled: sample.len(), schema })
+        let schema = Arc::new(infer(&sample, first)?);
+        Ok(ManyFiles::new(Self { sampled: sample.len(), schema }, files))
     }
 
     /// The batches in a chunk of lines.
@@ -97,26 +105,24 @@ impl JsonReader {
     }
 }
 
-impl Reader for JsonReader {
+impl ReadFile for JsonReader {
     fn schema(&self) -> &SchemaRef {
         &self.schema
     }
 
-    fn read(&self, projection: &[usize], emit: &mut Emit) -> Result<()> {
+    fn read_file(&self, file: &Input, projection: &[usize], emit: &mut Emit) -> Result<ControlFlow<()>> {
         let schema = super::project(&self.schema, projection)?;
-        for path in &self.files {
-            let mut lines = Lines::open(path)?;
-            while lines.next(BATCH_ROWS)? {
-                let batches = self.decode(&lines.text).map_err(|error| self.explain(&lines, path, &error))?;
-                for all in batches {
-                    let columns = projection.iter().map(|&column| Arc::clone(all.column(column))).collect();
-                    if let ControlFlow::Break(()) = emit(batch(&schema, columns, all.num_rows())?) {
-                        return Ok(());
-                    }
+        let mut lines = Lines::open(file)?;
+        while lines.next(BATCH_ROWS)? {
+            let batches = self.decode(&lines.text).map_err(|error| self.explain(&lines, file, &error))?;
+            for all in batches {
+                let columns = projection.iter().map(|&column| Arc::clone(all.column(column))).collect();
+                if emit(batch(&schema, columns, all.num_rows())?).is_break() {
+                    return Ok(ControlFlow::Break(()));
                 }
             }
         }
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 }
 
@@ -133,10 +139,10 @@ struct Lines {
 }
 
 impl Lines {
-    fn open(path: &Path) -> Result<Self> {
+    fn open(path: &Input) -> Result<Self> {
         Ok(Self {
             input: BufReader::with_capacity(1 << 17, open_text(path, Encoding::Auto)?),
-            path: path.to_owned(),
+            path: path.to_path_buf(),
             number: 0,
             text: Vec::new(),
             ends: Vec::new(),
@@ -195,9 +201,9 @@ fn object(lines: &Lines, path: &Path) -> Result<Value> {
 }
 
 /// The columns, in the order in which their keys occur first.
-fn infer(sample: &[Value], base: &Path, spec: &JsonSpec) -> Result<Schema> {
+fn infer(sample: &[Value], path: &Path) -> Result<Schema> {
     let found = infer_json_schema_from_iterator(sample.iter().map(Ok::<_, ArrowError>))
-        .map_err(|e| Error::invalid(format!("{}: {e}", base.join(&spec.path).display())))?;
+        .map_err(|e| Error::invalid(format!("{}: {e}", path.display())))?;
     let mut seen = HashSet::new();
     let mut fields = Vec::with_capacity(found.fields().len());
     for key in sample.iter().filter_map(Value::as_object).flat_map(|object| object.keys()) {
@@ -207,7 +213,7 @@ fn infer(sample: &[Value], base: &Path, spec: &JsonSpec) -> Result<Schema> {
         }
     }
     if fields.is_empty() {
-        return Err(Error::invalid(format!("{}: the objects have no keys", base.join(&spec.path).display())));
+        return Err(Error::invalid(format!("{}: the objects have no keys", path.display())));
     }
     Ok(Schema::new(fields))
 }
@@ -254,12 +260,14 @@ fn text_type(sample: &[Value], key: &str) -> DataType {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::Reader;
     use crate::source::testing::{lines, read_all};
 
     fn read(text: &str, sample_rows: usize) -> Result<(Vec<String>, Vec<String>)> {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::write(folder.path().join("a.jsonl"), text).expect("written");
-        let reader = JsonReader::open(&JsonSpec { path: "a.jsonl".into(), sample_rows }, folder.path())?;
+        let spec = JsonSpec { sample_rows, ..JsonSpec::new("a.jsonl") };
+        let reader = JsonReader::open(&spec, folder.path())?;
         let rows = lines(&read_all(&reader)?);
         let columns = reader.schema().fields().iter().map(|f| format!("{} {}", f.name(), f.data_type())).collect();
         Ok((columns, rows))

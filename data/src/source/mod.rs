@@ -1,16 +1,27 @@
 //! How do rows get out of files? One connector per file; each reads on a thread of its own and never ahead of its reader.
 
+mod archive;
+mod avro;
 mod condition;
 mod csv;
 mod database;
+mod excel;
 mod files;
+mod hive;
 mod idx;
 mod images;
+mod ipc;
 mod json;
+mod many;
+mod packing;
 mod parquet;
+mod prometheus;
+mod remote;
 mod sample;
+mod stream;
 mod table;
 mod text;
+mod texts;
 pub(crate) mod types;
 
 use std::fmt::Debug;
@@ -22,11 +33,16 @@ use arrow::array::{ArrayRef, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 
+pub(crate) use self::archive::first_member;
 pub(crate) use self::condition::{Comparison, Condition, Test, Value};
 pub(crate) use self::csv::sniff as sniff_csv;
-pub(crate) use self::database::sqlite_tables;
-pub(crate) use self::files::{Place, missing, open, read_fully};
+pub(crate) use self::database::{sqlite_tables, tls_config};
+pub(crate) use self::excel::is_workbook;
+pub(crate) use self::files::{Input, Place, extension, missing};
+pub(crate) use self::packing::{open, read_fully};
+pub(crate) use self::remote::is_url;
 pub(crate) use self::parquet::open as open_parquet;
+pub(crate) use self::stream::open as open_stream;
 pub(crate) use self::table::ReadTable;
 pub(crate) use self::text::{NotText, open_text, sniff_encoding};
 use crate::error::{Error, Result};
@@ -76,13 +92,25 @@ pub(crate) fn reader(source: &SourceSpec, base: &Path) -> Result<Arc<dyn Reader>
     Ok(match source {
         SourceSpec::Csv(spec) => Arc::new(csv::CsvReader::open(spec, base)?),
         SourceSpec::Json(spec) => Arc::new(json::JsonReader::open(spec, base)?),
+        SourceSpec::Excel(spec) => Arc::new(excel::ExcelReader::open(spec, base)?),
+        SourceSpec::Avro(spec) => Arc::new(avro::AvroReader::open(spec, base)?),
+        SourceSpec::Arrow(spec) => Arc::new(ipc::ArrowReader::open(spec, base)?),
+        SourceSpec::Text(spec) => Arc::new(texts::TextReader::open(spec, base)?),
+        SourceSpec::Texts(spec) => Arc::new(texts::TextsReader::open(spec, base)?),
         SourceSpec::Images(spec) => Arc::new(images::ImagesReader::open(spec, base)?),
         SourceSpec::Idx(spec) => Arc::new(idx::IdxReader::open(spec, base)?),
         SourceSpec::Postgres(spec) => Arc::new(database::PostgresReader::open(spec, base)?),
         SourceSpec::Mysql(spec) => Arc::new(database::MysqlReader::open(spec, base)?),
         SourceSpec::Sqlite(spec) => Arc::new(database::SqliteReader::open(spec, base)?),
+        SourceSpec::Prometheus(spec) => Arc::new(prometheus::PrometheusReader::open(spec)?),
         SourceSpec::Sample(spec) => Arc::new(sample::SampleReader::open(spec)?),
         SourceSpec::Parquet(spec) => return Err(Error::internal("a Parquet source has no reader", &spec.path)),
+        SourceSpec::Redis(_)
+        | SourceSpec::Nats(_)
+        | SourceSpec::Mqtt(_)
+        | SourceSpec::Ingest(_)
+        | SourceSpec::PrometheusWrite(_)
+        | SourceSpec::Host(_) => return Err(Error::Internal("a stream has no reader".to_owned())),
     })
 }
 

@@ -1,7 +1,8 @@
-//! Parquet files, which the engine reads itself. Packed ones are unpacked into temporary files first.
+//! Parquet files. The engine itself reads those of this machine; packed ones are unpacked into temporary files first.
+//! Those of folders with values and of other machines are read one after the other, each fetched when it is its turn.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,17 +10,23 @@ use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::parquet::arrow::ProjectionMask;
+use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use datafusion::parquet::file::reader::{FileReader, SerializedFileReader};
 use datafusion::prelude::SessionContext;
-use tempfile::{NamedTempFile, TempPath};
+use tempfile::TempPath;
 
-use super::files::{Packing, files, missing, packing};
-use super::{open as open_packed, read_fully};
+use super::files::{Files, Input, missing};
+use super::many::{ManyFiles, ReadFile, check_same, guarded};
+use super::packing::{Packing, packing, spool};
+use super::{BATCH_ROWS, Emit, ReadTable, batch, open as open_packed, project, read_fully};
 use crate::error::{Error, Result};
 use crate::spec::ParquetSpec;
 
 /// How a Parquet file begins and ends.
 pub(crate) const MAGIC: &[u8; 4] = b"PAR1";
+/// How the files of a folder or an archive end that are read.
+const ENDINGS: [&str; 2] = ["parquet", "pq"];
 
 /// A table of Parquet files, and the temporary files that must live as long as it is read.
 pub(crate) async fn open(
@@ -28,28 +35,105 @@ pub(crate) async fn open(
     session: &SessionContext,
     disk_bytes_max: u64,
 ) -> Result<(Arc<dyn TableProvider>, Vec<TempPath>)> {
-    let mut unpacked = Vec::new();
-    let mut paths: Vec<(PathBuf, PathBuf)> = Vec::new();
-    for path in files(base, &spec.path)? {
-        let readable = match packing(&path) {
-            Packing::Plain => path.clone(),
-            Packing::Gzip | Packing::Zstd => {
-                let file = unpack(&path, disk_bytes_max)?;
-                let readable = file.to_path_buf();
-                unpacked.push(file);
-                readable
+    let (spec, base) = (spec.clone(), base.to_owned());
+    let found = tokio::task::spawn_blocking(move || find(&spec, &base, disk_bytes_max)).await;
+    match found.map_err(|e| Error::internal("a thread that looked at a source died", e))?? {
+        Found::Here { paths, unpacked } => Ok((table(&paths, session).await?, unpacked)),
+        Found::Many(reader) => Ok((Arc::new(ReadTable::new(Arc::new(reader))), Vec::new())),
+    }
+}
+
+/// How the files of a source are read.
+enum Found {
+    /// By the engine: what each is called, and where it can be read.
+    Here { paths: Vec<(PathBuf, PathBuf)>, unpacked: Vec<TempPath> },
+    /// By ourselves.
+    Many(ManyFiles<ParquetReader>),
+}
+
+fn find(spec: &ParquetSpec, base: &Path, disk_bytes_max: u64) -> Result<Found> {
+    let files = Files::find(base, &spec.path, spec.store.as_ref(), &ENDINGS)?;
+    let is_far = files.inputs.iter().any(|input| input.is_there());
+    if is_far || !files.folders.fields().is_empty() {
+        return Ok(Found::Many(ParquetReader::open(files, disk_bytes_max)?));
+    }
+    let (mut unpacked, mut paths, mut rows) = (Vec::new(), Vec::new(), 0);
+    for input in &files.inputs {
+        let (readable, copy) = readable(input, disk_bytes_max)?;
+        rows += check(input, &readable)?;
+        unpacked.extend(copy);
+        paths.push((input.to_path_buf(), readable));
+    }
+    match rows {
+        0 => Err(Error::invalid(format!("{} has no rows", base.join(&spec.path).display()))),
+        _ => Ok(Found::Here { paths, unpacked }),
+    }
+}
+
+/// Where a file can be read from any place, and the copy that this needed.
+fn readable(input: &Input, disk_bytes_max: u64) -> Result<(PathBuf, Option<TempPath>)> {
+    if input.is_here() && packing(input) == Packing::Plain {
+        return Ok((input.to_path_buf(), None));
+    }
+    let copy = spool(input, open_packed(input)?, disk_bytes_max, ".parquet")?;
+    Ok((copy.to_path_buf(), Some(copy)))
+}
+
+/// Files of folders with values, or of other machines.
+#[derive(Debug)]
+struct ParquetReader {
+    /// The file that the others have to be like.
+    first: PathBuf,
+    disk_bytes_max: u64,
+    schema: SchemaRef,
+}
+
+impl ParquetReader {
+    fn open(files: Files, disk_bytes_max: u64) -> Result<ManyFiles<Self>> {
+        let mut known = None;
+        files.look(|file| {
+            let (readable, _copy) = readable(file, disk_bytes_max)?;
+            let schema = Arc::clone(builder(file, &readable)?.schema());
+            known = Some(Self { first: file.to_path_buf(), disk_bytes_max, schema });
+            Ok(ControlFlow::Break(()))
+        })?;
+        let known = known.ok_or_else(|| Error::Internal("a Parquet source of no files".to_owned()))?;
+        Ok(ManyFiles::new(known, files))
+    }
+}
+
+impl ReadFile for ParquetReader {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn read_file(&self, file: &Input, projection: &[usize], emit: &mut Emit) -> Result<ControlFlow<()>> {
+        let schema = project(&self.schema, projection)?;
+        let (readable, _copy) = readable(file, self.disk_bytes_max)?;
+        let builder = builder(file, &readable)?;
+        check_same(&self.schema, builder.schema(), file, &self.first)?;
+        let mask = ProjectionMask::roots(builder.parquet_schema(), projection.iter().copied());
+        let mut in_order = projection.to_vec();
+        in_order.sort_unstable();
+        let corrupt = |e: &dyn std::fmt::Display| Error::corrupt(file, format!("the Parquet file was changed ({e})"));
+        let mut rows = builder.with_projection(mask).with_batch_size(BATCH_ROWS).build().map_err(|e| corrupt(&e))?;
+        while let Some(all) = guarded(file, || rows.next().transpose().map_err(|e| corrupt(&e)))? {
+            let column = |column| in_order.binary_search(column).ok().map(|at| Arc::clone(all.column(at)));
+            let columns: Option<Vec<_>> = projection.iter().map(column).collect();
+            let columns = columns.ok_or_else(|| Error::Internal("a Parquet file gave too few columns".to_owned()))?;
+            if emit(batch(&schema, columns, all.num_rows())?).is_break() {
+                return Ok(ControlFlow::Break(()));
             }
-        };
-        paths.push((path, readable));
+        }
+        Ok(ControlFlow::Continue(()))
     }
-    let mut rows = 0;
-    for (path, readable) in &paths {
-        rows += check(path, readable)?;
-    }
-    if rows == 0 {
-        return Err(Error::invalid(format!("{} has no rows", base.join(&spec.path).display())));
-    }
-    Ok((table(&paths, session).await?, unpacked))
+}
+
+fn builder(file: &Path, readable: &Path) -> Result<ParquetRecordBatchReaderBuilder<File>> {
+    check(file, readable)?;
+    let bytes = File::open(readable).map_err(|e| missing(readable, e))?;
+    ParquetRecordBatchReaderBuilder::try_new(bytes)
+        .map_err(|e| Error::corrupt(file, format!("the Parquet file was cut off or changed ({e})")))
 }
 
 async fn table(paths: &[(PathBuf, PathBuf)], session: &SessionContext) -> Result<Arc<dyn TableProvider>> {
@@ -66,14 +150,7 @@ async fn table(paths: &[(PathBuf, PathBuf)], session: &SessionContext) -> Result
             .map_err(|e| Error::corrupt(path, e.strip_backtrace()))?;
         match &schema {
             None => schema = Some(found),
-            Some(expected) if expected.fields() == found.fields() => {}
-            Some(_) => {
-                return Err(Error::invalid(format!(
-                    "{} has other columns than {}; files of one source must have the same columns and types",
-                    path.display(),
-                    paths[0].0.display()
-                )));
-            }
+            Some(expected) => check_same(expected, &found, path, &paths[0].0)?,
         }
         urls.push(url);
     }
@@ -96,27 +173,4 @@ fn check(path: &Path, readable: &Path) -> Result<i64> {
     let reader = SerializedFileReader::new(file)
         .map_err(|e| Error::corrupt(path, format!("the Parquet file was cut off or changed ({e})")))?;
     Ok(reader.metadata().file_metadata().num_rows())
-}
-
-fn unpack(path: &Path, disk_bytes_max: u64) -> Result<TempPath> {
-    let mut input = open_packed(path)?.take(disk_bytes_max);
-    let mut output = NamedTempFile::with_suffix(".parquet").map_err(|e| Error::io(std::env::temp_dir(), e))?;
-    let mut buffer = vec![0; 1 << 18];
-    let mut total = 0;
-    loop {
-        let count = read_fully(&mut input, path, &mut buffer)?;
-        if count == 0 {
-            break;
-        }
-        total += count as u64;
-        if total >= disk_bytes_max {
-            return Err(Error::Exhausted(format!(
-                "{} is larger than {} MB once unpacked; unpack it yourself",
-                path.display(),
-                disk_bytes_max >> 20
-            )));
-        }
-        output.write_all(&buffer[..count]).map_err(|e| Error::io(output.path(), e))?;
-    }
-    Ok(output.into_temp_path())
 }

@@ -2,11 +2,10 @@
 
 use std::fmt;
 use std::io::{self, Read};
-use std::path::Path;
 
 use encoding_rs::{BIG5, DecoderResult, GB18030, SHIFT_JIS, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
-use super::{open, read_fully};
+use super::{Input, open, read_fully};
 use crate::error::Result;
 use crate::spec::Encoding;
 
@@ -19,7 +18,7 @@ const CHUNK_BYTES: usize = 1 << 16;
 const EVERYDAY_MIN: f64 = 0.9;
 
 /// The text of a file as UTF-8, unpacked and decoded as it is read.
-pub(crate) fn open_text(path: &Path, encoding: Encoding) -> Result<Box<dyn Read + Send>> {
+pub(crate) fn open_text(path: &Input, encoding: Encoding) -> Result<Box<dyn Read + Send>> {
     let (decoder, sample, input) = match encoding {
         Encoding::Utf8 => return open(path),
         Encoding::Auto | Encoding::Utf16 => {
@@ -47,7 +46,7 @@ pub(crate) fn open_text(path: &Path, encoding: Encoding) -> Result<Box<dyn Read 
 }
 
 /// The encoding that the settings of a source would name, for a file that is not UTF-8.
-pub(crate) fn sniff_encoding(path: &Path) -> Result<Encoding> {
+pub(crate) fn sniff_encoding(path: &Input) -> Result<Encoding> {
     let mut sample = vec![0; SAMPLE_BYTES];
     let filled = read_fully(&mut open(path)?, path, &mut sample)?;
     let found = detect(&sample[..filled]);
@@ -177,7 +176,7 @@ mod tests {
         let check = |bytes: &[u8], encoding: Encoding, expected: &str| {
             std::fs::write(&path, bytes).unwrap();
             let mut text = String::new();
-            open_text(&path, encoding).unwrap().read_to_string(&mut text).unwrap();
+            open_text(&Input::here(&path), encoding).unwrap().read_to_string(&mut text).unwrap();
             assert!(text.trim_start_matches('\u{feff}') == expected, "{encoding:?}: {text:.200}");
         };
         let long = TEXT.repeat(5_000);
@@ -213,7 +212,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.csv");
         std::fs::write(&path, b"ab\xff\xffcd").unwrap();
-        let error = open_text(&path, Encoding::Gb18030).unwrap().read_to_string(&mut String::new()).unwrap_err();
+        let error =
+            open_text(&Input::here(&path), Encoding::Gb18030).unwrap().read_to_string(&mut String::new()).unwrap_err();
         assert_eq!(error.to_string(), "no gb18030 at byte 2; set another encoding, or save it as UTF-8");
     }
 }

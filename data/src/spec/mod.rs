@@ -1,6 +1,9 @@
 //! Where can rows come from? Plain structs of the project file, one for each kind of source.
 
 mod database;
+mod expect;
+mod files;
+mod stream;
 
 use std::collections::BTreeMap;
 
@@ -8,8 +11,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::database::{DatabaseSpec, Secret, SqliteSpec, Tls};
+pub use self::files::{ArrowSpec, AvroSpec, ExcelSpec, StoreSpec, TextFileSpec, TextFolderSpec};
+pub use self::stream::{
+    HostSpec, IngestSpec, MqttSpec, NatsSpec, OnError, PrometheusSpec, PrometheusWriteSpec, RedisSpec, StreamSpec,
+    StreamStart, UnknownKeys,
+};
+pub use self::expect::{
+    DriftCheck, Expectation, ForeignKeyCheck, FreshCheck, MatchesCheck, NotNullCheck, OnFailure, OneOfCheck, RangeCheck,
+    RowCountCheck, Scalar, SqlCheck, UniqueCheck,
+};
 
-/// Where rows come from. Paths are local, relative to the project's folder.
+/// Where rows come from. Paths are relative to the project's folder, or URLs of object stores and web servers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SourceSpec {
@@ -19,6 +31,16 @@ pub enum SourceSpec {
     Json(JsonSpec),
     /// Parquet files.
     Parquet(ParquetSpec),
+    /// A sheet of a workbook, of Excel or OpenDocument.
+    Excel(ExcelSpec),
+    /// Avro files.
+    Avro(AvroSpec),
+    /// Arrow files and streams.
+    Arrow(ArrowSpec),
+    /// Plain text, one row per line.
+    Text(TextFileSpec),
+    /// A folder of texts, one folder per class.
+    Texts(TextFolderSpec),
     /// A folder of pictures, one folder per class.
     Images(ImagesSpec),
     /// The two IDX files of MNIST: pictures and labels.
@@ -30,15 +52,30 @@ pub enum SourceSpec {
     Mysql(DatabaseSpec),
     /// A table or a query of a SQLite file.
     Sqlite(SqliteSpec),
+    /// A Redis stream.
+    Redis(RedisSpec),
+    /// A stream of NATS JetStream.
+    Nats(NatsSpec),
+    /// Topics of an MQTT broker.
+    Mqtt(MqttSpec),
+    /// Rows that are sent to this server by HTTP.
+    Ingest(IngestSpec),
+    /// Samples that a Prometheus server sends to this server.
+    PrometheusWrite(PrometheusWriteSpec),
+    /// A range query of a Prometheus server.
+    Prometheus(PrometheusSpec),
+    /// Figures of this machine.
+    Host(HostSpec),
     /// A small real data set that comes with the program.
     Sample(SampleSpec),
 }
 
-/// Text separated by commas, tabs or another character; also gzip and zstd by extension (`.gz`, `.zst`).
+/// Text separated by commas, tabs or another character; also packed (`.gz`, `.zst`, `.bz2`, `.zip`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CsvSpec {
-    /// The file, or a pattern such as `logs/*.csv`; all files must have the same columns.
+    /// The file, a pattern such as `logs/*.csv`, a folder, or a URL (`s3://`, `gs://`, `az://`, `https://`); all files must
+    /// have the same columns. Folders called `year=2026` are columns too.
     pub path: String,
     /// What stands between two values; by extension where absent: a tab for `.tsv`, a comma otherwise.
     #[serde(default)]
@@ -70,6 +107,9 @@ pub struct CsvSpec {
     /// Rows from which the types of the columns are found out.
     #[serde(default = "sample_rows")]
     pub sample_rows: usize,
+    /// How the files are reached, where `path` is a URL.
+    #[serde(default)]
+    pub store: Option<StoreSpec>,
 }
 
 impl CsvSpec {
@@ -87,6 +127,7 @@ impl CsvSpec {
             comment: None,
             encoding: Encoding::Auto,
             sample_rows: sample_rows(),
+            store: None,
         }
     }
 }
@@ -130,30 +171,43 @@ pub enum ColumnType {
     Text,
 }
 
-/// One JSON object per line; also gzip and zstd by extension (`.gz`, `.zst`).
+/// One JSON object per line; also packed (`.gz`, `.zst`, `.bz2`, `.zip`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct JsonSpec {
-    /// The file, or a pattern such as `logs/*.jsonl`.
+    /// The file, a pattern such as `logs/*.jsonl`, a folder, or a URL.
     pub path: String,
     /// Lines from which the keys and their types are found out.
     #[serde(default = "sample_rows")]
     pub sample_rows: usize,
+    /// How the files are reached, where `path` is a URL.
+    #[serde(default)]
+    pub store: Option<StoreSpec>,
 }
 
 impl JsonSpec {
     /// The defaults, for a path.
     pub fn new(path: impl Into<String>) -> Self {
-        Self { path: path.into(), sample_rows: sample_rows() }
+        Self { path: path.into(), sample_rows: sample_rows(), store: None }
     }
 }
 
-/// Parquet files; `.parquet.gz` and `.parquet.zst` are unpacked into a temporary file first.
+/// Parquet files; packed ones and those of other machines are kept in a temporary file while they are read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ParquetSpec {
-    /// The file, or a pattern such as `year/*.parquet`.
+    /// The file, a pattern such as `year=*/*.parquet`, a folder, or a URL.
     pub path: String,
+    /// How the files are reached, where `path` is a URL.
+    #[serde(default)]
+    pub store: Option<StoreSpec>,
+}
+
+impl ParquetSpec {
+    /// The defaults, for a path.
+    pub fn new(path: impl Into<String>) -> Self {
+        Self { path: path.into(), store: None }
+    }
 }
 
 /// A folder of pictures, one folder per class: columns `image`, `label` (the folder's name) and `path`.

@@ -7,7 +7,54 @@ type Bound = (&'static str, &'static str, Value);
 
 /// Bounds of single keys: type, key, keywords of JSON Schema.
 pub(super) fn bounds() -> Vec<Bound> {
-    [of_sections(), of_training(), of_networks()].concat()
+    [of_sections(), of_streams(), of_expectations(), of_training(), of_networks()].concat()
+}
+
+/// Of what has to hold for rows.
+fn of_expectations() -> Vec<Bound> {
+    let allowed = |kind| (kind, "at_most", json!({ "minimum": 0, "exclusiveMaximum": 1 }));
+    vec![
+        allowed("NotNullCheck"),
+        allowed("UniqueCheck"),
+        allowed("RangeCheck"),
+        allowed("MatchesCheck"),
+        allowed("OneOfCheck"),
+        allowed("ForeignKeyCheck"),
+        allowed("SqlCheck"),
+        ("UniqueCheck", "columns", json!({ "minItems": 1, "maxItems": 64 })),
+        ("OneOfCheck", "values", json!({ "minItems": 1, "maxItems": 10_000 })),
+        ("FreshCheck", "within_h", json!({ "exclusiveMinimum": 0, "maximum": 1_000_000 })),
+        ("DriftCheck", "columns_share", json!({ "exclusiveMinimum": 0, "maximum": 1 })),
+        ("DriftCheck", "p_value", json!({ "exclusiveMinimum": 0, "exclusiveMaximum": 1 })),
+        ("DriftCheck", "distance", json!({ "exclusiveMinimum": 0 })),
+    ]
+}
+
+/// Of streams.
+fn of_streams() -> Vec<Bound> {
+    let count = |max: u64| json!({ "minimum": 1, "maximum": max });
+    vec![
+        ("StreamSpec", "sample_rows", count(1_000_000)),
+        ("StreamSpec", "segment_rows_max", count(10_000_000)),
+        ("StreamSpec", "segment_bytes_max", json!({ "minimum": 1_024, "maximum": 1_u64 << 32 })),
+        ("StreamSpec", "segment_age_ms_max", count(86_400_000)),
+        ("StreamSpec", "lateness_s", json!({ "maximum": 3_155_760_000_u64 })),
+        ("StreamSpec", "clock_skew_s", json!({ "maximum": 3_155_760_000_u64 })),
+        ("StreamSpec", "retention_bytes_max", json!({ "minimum": 1 })),
+        ("StreamSpec", "retention_days", count(36_525)),
+        ("StreamSpec", "poison_bytes_max", json!({ "maximum": 1_u64 << 40 })),
+        ("RedisSpec", "timeout_s", count(3_600)),
+        ("NatsSpec", "timeout_s", count(3_600)),
+        ("NatsSpec", "ack_wait_s", count(86_400)),
+        ("MqttSpec", "timeout_s", count(3_600)),
+        ("MqttSpec", "topics", json!({ "minItems": 1, "maxItems": 1_000 })),
+        ("IngestSpec", "queue_bytes_max", json!({ "minimum": 1_024, "maximum": 1_u64 << 40 })),
+        ("PrometheusWriteSpec", "queue_bytes_max", json!({ "minimum": 1_024, "maximum": 1_u64 << 40 })),
+        ("PrometheusSpec", "timeout_s", count(3_600)),
+        ("PrometheusSpec", "step_s", count(31_557_600)),
+        ("PrometheusSpec", "last_s", count(3_155_760_000)),
+        ("HostSpec", "every_s", count(86_400)),
+    ]
 }
 
 /// Of sources, splits, features, evaluation, endpoints and the server.
@@ -19,6 +66,8 @@ fn of_sections() -> Vec<Bound> {
         ("JsonSpec", "sample_rows", count(100_000_000)),
         ("SqliteSpec", "sample_rows", count(100_000_000)),
         ("DatabaseSpec", "timeout_s", count(3_600)),
+        ("ExcelSpec", "skip_rows", json!({ "maximum": 1_048_576 })),
+        ("StoreSpec", "timeout_s", count(3_600)),
         ("FractionSplit", "validation", share()),
         ("FractionSplit", "test", share()),
         ("TimeSplit", "validation", share()),
@@ -42,6 +91,23 @@ fn of_sections() -> Vec<Bound> {
         ("TextSpec", "ngram_range", json!({ "items": { "type": "integer", "minimum": 1, "maximum": 8 } })),
         ("TextSpec", "character_ngrams", json!({ "items": { "type": "integer", "minimum": 1, "maximum": 8 } })),
         ("SeriesSpec", "steps", count(4_096)),
+        ("SeriesSpec", "fourier", json!({ "items": { "type": "number", "minimum": 2, "maximum": 4_096 } })),
+        ("SeriesSpec", "seasons", json!({ "items": { "type": "integer", "minimum": 1, "maximum": 4_095 } })),
+        ("NumberSpec", "winsorize", json!({ "items": { "type": "number", "minimum": 0, "maximum": 1 } })),
+        ("BinsSpec", "count", json!({ "minimum": 2, "maximum": 1_000 })),
+        ("NeighboursSpec", "count", count(100)),
+        ("NeighboursSpec", "rows_max", json!({ "minimum": 10, "maximum": 10_000 })),
+        ("QuantileScaleSpec", "quantiles", json!({ "minimum": 2, "maximum": 1_000 })),
+        ("HashingSpec", "buckets", json!({ "minimum": 2, "maximum": 100_000 })),
+        ("TargetEncodingSpec", "smoothing", json!({ "minimum": 0 })),
+        ("TargetEncodingSpec", "folds", json!({ "minimum": 2, "maximum": 100 })),
+        ("DateSpec", "holidays", json!({ "maxItems": 10_000 })),
+        ("FeaturesSpec", "products", json!({ "maxItems": 1_000 })),
+        ("FeaturesSpec", "crosses", json!({ "maxItems": 1_000 })),
+        ("FeaturesSpec", "distances", json!({ "maxItems": 1_000 })),
+        ("SelectSpec", "variance_min", json!({ "minimum": 0 })),
+        ("SelectSpec", "correlation_max", json!({ "exclusiveMinimum": 0, "maximum": 1 })),
+        ("SelectSpec", "mutual_information_top", count(1_000_000)),
         ("DateSpec", "parts", json!({ "minItems": 1 })),
         ("TuneSpec", "trials", count(10_000)),
         ("TuneSpec", "at_once", count(256)),
@@ -55,6 +121,7 @@ fn of_sections() -> Vec<Bound> {
         ("ServerSpec", "body_bytes_max", json!({ "minimum": 1_024, "maximum": 1_u64 << 32 })),
         ("ServerSpec", "request_timeout_ms", count(3_600_000)),
         ("ServerSpec", "drain_timeout_ms", json!({ "maximum": 3_600_000 })),
+        ("SnapshotsSpec", "unused_kept", count(10_000)),
     ]
 }
 

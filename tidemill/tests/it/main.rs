@@ -9,15 +9,26 @@
 )]
 
 mod agree;
+mod audit;
 mod auto;
 mod browser;
 mod databases;
+mod features;
+mod files;
+mod functions;
+mod ingest;
+mod metrics;
+mod objects;
+mod publish;
 mod resume;
 mod run;
 mod serve;
 mod servers;
+mod snapshots;
 mod sql;
+mod streams;
 mod support;
 mod tidy;
 mod tune;
+mod wire;
 mod wrong_input;

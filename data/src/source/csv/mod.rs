@@ -15,21 +15,27 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use self::columns::{Nulls, decode};
 use self::records::{Block, Dialect, Records};
 pub(crate) use self::sniff::sniff;
-use super::files::{extension, files};
+use super::files::{Files, Input, extension};
+use super::many::{ManyFiles, ReadFile};
 use super::types::Inference;
-use super::{BATCH_ROWS, Emit, Place, Reader, batch, project};
+use super::{BATCH_ROWS, Emit, Place, batch, project};
 use crate::error::{Error, Result, did_you_mean};
 use crate::spec::{ColumnType, CsvSpec};
 
 /// Fields in a batch, at most: bounds the memory of very wide tables.
 const BATCH_FIELDS: usize = 1 << 19;
+/// How the files of a folder or an archive end that are read.
+const ENDINGS: [&str; 5] = ["csv", "tsv", "tab", "txt", "data"];
 
 /// Delimited text, its columns known.
 #[derive(Debug)]
 pub(crate) struct CsvReader {
-    files: Vec<PathBuf>,
+    /// The file that the others have to be like.
+    first: PathBuf,
     dialect: Dialect,
     header: bool,
+    /// The names are the spec's, whatever the headers say.
+    is_renamed: bool,
     nulls: Nulls,
     types: Vec<ColumnType>,
     sampled: usize,
@@ -37,15 +43,15 @@ pub(crate) struct CsvReader {
 }
 
 impl CsvReader {
-    /// Looks at the first rows, and at the headers of all files.
-    pub(crate) fn open(spec: &CsvSpec, base: &Path) -> Result<Self> {
-        let files = files(base, &spec.path)?;
-        let first = files.first().ok_or_else(|| Error::internal("no files", &spec.path))?;
+    /// Looks at the first rows, and at the headers of all files; of some where they are far away or in many folders.
+    pub(crate) fn open(spec: &CsvSpec, base: &Path) -> Result<ManyFiles<Self>> {
+        let files = Files::find(base, &spec.path, spec.store.as_ref(), &ENDINGS)?;
+        let first = files.first()?;
         let dialect = dialect(spec, first)?;
         let nulls = Nulls::new(&spec.null_values);
         let mut sample = Sample { inferences: Vec::new(), rows: 0 };
         let mut names = Vec::new();
-        for path in &files {
+        files.look(|path| {
             let mut records = Records::open(path, dialect)?;
             let found = header(&mut records, path, spec)?;
             if names.is_empty() {
@@ -57,11 +63,12 @@ impl CsvReader {
             if sample.rows < spec.sample_rows.max(1) {
                 let before = sample.rows;
                 sample.read(&mut records, &nulls, spec.sample_rows.max(1))?;
-                if sample.rows == before && files.len() == 1 {
+                if sample.rows == before && files.inputs.len() == 1 {
                     return Err(Error::invalid(format!("{} has a header but no rows", path.display())));
                 }
             }
-        }
+            Ok(ControlFlow::Continue(()))
+        })?;
         if sample.rows == 0 {
             return Err(Error::invalid(format!("{} and the files like it have headers but no rows", first.display())));
         }
@@ -72,7 +79,9 @@ impl CsvReader {
         let fields: Vec<Field> =
             names.iter().zip(&types).map(|(name, column)| Field::new(name, column.arrow(), true)).collect();
         let schema = Arc::new(Schema::new(fields));
-        Ok(Self { files, dialect, header: spec.header, nulls, types, sampled: sample.rows, schema })
+        let (first, is_renamed) = (first.to_path_buf(), !spec.columns.is_empty());
+        let reader = Self { first, dialect, header: spec.header, is_renamed, nulls, types, sampled: sample.rows, schema };
+        Ok(ManyFiles::new(reader, files))
     }
 
     fn columns(&self, block: &Block, path: &Path, projection: &[usize]) -> Result<Vec<ArrayRef>> {
@@ -95,28 +104,31 @@ impl CsvReader {
     }
 }
 
-impl Reader for CsvReader {
+impl ReadFile for CsvReader {
     fn schema(&self) -> &SchemaRef {
         &self.schema
     }
 
-    fn read(&self, projection: &[usize], emit: &mut Emit) -> Result<()> {
+    fn read_file(&self, file: &Input, projection: &[usize], emit: &mut Emit) -> Result<ControlFlow<()>> {
         let schema = project(&self.schema, projection)?;
         let rows_max = (BATCH_FIELDS / self.types.len().max(1)).clamp(1, BATCH_ROWS);
-        for path in &self.files {
-            let mut records = Records::open(path, self.dialect)?;
-            if self.header {
-                records.next(1)?;
-            }
-            records.width = Some(self.types.len());
-            while let Some(block) = records.next(rows_max)? {
-                let columns = self.columns(&block, path, projection)?;
-                if let ControlFlow::Break(()) = emit(batch(&schema, columns, block.rows())?) {
-                    return Ok(());
-                }
+        let mut records = Records::open(file, self.dialect)?;
+        if self.header
+            && let Some(block) = records.next(1)?
+            && !self.is_renamed
+        {
+            let found = unique(block.record(0).map(Cow::into_owned).collect())?;
+            let expected: Vec<String> = self.schema.fields().iter().map(|field| field.name().clone()).collect();
+            same_columns(&expected, &found, file, &self.first)?;
+        }
+        records.width = Some(self.types.len());
+        while let Some(block) = records.next(rows_max)? {
+            let columns = self.columns(&block, file, projection)?;
+            if emit(batch(&schema, columns, block.rows())?).is_break() {
+                return Ok(ControlFlow::Break(()));
             }
         }
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 }
 
@@ -146,7 +158,7 @@ impl Sample {
 }
 
 /// Names of the columns. Without a header, the first record is looked at in a reading of its own.
-fn header(records: &mut Records, path: &Path, spec: &CsvSpec) -> Result<Vec<String>> {
+fn header(records: &mut Records, path: &Input, spec: &CsvSpec) -> Result<Vec<String>> {
     let empty = || Error::invalid(format!("{} is empty", path.display()));
     let names: Vec<String> = if spec.header {
         let block = records.next(1)?.ok_or_else(empty)?;
@@ -171,7 +183,7 @@ fn header(records: &mut Records, path: &Path, spec: &CsvSpec) -> Result<Vec<Stri
 }
 
 /// Columns without a name are numbered, a name that is taken gets a number behind it.
-fn unique(names: Vec<String>) -> Result<Vec<String>> {
+pub(super) fn unique(names: Vec<String>) -> Result<Vec<String>> {
     let mut taken = std::collections::HashSet::with_capacity(names.len());
     let mut result = Vec::with_capacity(names.len());
     for (index, name) in names.into_iter().enumerate() {

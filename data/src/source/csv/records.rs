@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::error::{Error, Result};
-use crate::source::{Place, read_fully};
+use crate::source::{Input, Place, read_fully};
 use crate::spec::Encoding;
 
 /// Text that is read at once, in bytes.
@@ -94,10 +94,10 @@ pub(crate) struct Records {
 }
 
 impl Records {
-    pub(crate) fn open(path: &Path, dialect: Dialect) -> Result<Self> {
+    pub(crate) fn open(path: &Input, dialect: Dialect) -> Result<Self> {
         let mut records = Self {
             input: crate::source::open_text(path, dialect.encoding)?,
-            path: path.to_owned(),
+            path: path.to_path_buf(),
             dialect,
             width: None,
             buffer: vec![0; BUFFER_BYTES],
@@ -438,7 +438,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("a.csv");
         std::fs::write(&path, text).expect("written");
-        let mut records = Records::open(&path, dialect)?;
+        let mut records = Records::open(&Input::here(&path), dialect)?;
         let mut all = Vec::new();
         while let Some(block) = records.next(2)? {
             for row in 0..block.rows() {

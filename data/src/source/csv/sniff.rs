@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use super::dialect;
 use super::records::{Dialect, Records};
+use super::{ENDINGS, dialect};
 use crate::error::{Error, Result};
-use crate::source::sniff_encoding;
+use crate::source::files::Files;
 use crate::source::types::Inference;
+use crate::source::{Input, sniff_encoding};
 use crate::spec::{ColumnType, CsvSpec};
 
 /// Lines looked at.
@@ -17,6 +18,8 @@ const CANDIDATES: [char; 4] = [',', '\t', ';', '|'];
 /// The spec of a file of delimited text: its delimiter, its quotes, and whether its first line names the columns.
 pub(crate) fn sniff(path: &Path) -> Result<CsvSpec> {
     let mut spec = CsvSpec::new(path.to_string_lossy());
+    let files = Files::find(Path::new(""), &spec.path, None, &ENDINGS)?; // the first member of an archive
+    let path = files.first()?;
     let usual = dialect(&spec, path)?;
     let mut best = (1, usual);
     for candidate in std::iter::once(usual.delimiter).chain(CANDIDATES.map(|character| character as u8)) {
@@ -51,7 +54,7 @@ pub(crate) fn sniff(path: &Path) -> Result<CsvSpec> {
 }
 
 /// Fields of each of the first lines; none if they cannot be read like this, or differ.
-fn width(path: &Path, dialect: Dialect, lines: usize) -> Result<Option<usize>> {
+fn width(path: &Input, dialect: Dialect, lines: usize) -> Result<Option<usize>> {
     let mut records = Records::open(path, dialect)?;
     let (mut width, mut seen) = (None, 0);
     while seen < lines {
@@ -70,7 +73,7 @@ fn width(path: &Path, dialect: Dialect, lines: usize) -> Result<Option<usize>> {
 }
 
 /// A first line of texts over a column of anything narrower, or of names where all is text, is a header.
-fn has_header(path: &Path, dialect: Dialect) -> Result<bool> {
+fn has_header(path: &Input, dialect: Dialect) -> Result<bool> {
     let mut records = Records::open(path, dialect)?;
     let Ok(Some(block)) = records.next(LINES) else { return Ok(true) };
     let first: Vec<_> = block.record(0).collect();
@@ -85,7 +88,7 @@ fn has_header(path: &Path, dialect: Dialect) -> Result<bool> {
 }
 
 /// A table of one column whose every line holds another delimiter was meant to have more columns.
-pub(super) fn refuse_other_delimiter(path: &Path, used: Dialect) -> Result<()> {
+pub(super) fn refuse_other_delimiter(path: &Input, used: Dialect) -> Result<()> {
     for candidate in CANDIDATES.iter().copied().filter(|&candidate| candidate as u8 != used.delimiter) {
         let width = width(path, Dialect { delimiter: candidate as u8, ..used }, LINES)?;
         if width > Some(1) {

@@ -4,6 +4,7 @@ use arrow::datatypes::DataType;
 use arrow::record_batch::RecordBatch;
 
 use super::*;
+use crate::source::Reader;
 use crate::source::testing::{lines, read_all};
 
 /// Reads `text` as `a.csv` with these settings.

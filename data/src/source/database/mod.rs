@@ -10,6 +10,7 @@ mod tls;
 pub(crate) use self::mysql::MysqlReader;
 pub(crate) use self::postgres::PostgresReader;
 pub(crate) use self::sqlite::{SqliteReader, tables as sqlite_tables};
+pub(crate) use self::tls::config as tls_config;
 
 use std::future::Future;
 use std::time::Duration;

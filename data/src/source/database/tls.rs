@@ -33,7 +33,7 @@ fn is_here(host: &str) -> bool {
 }
 
 /// Encryption that trusts the certificates of a file, or those of the system.
-pub(super) fn config(ca: Option<&Path>) -> Result<ClientConfig> {
+pub(crate) fn config(ca: Option<&Path>) -> Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(trusted(ca)?);
     let provider = Arc::new(rustls::crypto::ring::default_provider());

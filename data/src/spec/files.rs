@@ -1,0 +1,190 @@
+//! Which files hold the rows, and how are they reached where they lie on another machine?
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{ColumnType, Encoding, Secret};
+
+/// A sheet of a workbook: Excel (`.xlsx`, `.xlsm`, `.xlsb`, `.xls`) or OpenDocument (`.ods`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExcelSpec {
+    /// The file, a pattern such as `reports/*.xlsx`, a folder, or a URL.
+    pub path: String,
+    /// The sheet; the first one where absent.
+    #[serde(default)]
+    pub sheet: Option<String>,
+    /// The first row with values holds the column names.
+    #[serde(default = "super::yes")]
+    pub header: bool,
+    /// The cells that are read, such as `B3:F200`; all where absent.
+    #[serde(default)]
+    pub range: Option<String>,
+    /// Rows of the sheet, or of the range, that are left out at its top.
+    #[serde(default)]
+    pub skip_rows: usize,
+    /// Types of single columns, where they are not to be found out from the cells.
+    #[serde(default)]
+    pub types: BTreeMap<String, ColumnType>,
+    /// Texts of cells that mean "no value"; empty cells and errors such as `#DIV/0!` always do.
+    #[serde(default = "super::null_values")]
+    pub null_values: Vec<String>,
+    /// How the files are reached, where `path` is a URL.
+    #[serde(default)]
+    pub store: Option<StoreSpec>,
+}
+
+impl ExcelSpec {
+    /// The defaults, for a path.
+    pub fn new(path: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            sheet: None,
+            header: true,
+            range: None,
+            skip_rows: 0,
+            types: BTreeMap::new(),
+            null_values: super::null_values(),
+            store: None,
+        }
+    }
+}
+
+/// Avro files (object container files).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AvroSpec {
+    /// The file, a pattern such as `events/*.avro`, a folder, or a URL.
+    pub path: String,
+    /// How the files are reached, where `path` is a URL.
+    #[serde(default)]
+    pub store: Option<StoreSpec>,
+}
+
+impl AvroSpec {
+    /// The defaults, for a path.
+    pub fn new(path: impl Into<String>) -> Self {
+        Self { path: path.into(), store: None }
+    }
+}
+
+/// Arrow files (IPC, also called Feather 2) and streams.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ArrowSpec {
+    /// The file, a pattern such as `parts/*.arrow`, a folder, or a URL.
+    pub path: String,
+    /// How the files are reached, where `path` is a URL.
+    #[serde(default)]
+    pub store: Option<StoreSpec>,
+}
+
+impl ArrowSpec {
+    /// The defaults, for a path.
+    pub fn new(path: impl Into<String>) -> Self {
+        Self { path: path.into(), store: None }
+    }
+}
+
+/// Plain text, one row per line: columns `line` (its number, from 1), `text` and `path`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TextFileSpec {
+    /// The file, a pattern such as `logs/*.log`, a folder, or a URL.
+    pub path: String,
+    /// Which characters the bytes mean.
+    #[serde(default)]
+    pub encoding: Encoding,
+    /// How the files are reached, where `path` is a URL.
+    #[serde(default)]
+    pub store: Option<StoreSpec>,
+}
+
+impl TextFileSpec {
+    /// The defaults, for a path.
+    pub fn new(path: impl Into<String>) -> Self {
+        Self { path: path.into(), encoding: Encoding::Auto, store: None }
+    }
+}
+
+/// A folder of texts, one folder per class, one row per file: columns `text`, `label` (the folder's name) and `path`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TextFolderSpec {
+    /// The folder that holds the folders of the classes.
+    pub path: String,
+    /// Which characters the bytes mean.
+    #[serde(default)]
+    pub encoding: Encoding,
+}
+
+impl TextFolderSpec {
+    /// The defaults, for a path.
+    pub fn new(path: impl Into<String>) -> Self {
+        Self { path: path.into(), encoding: Encoding::Auto }
+    }
+}
+
+/// How files of an object store or of a web server are reached. Nothing is taken from the environment by itself: write
+/// `${NAME}` where a value is to come from there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StoreSpec {
+    /// The server, where it is not the one of Amazon, Google or Azure: `https://minio.example:9000`.
+    #[serde(default)]
+    pub endpoint: Option<String>,
+    /// The region of an S3 bucket; `us-east-1` where absent.
+    #[serde(default)]
+    pub region: Option<String>,
+    /// The account of Azure's storage.
+    #[serde(default)]
+    pub account: Option<String>,
+    /// S3: the access key; HTTP: the user's name. Nobody in particular asks where there is no key and no token.
+    #[serde(default)]
+    pub access_key: Option<Secret>,
+    /// S3: the secret of the access key; Azure: the account's key; HTTP: the user's password.
+    #[serde(default)]
+    pub secret_key: Option<Secret>,
+    /// S3: the token of a session; Google and HTTP: a bearer token; Azure: a shared access signature.
+    #[serde(default)]
+    pub token: Option<Secret>,
+    /// Google: the key of a service account, as JSON.
+    #[serde(default)]
+    pub service_account: Option<Secret>,
+    /// Takes a server by `http://` too: everybody on the way can read and change what it sends.
+    #[serde(default)]
+    pub allow_http: bool,
+    /// Follows a web server's redirect to this machine and to addresses of its own network (loopback, link-local).
+    #[serde(default)]
+    pub allow_local_redirects: bool,
+    /// File of the certificates (PEM) that are trusted, in place of the system's.
+    #[serde(default)]
+    pub ca: Option<String>,
+    /// Seconds to wait for the server, when connecting and for the next bytes, at least 1.
+    #[serde(default = "timeout_s")]
+    pub timeout_s: u64,
+}
+
+impl Default for StoreSpec {
+    fn default() -> Self {
+        Self {
+            endpoint: None,
+            region: None,
+            account: None,
+            access_key: None,
+            secret_key: None,
+            token: None,
+            service_account: None,
+            allow_http: false,
+            allow_local_redirects: false,
+            ca: None,
+            timeout_s: timeout_s(),
+        }
+    }
+}
+
+fn timeout_s() -> u64 {
+    30
+}
