@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
@@ -46,8 +47,12 @@ pub enum Command {
     Config,
     /// Print the JSON Schema of the project file, for editors.
     Schema,
-    /// Profile the tables of the models and check the quality of their data.
+    /// Collect rows of streams into the data folder.
+    Collect(Collect),
+    /// Check what is expected of tables, profile them and look for faults of their data.
     Audit(Audit),
+    /// Show what is done with each column that a model reads, and what it was fitted to.
+    Features(Features),
     /// Do everything from collect to registered model and report.
     Run(Run),
     /// Try settings of a model on its validation rows, and say which did best.
@@ -62,6 +67,8 @@ pub enum Command {
     Predict(Predict),
     /// Show the rows of a query over the sources and tables of the project.
     Sql(Sql),
+    /// List, show, compare, take and prune snapshots: the frozen rows that models learned from.
+    Data(Data),
     /// Write the report of a model version as one HTML file.
     Report(Report),
     /// Serve the endpoints and the pages.
@@ -89,14 +96,46 @@ pub struct Init {
     pub force: bool,
 }
 
+/// Options of `collect`.
+#[derive(Debug, Args)]
+pub struct Collect {
+    /// Streams to collect; all where none is named.
+    pub sources: Vec<String>,
+    /// End after this time, such as 60s, 10m or 2h; at Ctrl-C where absent.
+    #[arg(long = "for", value_name = "TIME", value_parser = crate::commands::collect::time)]
+    pub time: Option<Duration>,
+    /// End once no message came for this time, such as 5s.
+    #[arg(long, value_name = "TIME", value_parser = crate::commands::collect::time)]
+    pub until_idle: Option<Duration>,
+}
+
 /// Options of `audit`.
 #[derive(Debug, Args)]
 pub struct Audit {
-    /// Models whose data to look at; all where none is named.
-    pub models: Vec<String>,
-    /// Write the JSON here; DATA/audits/MODEL.json where absent.
+    /// Models, tables and sources to look at; all models and all that something is expected of where none is named.
+    #[arg(value_name = "MODEL|TABLE")]
+    pub names: Vec<String>,
+    /// Write what was found here, as JSON or, to a file that ends in .html, as a page; DATA/audit.json where absent.
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Language of the page: en or zh.
+    #[arg(long, default_value = "en", value_parser = ["en", "zh"])]
+    pub lang: String,
+    /// Print expectations that the rows keep, as a section for the project file.
+    #[arg(long, conflicts_with = "output")]
+    pub suggest: bool,
+    /// Add that section to the end of the project file, which must have none yet.
+    #[arg(long, requires = "suggest")]
+    pub write: bool,
+}
+
+/// Options of `features`.
+#[derive(Debug, Args)]
+pub struct Features {
+    /// The model, or a version of it as model:version; the champion where none is said. All models where absent. Of a model
+    /// without a version, what training would fit now.
+    #[arg(value_name = "MODEL[:VERSION]")]
+    pub model: Option<String>,
 }
 
 /// Options of `run`.
@@ -180,7 +219,7 @@ pub struct Predict {
 /// Options of `sql`.
 #[derive(Debug, Args)]
 pub struct Sql {
-    /// The query; from standard input where it is - or absent.
+    /// The query; from standard input where it is - or absent, a shell where that is a terminal.
     pub query: Option<String>,
     /// Rows to show, at most.
     #[arg(long, default_value_t = 100, value_name = "N")]
@@ -188,6 +227,41 @@ pub struct Sql {
     /// Write all rows here instead: .csv, .tsv, .jsonl or .parquet.
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+}
+
+/// Options of `data`.
+#[derive(Debug, Args)]
+pub struct Data {
+    /// What to do with snapshots.
+    #[command(subcommand)]
+    pub act: DataAct,
+}
+
+/// What to do with snapshots.
+#[derive(Debug, Subcommand)]
+pub enum DataAct {
+    /// List the snapshots, newest first.
+    List {
+        /// Only those of this table or source.
+        table: Option<String>,
+    },
+    /// Show where a snapshot came from and what is in its columns.
+    Show {
+        /// Its name, TABLE@NUMBER.
+        snapshot: String,
+    },
+    /// Freeze tables or sources as they are now.
+    Take {
+        /// The tables or sources.
+        #[arg(required = true)]
+        tables: Vec<String>,
+    },
+    /// Take snapshots away that no version learned from.
+    Prune {
+        /// Newest snapshots of each table to keep; snapshots.unused_kept of the project file where absent.
+        #[arg(long, value_name = "N")]
+        keep: Option<usize>,
+    },
 }
 
 /// Options of `report`.
@@ -215,6 +289,10 @@ pub struct Serve {
     /// Port to listen on; 0 takes a free one.
     #[arg(long, default_value_t = 8000)]
     pub port: u16,
+    /// Answer SQL over the sources and tables on this port too, to psql, drivers and tools that speak PostgreSQL's
+    /// protocol; read-only, the password is the key. 0 takes a free port.
+    #[arg(long, value_name = "PORT")]
+    pub sql_port: Option<u16>,
     /// Clients must send `Authorization: Bearer KEY`.
     #[arg(long, env = "TIDEMILL_KEY", hide_env_values = true, value_name = "KEY")]
     pub key: Option<String>,

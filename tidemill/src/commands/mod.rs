@@ -1,6 +1,9 @@
 //! The commands: one function each, called by `main`.
 
 pub mod audit;
+pub mod collect;
+pub mod data;
+pub mod features;
 pub mod init;
 pub mod models;
 pub mod predict;
@@ -8,7 +11,9 @@ pub mod project;
 pub mod report;
 pub mod run;
 pub mod serve;
+mod shell;
 pub mod sql;
+mod suggest;
 pub mod tune;
 
 use std::path::Path;
@@ -35,6 +40,19 @@ pub(crate) fn load_from(project: &Path, set: &[String]) -> Result<Project> {
         let fault = if errors.is_usage() { Fault::Usage } else { Fault::Input };
         Failure::new(fault, if coloured { errors.coloured() } else { errors.to_string() })
     })
+}
+
+/// The project of this text, which is to stand in this file.
+pub(crate) fn parse(text: &str, file: &Path, set: &[String]) -> Result<Project> {
+    #[allow(clippy::disallowed_methods, reason = "the environment of the project file")]
+    let environment = |name: &str| std::env::var(name).ok();
+    Project::parse(text, file, set, &environment).map_err(|errors| Failure::input(errors.to_string()))
+}
+
+/// The project's name: that of its folder.
+pub(crate) fn project_name(project: &Project) -> String {
+    let folder = std::fs::canonicalize(&project.folder).unwrap_or_else(|_| project.folder.clone());
+    folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 /// The models of these names, or all.

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use learn::features::Holidays;
 use learn::spec::{
-    CrossValidationSpec, FeatureSpec, FeaturesSpec, FoldsBy, Loss, SplitSpec, TaskSpec, Threshold, WatchedMetric,
+    CrossValidationSpec, DistanceTo, FeatureSpec, FeaturesSpec, FoldsBy, Loss, NumberSpec, SplitSpec, TaskSpec,
+    Threshold, WatchedMetric,
 };
 use serde::Serialize;
 
@@ -38,7 +40,7 @@ impl Check<'_> {
 
     fn features(&mut self, model_path: &str, model: &RawModel) {
         let path = join(model_path, "features");
-        let FeaturesSpec { include, exclude, columns, .. } = &model.features;
+        let FeaturesSpec { include, exclude, columns, products, crosses, distances, .. } = &model.features;
         for (key, list) in [("include", include), ("exclude", exclude)] {
             let mut seen = BTreeSet::new();
             for (index, column) in list.iter().enumerate() {
@@ -68,13 +70,58 @@ impl Check<'_> {
             } else if !include.is_empty() && !include.contains(column) {
                 self.at_key(&path, format!("{path}: column {column:?} is not in include"));
             }
-            if let FeatureSpec::Number(number) = feature
-                && let Some([low, high]) = number.clip
+            match feature {
+                FeatureSpec::Number(number) => self.number(&join(&path, "number"), number),
+                FeatureSpec::Date(date) => self.holidays(&join(&path, "date"), &date.holidays),
+                _ => {}
+            }
+        }
+        for (key, pairs) in [("products", products), ("crosses", crosses)] {
+            for (index, pair) in pairs.iter().enumerate() {
+                self.sources(&join_index(&join(&path, key), index), pair, model);
+            }
+        }
+        for (index, distance) in distances.iter().enumerate() {
+            let path = join_index(&join(&path, "distances"), index);
+            self.sources(&join(&path, "from"), &distance.from, model);
+            if let DistanceTo::Columns(to) = &distance.to {
+                self.sources(&join(&join(&path, "to"), "columns"), to, model);
+            }
+        }
+    }
+
+    /// Ends of a number's range, in order and said once.
+    fn number(&mut self, path: &str, number: &NumberSpec) {
+        for (key, ends) in [("clip", number.clip), ("winsorize", number.winsorize)] {
+            if let Some([low, high]) = ends
                 && low >= high
             {
-                let path = join(&join(&path, "number"), "clip");
+                let path = join(path, key);
                 self.at_value(&path, format!("{path}: the lowest value has to be below the highest"));
             }
+        }
+        if number.clip.is_some() && number.winsorize.is_some() {
+            let path = join(path, "winsorize");
+            self.at_value(&path, format!("{path}: clip says what is let through already; keep one of them"));
+        }
+    }
+
+    /// Days are days.
+    fn holidays(&mut self, path: &str, days: &[String]) {
+        for (index, day) in days.iter().enumerate() {
+            let path = join_index(&join(path, "holidays"), index);
+            if let Err(wrong) = Holidays::try_from(vec![day.clone()]) {
+                self.at_value(&path, format!("{path}: {wrong}"));
+            }
+        }
+    }
+
+    /// Columns that a feature is made of.
+    fn sources(&mut self, path: &str, columns: &[String; 2], model: &RawModel) {
+        for (index, column) in columns.iter().enumerate().filter(|(_, column)| **column == model.target) {
+            let path = join_index(path, index);
+            let shown = self.found.shown(&path, column);
+            self.at_value(&path, format!("{path}: column {shown} is the target; it cannot be a feature"));
         }
     }
 

@@ -5,7 +5,10 @@ mod collect;
 mod cross_validation;
 mod deploy;
 mod evaluate;
+mod expect;
 mod fit;
+mod freeze;
+mod functions;
 mod prepare;
 mod rows;
 mod tune;
@@ -25,9 +28,11 @@ use crate::config::{ModelSpec, Project};
 use crate::failure::{Failure, Fault, Result};
 
 pub(crate) use auto::Tried;
-pub(crate) use collect::{collect, query, rows_in_order, runtime};
+pub(crate) use collect::{Frozen, check_table, collect, engine_of_all, query, rows_in_order, runtime};
 pub(crate) use cross_validation::{CrossValidation, Spread};
-pub(crate) use prepare::audit_only;
+pub(crate) use expect::{expect, expectations_of, tables_of};
+pub(crate) use freeze::freeze;
+pub(crate) use prepare::{audit_only, features_only};
 pub(crate) use tune::{TrialRecord, Tuned, settings_text, tune};
 pub(crate) use window::{Wanted, Windowed, Windows, order_by, window_of};
 
@@ -111,6 +116,9 @@ pub(crate) struct Summary {
     /// What `network: auto` tried, best first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tried: Vec<Tried>,
+    /// The snapshots of the rows that it learned from and was judged on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub snapshots: Vec<Frozen>,
     /// The trivial model's figures on the test rows.
     pub baseline: BTreeMap<String, f64>,
     /// Seconds of each stage.
@@ -167,7 +175,10 @@ fn stages(
     on: &mut dyn FnMut(Progress),
 ) -> Result<Summary> {
     let mut clock = Clock::default();
-    let tables = collect(place.project, place.runtime, spec)?;
+    expect::refuse(place, spec, on)?;
+    let freeze_in = place.project.snapshots.enabled.then_some(place.store);
+    let tables = collect(place.project, place.runtime, spec, freeze_in)?;
+    let snapshots = tables.snapshots.clone();
     let text = tables.describe(spec);
     clock.lap(Stage::Collect, &text, on);
 
@@ -214,6 +225,7 @@ fn stages(
         judged: &judged,
         folds: folds.as_ref(),
         tried: &tried,
+        snapshots: &snapshots,
         train_seconds,
         stages,
     };
@@ -231,6 +243,7 @@ fn stages(
         ]),
         cross_validation: folds,
         tried,
+        snapshots,
         baseline: judged.test.baseline.clone(),
         seconds: clock.seconds,
         peak_rss_bytes: crate::machine::peak_rss_bytes(),

@@ -121,6 +121,12 @@ pub(super) fn fit(spec: &ModelSpec, task: Task, train: &[RecordBatch]) -> Result
     Ok(Fitted { features, target })
 }
 
+/// The features alone, as training would fit them, for `tidemill features`.
+pub(crate) fn features_only(spec: &ModelSpec, tables: Tables) -> Result<Features> {
+    let divided = divide(spec, tables)?;
+    Ok(fit(spec, divided.task, &divided.train)?.features)
+}
+
 /// The audit alone, for `tidemill audit`.
 pub(crate) fn audit_only(spec: &ModelSpec, tables: Tables) -> Result<AuditReport> {
     audit(spec, &divide(spec, tables)?, Depth::Full)

@@ -324,3 +324,6 @@ fn cell(column: &Column, array: &ArrayRef, row: usize) -> Result<Value> {
         _ => json!(text),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -388,7 +388,7 @@ pub(crate) fn value_view(name: &str) -> VersionView {
 }
 
 fn reads(name: &str, kind: Reads, example: Value) -> Column {
-    Column { name: name.into(), kind, missing: 0, example }
+    Column { name: name.into(), kind, missing: 0, example, prepared: learn::features::Prepared::default() }
 }
 
 pub(crate) fn try_view(name: &str) -> TryView {

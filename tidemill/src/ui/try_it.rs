@@ -179,6 +179,10 @@ fn single(id: &str, column: &Column, kind: &str, hint: Option<&str>, control: &M
 
 fn category(context: &Context, id: &str, column: &Column, values: &[String]) -> Markup {
     let chosen = example(column);
+    if values.is_empty() {
+        // Values are hashed: any may come, none is known.
+        return single(id, column, "category", None, &html! { input id=(id) type="text" value=(chosen) data-value; });
+    }
     if values.len() <= SELECT_VALUES_MAX {
         return single(
             id,

@@ -30,7 +30,7 @@ fn numbers_are_scaled_as_by_scikit_learn() {
     // RobustScaler().
     check(
         r#"{"scale": "robust"}"#,
-        [-5.8571429, -1.8571429, -1.2857143, -0.4285714, -0.0857143, -0.0285714, 1.5714286, 22.142857, 22.714286, 57.0],
+        [-5.857_143, -1.8571429, -1.2857143, -0.4285714, -0.0857143, -0.0285714, 1.5714286, 22.142857, 22.714286, 57.0],
     );
     // QuantileTransformer(n_quantiles=5), and of 1,000, which are as many as there are rows.
     check(
@@ -50,7 +50,7 @@ fn numbers_are_scaled_as_by_scikit_learn() {
     check(
         r#"{"scale": "yeo_johnson"}"#,
         [
-            -14.1588704,
+            -14.158_871,
             -2.3024173,
             -1.3493527,
             -0.331549,
@@ -78,7 +78,7 @@ fn logarithms_modes_and_ends_of_the_training_rows() {
     // sign(x) ln(1 + |x|).
     let (found, _) = raw(r#"{"scale": "log"}"#);
     assert!(found[0].is_nan());
-    close(&found[1..], &[1.3862944, 1.3862944, 0.6931472, 0.6931472, -2.0794415, 4.6151205], 1e-6, "log");
+    close(&found[1..], &[4.0, 4.0, 2.0, 2.0, -8.0, 101.0_f32].map(|x: f32| x.signum() * x.abs().ln()), 1e-6, "log");
     // 1 and 3 are as frequent: the lower one.
     let (_, features) = raw(r#"{"impute": "mode", "scale": "none"}"#);
     assert_eq!(dense(&features, &batch)[0], 1.0);
@@ -116,7 +116,7 @@ fn bins_are_those_of_scikit_learn() {
 /// Ten rows of a category, one of them missing, and their target.
 fn categories(y: ArrayRef) -> RecordBatch {
     let c: Vec<Option<&str>> =
-        ["a", "a", "a", "b", "b", "b", "c", "c", "", "d"].map(|c| (c != "").then_some(c)).to_vec();
+        ["a", "a", "a", "b", "b", "b", "c", "c", "", "d"].map(|c| (!c.is_empty()).then_some(c)).to_vec();
     table(vec![("c", words(&c)), ("y", y)])
 }
 
@@ -166,7 +166,7 @@ fn a_training_row_is_given_the_target_of_others() {
     // The parts that the seed draws, and for each TargetEncoder(smooth=2.0) fitted on the other two.
     assert_eq!(fold_of(10, 3, 7), [0, 1, 0, 1, 0, 2, 2, 0, 2, 1]);
     let expected =
-        [3.1111111, 3.1071429, 3.1111111, 5.1071429, 4.5833333, 3.2857143, 2.047619, 2.4444444, 2.5714286, 3.7142857];
+        [3.1111111, 3.107_143, 3.1111111, 5.107_143, 4.5833333, 3.2857143, 2.047619, 2.4444444, 2.5714286, 3.7142857];
     let found = encode(&Y);
     close(&found, &expected, 1e-6, "training rows");
     for row in 0..10 {

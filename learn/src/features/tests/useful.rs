@@ -278,6 +278,37 @@ fn every_way_of_preparing_gives_rows_what_it_gives_batches() {
 }
 
 #[test]
+fn garbage_in_other_rows_changes_nothing_that_is_fitted_and_no_training_row() {
+    for (seed, spec) in [(5, EVERY_WAY[0]), (6, EVERY_WAY[1])] {
+        let training = every_kind(seed, 120);
+        let spec: FeaturesSpec = serde_json::from_str(spec).unwrap();
+        let fitted = |rest: &RecordBatch| {
+            // One table, of which the training rows are a part: what lies outside must not be read.
+            let all = concat_batches(&training.schema(), [rest, &training, rest]).unwrap();
+            let rows = [all.slice(rest.num_rows(), 120)];
+            let target = Target::fit(crate::spec::TaskSpec::Regression, "y", &rows).unwrap();
+            let features = Features::fit(&spec, &all.schema(), &target, &[], &rows, Takes::Numbers).unwrap();
+            let encoded = features.encode_training(&target, &rows).unwrap();
+            (serde_json::to_string(&features).unwrap(), bits(&encoded))
+        };
+        let clean = fitted(&every_kind(seed + 50, 30));
+        let poison = |name: &str, array: &ArrayRef| -> ArrayRef {
+            match array.data_type() {
+                DataType::Float64 if name != "y" => floats(&vec![-9e36; array.len()]),
+                DataType::Float32 => Arc::new(Float32Array::from(vec![1e30; array.len()])),
+                DataType::Utf8 => words(&vec![Some("poison"); array.len()]),
+                _ => new_null_array(array.data_type(), array.len()),
+            }
+        };
+        let rest = every_kind(seed + 60, 40);
+        let fields = rest.schema();
+        let arrays =
+            fields.fields().iter().zip(rest.columns()).map(|(field, array)| poison(field.name(), array)).collect();
+        assert!(clean == fitted(&RecordBatch::try_new(fields, arrays).unwrap()), "seed {seed}");
+    }
+}
+
+#[test]
 fn features_of_before_still_load() {
     let file = r#"{"columns": [{"name": "a", "kind": {"number": {"min": 0.0, "max": 1.0, "integer": false}}, "missing": 0,
         "example": 0.5}, {"name": "c", "kind": {"category": {"values": ["x", "y"]}}, "missing": 0, "example": "x"}],

@@ -1,0 +1,80 @@
+//! `tidemill features`: what is done with each column, step by step, and what it was fitted to.
+
+use learn::FeatureSteps;
+use serde_json::{Value, json};
+
+use crate::cli::{Common, Features};
+use crate::config::{ModelSpec, Project};
+use crate::failure::{Failure, Result};
+use crate::pipeline;
+use crate::terminal::{Terminal, table};
+
+/// Widest a cell of steps is printed.
+const STEPS_CHARS_MAX: usize = 160;
+
+/// Shows the features of a version; of models without one, what training would fit now.
+pub fn features(common: &Common, args: &Features, terminal: &Terminal) -> Result<()> {
+    let project = super::load(common)?;
+    let (names, version) = asked(args.model.as_deref())?;
+    let mut shown = Vec::new();
+    for spec in super::chosen(&project, &names)? {
+        let (number, steps) = match kept(&project, spec, version)? {
+            Some((number, steps)) => (Some(number), steps),
+            None => (None, planned(&project, spec)?),
+        };
+        terminal.result(describe(&spec.name, number, &steps));
+        shown.push(json!({ "model": spec.name, "version": number, "features": steps }));
+    }
+    terminal.document(&Value::Array(shown));
+    Ok(())
+}
+
+/// The names and the version of `model` or `model:version`.
+fn asked(model: Option<&str>) -> Result<(Vec<String>, Option<u32>)> {
+    match model.map(|model| model.split_once(':').unwrap_or((model, ""))) {
+        None => Ok((vec![], None)),
+        Some((name, "")) => Ok((vec![name.to_owned()], None)),
+        Some((name, version)) => match version.parse() {
+            Ok(number) => Ok((vec![name.to_owned()], Some(number))),
+            Err(_) => Err(Failure::input(format!("\"{name}:{version}\": \"{version}\" is no version; write {name}:1"))),
+        },
+    }
+}
+
+/// The features of this version, or of the champion; nothing where there is none yet.
+fn kept(project: &Project, spec: &ModelSpec, version: Option<u32>) -> Result<Option<(u32, Vec<FeatureSteps>)>> {
+    let store = super::open_to_read(project)?;
+    let found = match version {
+        Some(number) => Some(store.version(&spec.name, number)?),
+        None => store.champion(&spec.name)?,
+    };
+    let Some(version) = found else { return Ok(None) };
+    let model = crate::serve::load(&version.folder)?;
+    Ok(Some((version.number, model.features().steps())))
+}
+
+/// What training would fit on the rows there are now.
+fn planned(project: &Project, spec: &ModelSpec) -> Result<Vec<FeatureSteps>> {
+    let runtime = pipeline::runtime()?;
+    let tables = pipeline::collect(project, runtime.handle(), spec, None)?;
+    let features = pipeline::features_only(spec, tables);
+    Ok(features.map_err(|failure| failure.at(format!("model \"{}\"", spec.name)))?.steps())
+}
+
+fn describe(model: &str, version: Option<u32>, steps: &[FeatureSteps]) -> String {
+    let of = match version {
+        Some(number) => format!("model \"{model}\", version {number}"),
+        None => format!("model \"{model}\" has no version yet; this is what its training rows give now"),
+    };
+    let mut rows = vec![["feature", "read as", "inputs", "steps"].map(str::to_owned).to_vec()];
+    rows.extend(steps.iter().map(line));
+    format!("{of}\n{}", table(&rows))
+}
+
+fn line(of: &FeatureSteps) -> Vec<String> {
+    let steps: Vec<String> = of.steps.iter().map(ToString::to_string).collect();
+    let said = if of.steps.is_empty() { of.how.trim_start_matches("left out: ").to_owned() } else { steps.join("; ") };
+    let short: String = said.chars().take(STEPS_CHARS_MAX).collect();
+    let rest = if short.len() < said.len() { "..." } else { "" };
+    vec![of.name.clone(), of.feature.clone(), of.inputs.to_string(), format!("{short}{rest}")]
+}
