@@ -40,10 +40,12 @@ def rows():
 def main(folder):
     data = list(rows())
     micros = lambda at: None if at is None else (at - datetime.datetime(1970, 1, 1)) // datetime.timedelta(microseconds=1)
-    with open(folder / "expected.jsonl", "w", encoding="utf-8") as out:
-        for row in data:
-            shown = [*row[:4], None if row[4] is None else row[4].isoformat(), micros(row[5])]
-            out.write(json.dumps(dict(zip(NAMES, shown)), ensure_ascii=False) + "\n")
+    # openpyxl writes numbers with 16 digits.
+    for name, number in [("expected.jsonl", lambda x: x), ("expected-xlsx.jsonl", lambda x: x and float(f"{x:.16g}"))]:
+        with open(folder / name, "w", encoding="utf-8") as out:
+            for row in data:
+                shown = [row[0], number(row[1]), *row[2:4], row[4] and row[4].isoformat(), micros(row[5])]
+                out.write(json.dumps(dict(zip(NAMES, shown)), ensure_ascii=False) + "\n")
 
     text = io.StringIO()
     writer = csv.writer(text)
@@ -100,6 +102,8 @@ def main(folder):
         sheet.write(0, column, name)
     for number, row in enumerate(data, 1):
         for column, value in enumerate(row):
+            if column == 5 and value is not None:  # xlwt would leave the fractions of seconds out
+                value = (value - datetime.datetime(1899, 12, 30)) / datetime.timedelta(days=1)
             if value is not None:
                 sheet.write(number, column, value, {4: day, 5: at}.get(column, xlwt.Style.default_style))
     book.save(str(folder / "rows.xls"))

@@ -21,6 +21,15 @@ use crate::spec::StoreSpec;
 const LISTED_MAX: usize = 5_000_000;
 /// Objects that are looked at for a "did you mean".
 const NAMES_MAX: usize = 1_000;
+/// What servers call a key that is wrong or has no right; in listings they are told in the text alone.
+const REFUSALS: [&str; 6] = [
+    "AccessDenied",
+    "SignatureDoesNotMatch",
+    "InvalidAccessKeyId",
+    "AuthenticationFailed",
+    "ExpiredToken",
+    "InvalidToken",
+];
 /// Times that a request is sent again.
 const RETRIES_MAX: usize = 3;
 
@@ -179,13 +188,14 @@ impl Bucket {
         use object_store::Error as E;
         let place = &self.place;
         let told = told(&error);
-        let is_bucket =
-            ["NoSuchBucket", "ContainerNotFound", "bucket does not exist"].iter().any(|code| told.contains(code));
+        let has = |codes: &[&str]| codes.iter().any(|code| told.contains(code));
+        let is_bucket = has(&["NoSuchBucket", "ContainerNotFound", "bucket does not exist"]);
+        let is_refused = has(&REFUSALS) || matches!(error, E::PermissionDenied { .. } | E::Unauthenticated { .. });
         match error {
             error if is_silence(&error) => silent(place, self.timeout),
             _ if is_bucket => Error::NotFound(format!("there is no bucket {place} ({told})")),
             E::NotFound { .. } => Error::NotFound(format!("no file {place}/{key}")),
-            E::PermissionDenied { .. } | E::Unauthenticated { .. } => Error::invalid(format!(
+            _ if is_refused => Error::invalid(format!(
                 "{place}/{key}: the server refuses it ({told}); check store: access_key, secret_key, token and region"
             )),
             _ => Error::Unreachable(format!("{place}/{key} cannot be read: {told}")),
