@@ -35,12 +35,19 @@ pub struct Failure {
     pub fault: Fault,
     /// What happened, in lower case and without a full stop.
     pub message: String,
+    /// The command's JSON document was printed and says so: there is to be one alone.
+    pub(crate) is_documented: bool,
 }
 
 impl Failure {
     /// A failure of this kind.
     pub fn new(fault: Fault, message: impl Into<String>) -> Self {
-        Self { fault, message: message.into() }
+        Self { fault, message: message.into(), is_documented: false }
+    }
+
+    /// The same after the command's JSON document was printed.
+    pub(crate) fn documented(self) -> Self {
+        Self { is_documented: true, ..self }
     }
 
     /// The input is wrong.
@@ -92,6 +99,7 @@ impl From<data::Error> for Failure {
             Kind::Unsupported => Fault::Unsupported,
             Kind::Exhausted => Fault::Exhausted,
             Kind::Conflict => Fault::Conflict,
+            Kind::Busy => Fault::Busy,
             Kind::Io | Kind::Internal => Fault::Ours,
         };
         Self::new(fault, error.to_string())

@@ -79,7 +79,7 @@ impl Terminal {
     /// Says why a command failed and gives its exit code: 2 wrong use, 1 all else.
     pub fn failed(self, failure: &Failure) -> ExitCode {
         write_all(&mut std::io::stderr().lock(), &format!("error: {failure}"));
-        if self.json {
+        if self.json && !failure.is_documented {
             self.document(&serde_json::json!({ "error": failure.message }));
         }
         ExitCode::from(if failure.fault == Fault::Usage { 2 } else { 1 })

@@ -1,12 +1,16 @@
 //! Can these rows be trusted? Findings about a table, its target, and its training and test rows.
 
 mod columns;
+mod encoding;
+mod labels;
 mod leak;
+mod near;
+mod personal;
 mod rows;
 mod schema;
 mod table;
 mod target;
-mod words;
+pub(crate) mod words;
 
 use arrow::record_batch::RecordBatch;
 use serde::{Deserialize, Serialize};
@@ -23,15 +27,20 @@ const EXAMPLES_MAX: usize = 10;
 const ALIKE_MAX: usize = 20;
 
 /// Checks in the order in which their findings are listed within a severity.
-const ORDER: [&str; 13] = [
+const ORDER: [&str; 18] = [
     "empty",
     "target",
     "schema",
     "leak",
+    "personal",
     "overlap",
+    "near_overlap",
+    "encoding",
     "infinite",
+    "labels",
     "conflicts",
     "duplicates",
+    "near_duplicates",
     "imbalance",
     "identifier",
     "constant",
@@ -57,7 +66,8 @@ pub struct Finding {
     /// How bad it is.
     pub severity: Severity,
     /// Which check found it: `empty`, `target`, `missing`, `infinite`, `constant`, `identifier`, `duplicates`,
-    /// `conflicts`, `outliers`, `imbalance`, `leak`, `overlap`, `schema`.
+    /// `conflicts`, `outliers`, `imbalance`, `leak`, `overlap`, `schema`, `personal`, `encoding`, and where it is looked for
+    /// `near_duplicates`, `near_overlap`, `labels`.
     pub check: String,
     /// The column, where it is about one.
     pub column: Option<String>,
@@ -65,7 +75,8 @@ pub struct Finding {
     pub message: String,
     /// The figure of the check: a share of rows (0 to 1) or a strength (0 to 1).
     pub value: f64,
-    /// Some rows as examples, counted from 0: of the test rows for `overlap`, of the training rows otherwise.
+    /// Some rows as examples, counted from 0: of the test rows for `overlap` and `near_overlap`, of the training rows
+    /// otherwise.
     pub rows: Vec<u64>,
 }
 
@@ -87,6 +98,16 @@ impl AuditReport {
     }
 }
 
+/// How much an audit looks at.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Depth {
+    /// What takes a moment: before every training.
+    #[default]
+    Quick,
+    /// Also which rows are nearly the same and which classes look wrong: seconds, on samples of large tables.
+    Full,
+}
+
 /// What to audit.
 #[derive(Debug, Clone, Copy)]
 pub struct AuditRequest<'a> {
@@ -98,11 +119,13 @@ pub struct AuditRequest<'a> {
     pub train: &'a [RecordBatch],
     /// Rows to test on; may be empty.
     pub test: &'a [RecordBatch],
+    /// How much to look at.
+    pub depth: Depth,
 }
 
 /// Profiles the training rows and checks their quality.
 ///
-/// Takes 24 bytes per row and column-sized buffers beside the rows.
+/// Takes 24 bytes per row and column-sized buffers beside the rows; what looks into values does so on samples.
 ///
 /// # Errors
 /// Batches of training rows that have different columns. Faults of the rows are findings.
@@ -128,8 +151,16 @@ pub fn audit(request: &AuditRequest) -> Result<AuditReport> {
         columns::check(&table, &mut findings);
         leak::check(&table, &mut findings);
         rows::check(&table, &mut findings);
+        personal::check(&table, &mut findings);
+        encoding::check(&table, &mut findings);
     }
-    Ok(AuditReport { table: request.table.into(), profile: table.profile, findings: arrange(findings) })
+    if table.rows > 0 && request.depth == Depth::Full {
+        near::check(&table, &mut findings);
+        labels::check(&table, &mut findings);
+    }
+    let mut profile = table.profile;
+    personal::mask(&mut profile, &findings);
+    Ok(AuditReport { table: request.table.into(), profile, findings: arrange(findings) })
 }
 
 /// Worst first; the same finding about very many columns becomes one.

@@ -1,9 +1,8 @@
 //! Which rows are the same? Duplicates, rows that contradict each other, training rows among the test rows.
 
-use super::table::{Table, key};
+use super::table::Table;
 use super::words::{Examples, part, share};
 use super::{Finding, Severity};
-use crate::hash::{add_column, hash_column};
 
 /// From this share on, repeated test rows make the test figures too good.
 const OVERLAP_MANY: f64 = 0.01;
@@ -84,13 +83,8 @@ fn finding(severity: Severity, check: &str, found: Examples, rows: u64, message:
 fn overlap(table: &Table, sorted: &[Row], findings: &mut Vec<Finding>) {
     let (mut found, mut rows) = (Examples::default(), 0);
     for batch in table.test {
-        let mut hashes = vec![0; batch.num_rows()];
-        for &column in &table.hashed {
-            let field = table.schema.field(column);
-            // A missing column is a finding of its own.
-            let Some(array) = batch.column_by_name(field.name()) else { return };
-            add_column(&mut hashes, &hash_column(array), key(field));
-        }
+        // A missing column is a finding of its own.
+        let Some(hashes) = table.feature_hashes(batch) else { return };
         for hash in hashes {
             if sorted.binary_search_by_key(&hash, |row| row.features).is_ok() {
                 found.add(rows);

@@ -1,13 +1,16 @@
 //! What all checks look at: the rows, their profile, which column is the target, which are identifiers.
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::compute::cast;
+use std::collections::HashSet;
+use std::hash::BuildHasherDefault;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt64Array};
+use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::AuditRequest;
 use crate::Result;
-use crate::hash::{MISSING, add_column, hash_arrays, hash_bytes, remove_column};
-use crate::profile::{ColumnKind, ColumnProfile, Profiler, TableProfile, as_numbers};
+use crate::hash::{MISSING, add_column, hash_arrays, hash_bytes, hash_column, hash_integer, remove_column};
+use crate::profile::{Already, ColumnKind, ColumnProfile, Profiler, TableProfile, as_numbers};
 
 /// Fewer rows than this say nothing about whether values repeat.
 pub(super) const ROWS_MIN: u64 = 20;
@@ -102,6 +105,49 @@ impl<'a> Table<'a> {
         self.train.iter().map(move |batch| batch.column(column))
     }
 
+    /// Training rows at random, one of each stretch of them, at most `max`.
+    pub(super) fn sampled(&self, max: usize) -> Vec<u64> {
+        stretches(self.rows, max)
+    }
+
+    /// The values of a column in these training rows as text, without those that are missing.
+    pub(super) fn texts(&self, column: usize, rows: &[u64]) -> Sampled {
+        let texts = texts_of(self.train, column, rows);
+        Sampled { texts, is_all: rows.len() as u64 == self.rows, rows: self.rows }
+    }
+
+    /// The hash of a training row's target.
+    pub(super) fn target_of(&self, row: u64) -> Option<u64> {
+        self.target_hashes.get(row as usize).copied()
+    }
+
+    /// Both training rows have the same features.
+    pub(super) fn is_repeated(&self, row: u64, earlier: u64) -> bool {
+        self.row_hashes.get(row as usize) == self.row_hashes.get(earlier as usize)
+    }
+
+    /// The test rows that have the features of a training row; none where a column is missing.
+    pub(super) fn exact_test_rows(&self) -> HashSet<u64> {
+        let train: HashSet<u64, BuildHasherDefault<Already>> = self.row_hashes.iter().copied().collect();
+        let (mut exact, mut start) = (HashSet::new(), 0);
+        for batch in self.test {
+            let Some(hashes) = self.feature_hashes(batch) else { return HashSet::new() };
+            exact.extend((start..).zip(&hashes).filter(|(_, hash)| train.contains(hash)).map(|(row, _)| row));
+            start += hashes.len() as u64;
+        }
+        exact
+    }
+
+    /// One hash of the features for each row of a batch; nothing where a column is missing.
+    pub(super) fn feature_hashes(&self, batch: &RecordBatch) -> Option<Vec<u64>> {
+        let mut hashes = vec![0; batch.num_rows()];
+        for &column in &self.hashed {
+            let field = self.schema.field(column);
+            add_column(&mut hashes, &hash_column(batch.column_by_name(field.name())?), key(field));
+        }
+        Some(hashes)
+    }
+
     /// Calls `f` with each row and its number, NaN where it has none.
     pub(super) fn each_number(&self, column: usize, f: &mut dyn FnMut(u64, f64)) {
         let mut row = 0;
@@ -173,6 +219,55 @@ impl<'a> Table<'a> {
         let Ok(texts) = cast(&some, &DataType::Utf8) else { return false };
         texts.as_string::<i32>().iter().flatten().any(|text| text.trim().contains(char::is_whitespace))
     }
+}
+
+/// Some values of a column.
+pub(super) struct Sampled {
+    /// Row and value.
+    pub(super) texts: Vec<(u64, String)>,
+    /// They are all that the column has.
+    pub(super) is_all: bool,
+    /// Rows of the table.
+    pub(super) rows: u64,
+}
+
+/// One number of each of `max` stretches below `n`, at random with a fixed seed; all where there are no more. An even step
+/// would meet every seventh day.
+pub(super) fn stretches(n: u64, max: usize) -> Vec<u64> {
+    let max = max as u64;
+    if n <= max {
+        return (0..n).collect();
+    }
+    let edge = |at: u64| (u128::from(at) * u128::from(n) / u128::from(max)) as u64;
+    (0..max).map(|at| edge(at) + hash_integer(at) % (edge(at + 1) - edge(at)).max(1)).collect()
+}
+
+/// The values of a column in these rows, which rise, as text, without those that are missing.
+pub(super) fn texts_of(batches: &[RecordBatch], column: usize, rows: &[u64]) -> Vec<(u64, String)> {
+    let mut texts = Vec::with_capacity(rows.len());
+    let mut next = rows.iter().copied();
+    for array in picked(batches, column, rows) {
+        let numbers: Vec<u64> = next.by_ref().take(array.len()).collect();
+        let Ok(array) = cast(&array, &DataType::Utf8) else { continue };
+        let values = array.as_string::<i32>().iter();
+        texts.extend(numbers.into_iter().zip(values).filter_map(|(row, text)| Some((row, text?.to_owned()))));
+    }
+    texts
+}
+
+/// The values of a column in these rows, which rise, batch by batch.
+pub(super) fn picked(batches: &[RecordBatch], column: usize, rows: &[u64]) -> Vec<ArrayRef> {
+    let (mut arrays, mut start, mut from) = (Vec::new(), 0_u64, 0);
+    for batch in batches {
+        let end = start + batch.num_rows() as u64;
+        let until = from + rows[from..].partition_point(|row| *row < end);
+        if until > from {
+            let places: UInt64Array = rows[from..until].iter().map(|row| row - start).collect();
+            arrays.extend(take(batch.column(column), &places, None));
+        }
+        (start, from) = (end, until);
+    }
+    arrays
 }
 
 /// Tells columns apart in the hash of a row.

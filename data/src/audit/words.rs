@@ -3,7 +3,7 @@
 use super::EXAMPLES_MAX;
 
 /// `1 row`, `12,000 rows`.
-pub(super) fn counted(n: u64, what: &str) -> String {
+pub(crate) fn counted(n: u64, what: &str) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
@@ -20,16 +20,16 @@ pub(super) fn counted(n: u64, what: &str) -> String {
 }
 
 /// `12 of 300 rows (4.0 %)`.
-pub(super) fn part(n: u64, all: u64, what: &str) -> String {
+pub(crate) fn part(n: u64, all: u64, what: &str) -> String {
     format!("{} of {} ({})", counted(n, ""), counted(all, what), percent(share(n, all)))
 }
 
-pub(super) fn share(n: u64, all: u64) -> f64 {
+pub(crate) fn share(n: u64, all: u64) -> f64 {
     n as f64 / all.max(1) as f64
 }
 
 /// `4.0 %`, with two digits at least where it is little.
-pub(super) fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     match 100.0 * share {
         x if x > 0.0 && x < 0.01 => "<0.01 %".into(),
         x if x < 0.1 && x > 0.0 => format!("{x:.2} %"),
@@ -39,7 +39,7 @@ pub(super) fn percent(share: f64) -> String {
 }
 
 /// `"a", "b" and 12 more`.
-pub(super) fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
+pub(crate) fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let all: Vec<&str> = names.collect();
     let named: Vec<String> = all.iter().take(EXAMPLES_MAX).map(|name| format!("\"{name}\"")).collect();
     match all.len() - named.len() {
@@ -49,7 +49,7 @@ pub(super) fn names<'a>(names: impl Iterator<Item = &'a str>) -> String {
 }
 
 /// `rows 3, 7 and more`, counted from 1 as people do.
-pub(super) fn places(rows: &[u64], all: u64) -> String {
+pub(crate) fn places(rows: &[u64], all: u64) -> String {
     let shown: Vec<String> = rows.iter().take(5).map(|row| (row + 1).to_string()).collect();
     let more = if all > shown.len() as u64 { " and more" } else { "" };
     format!("row{} {}{more}", if all == 1 { "" } else { "s" }, shown.join(", "))
@@ -57,14 +57,14 @@ pub(super) fn places(rows: &[u64], all: u64) -> String {
 
 /// The first rows that were met, at most ten.
 #[derive(Default)]
-pub(super) struct Examples {
-    pub(super) count: u64,
-    pub(super) rows: Vec<u64>,
+pub(crate) struct Examples {
+    pub(crate) count: u64,
+    pub(crate) rows: Vec<u64>,
 }
 
 impl Examples {
     /// Notes a row; rows may come in any order.
-    pub(super) fn add(&mut self, row: u64) {
+    pub(crate) fn add(&mut self, row: u64) {
         self.count += 1;
         if self.rows.len() == EXAMPLES_MAX && self.rows.last().is_some_and(|last| *last < row) {
             return;

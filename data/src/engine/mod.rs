@@ -150,6 +150,19 @@ impl Engine {
         execute_stream(plan, state.task_ctx())
     }
 
+    /// A table, to be asked by expressions in place of SQL.
+    pub(crate) async fn frame(&self, name: &str) -> Result<DataFrame> {
+        self.session.table(TableReference::bare(name)).await.map_err(|e| retell(&e, Some(self)))
+    }
+
+    /// Starts what was asked by expressions; the rows are made as they are read.
+    pub(crate) async fn answer(&self, frame: EngineResult<DataFrame>) -> Result<Rows> {
+        let told = |e| retell(&e, Some(self));
+        let stream = frame.map_err(told)?.execute_stream().await.map_err(told)?;
+        let unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(Rows::new(stream, unpacked))
+    }
+
     /// The columns of a table.
     pub async fn schema(&self, name: &str) -> Result<SchemaRef> {
         let table =

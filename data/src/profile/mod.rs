@@ -7,7 +7,7 @@ mod profiler;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use counter::Already;
-pub(crate) use numbers::as_numbers;
+pub(crate) use numbers::{Sample, as_numbers};
 pub use profiler::Profiler;
 pub(crate) use profiler::{is_bytes, kind};
 

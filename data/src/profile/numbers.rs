@@ -214,8 +214,9 @@ fn histogram(sorted: &[f64], min: f64, max: f64, count: u64) -> Histogram {
 
 /// A random sample of a stream: algorithm L of Li 1994, "Reservoir-sampling algorithms of time complexity
 /// O(n(1 + log(N/n)))", with a fixed seed.
-struct Sample {
-    values: Vec<f64>,
+pub(crate) struct Sample {
+    /// What was taken so far, in no order.
+    pub(crate) values: Vec<f64>,
     max: usize,
     seen: u64,
     /// Number of the next value that gets in.
@@ -225,11 +226,13 @@ struct Sample {
 }
 
 impl Sample {
-    fn new(max: usize) -> Self {
+    /// A sample of `max` values.
+    pub(crate) fn new(max: usize) -> Self {
         Self { values: Vec::new(), max: max.max(2), seen: 0, next: 0, weight: 1.0, random: 0 }
     }
 
-    fn add(&mut self, value: f64) {
+    /// The next value of the stream.
+    pub(crate) fn add(&mut self, value: f64) {
         self.seen += 1;
         if self.values.len() < self.max {
             self.values.push(value);

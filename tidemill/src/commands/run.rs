@@ -44,7 +44,7 @@ pub fn run(common: &Common, args: &Run, terminal: &Terminal) -> Result<()> {
     terminal.document(&document);
     match failed.len() {
         0 => Ok(()),
-        _ => Err(summed_up(failed)),
+        _ => Err(summed_up(failed).documented()),
     }
 }
 

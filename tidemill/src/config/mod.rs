@@ -8,6 +8,7 @@
 
 mod bounds;
 mod environment;
+mod expect;
 mod form;
 mod init;
 mod models;
@@ -31,10 +32,13 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 pub use environment::Environment;
+pub use expect::TableExpectations;
+pub(crate) use expect::{expectations_yaml, is_file};
 pub use init::{InitRequest, init};
 pub(crate) use place::did_you_mean;
 pub use place::{ConfigError, ConfigErrors, Place};
-pub use raw::{ServerSpec, VersionSpec, WindowSpec};
+pub use raw::{ServerSpec, SnapshotsSpec, VersionSpec, WindowSpec};
+pub(crate) use resolve::snapshot_name;
 pub use resolve::{EndpointSpec, ModelSpec, NamedSource, TableSpec};
 pub use schema::json_schema;
 use serde_json::Value;
@@ -61,12 +65,16 @@ pub struct Project {
     pub sources: Vec<NamedSource>,
     /// Tables, each after those that it reads.
     pub tables: Vec<TableSpec>,
+    /// What has to hold for tables and sources, in the order of the file.
+    pub expectations: Vec<TableExpectations>,
     /// Models, in the order of the file.
     pub models: Vec<ModelSpec>,
     /// Endpoints, in the order of the file; one for each model where the file has none.
     pub endpoints: Vec<EndpointSpec>,
     /// Limits of the server.
     pub server: ServerSpec,
+    /// What is kept of the rows that models learned from.
+    pub snapshots: SnapshotsSpec,
     filled: Value,
     found: shape::Found,
     /// What was read, to lay other settings over it.
@@ -80,6 +88,8 @@ pub struct Needs<'a> {
     pub sources: Vec<&'a NamedSource>,
     /// The tables, each after those that it reads.
     pub tables: Vec<&'a TableSpec>,
+    /// The snapshots read: table and number.
+    pub snapshots: Vec<(String, u32)>,
 }
 
 impl Project {
@@ -174,10 +184,26 @@ impl Project {
         let filled = raw::RawProject { endpoints: resolve::all_endpoints(&raw), ..raw };
         let filled = serde_json::to_value(filled)
             .map_err(|error| vec![ConfigError::new(Place::File, format!("the project cannot be written: {error}"))])?;
-        let resolve::Parts { sources, tables, mut models, endpoints, server } = parts;
+        let resolve::Parts { sources, tables, expectations, mut models, endpoints, server, snapshots } = parts;
         models.iter_mut().for_each(|model| resolve::files_from(&folder, model));
         let file = file.to_owned();
-        Ok(Self { file, folder, data_folder, sources, tables, models, endpoints, server, filled, found, root, text })
+        let project = Self {
+            file,
+            folder,
+            data_folder,
+            sources,
+            tables,
+            expectations,
+            models,
+            endpoints,
+            server,
+            snapshots,
+            filled,
+            found,
+            root,
+            text,
+        };
+        Ok(project)
     }
 
     /// The project as YAML with every default filled in, and marked as such; variables stand as they were written.
@@ -205,12 +231,33 @@ impl Project {
         }
         tables.reverse();
         let sources = self.sources.iter().filter(|source| wanted.contains(&source.name)).collect();
-        Needs { sources, tables }
+        let mut snapshots: Vec<(String, u32)> = Vec::new();
+        for (table, number) in wanted.iter().filter_map(|name| snapshot_name(name)) {
+            if !snapshots.iter().any(|(known, taken)| (known.as_str(), *taken) == (table, number)) {
+                snapshots.push((table.to_owned(), number));
+            }
+        }
+        Needs { sources, tables, snapshots }
     }
 
-    /// Whether there is a table or source of this name.
+    /// Where the rows of a stream are kept.
+    pub fn stream_folder(&self, source: &str) -> PathBuf {
+        self.data_folder.join("streams").join(source)
+    }
+
+    /// Whether there is a table or source of this name; a snapshot's name counts like its table's.
     pub fn has_table(&self, name: &str) -> bool {
+        let name = snapshot_name(name).map_or(name, |(table, _)| table);
         self.tables.iter().any(|table| table.name == name) || self.sources.iter().any(|source| source.name == name)
+    }
+
+    /// Errors at key paths of the file that are found out later: by looking at what it names.
+    pub(crate) fn errors_at(&self, wrong: Vec<(String, String)>) -> ConfigErrors {
+        let error = |(path, message): (String, String)| {
+            let message = format!("{path}: {message}");
+            ConfigError::new(self.found.value_place(&path), message)
+        };
+        ConfigErrors::new(&self.file, &self.text, wrong.into_iter().map(error).collect())
     }
 
     /// The model of this name.

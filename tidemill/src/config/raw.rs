@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use data::SourceSpec;
+use data::{Expectation, SourceSpec};
 use learn::spec::{EvaluateSpec, FeaturesSpec, NetSpec, SplitSpec, TaskSpec, TrainSpec, TuneSpec};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{MapAccess, Visitor};
@@ -16,12 +16,16 @@ pub(super) struct RawProject {
     pub(super) sources: Named<SourceSpec>,
     /// Tables made by SQL over sources and other tables.
     pub(super) tables: Named<RawTable>,
+    /// What has to hold for the rows of a table or source: checked by `tidemill audit` and before every training.
+    pub(super) expectations: Named<Vec<Expectation>>,
     /// Models to train.
     pub(super) models: Named<RawModel>,
     /// Where models answer requests; where absent, each model has one of its own name.
     pub(super) endpoints: Named<RawEndpoint>,
     /// Limits of the server.
     pub(super) server: ServerSpec,
+    /// What is kept of the rows that models learned from.
+    pub(super) snapshots: SnapshotsSpec,
 }
 
 /// A table made by SQL.
@@ -199,6 +203,22 @@ pub struct ServerSpec {
 impl Default for ServerSpec {
     fn default() -> Self {
         Self { body_bytes_max: 64 << 20, request_timeout_ms: 30_000, drain_timeout_ms: 10_000 }
+    }
+}
+
+/// What is kept of the rows that models learned from: a file of the data folder for each content.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SnapshotsSpec {
+    /// Every run freezes the rows it learns from and is judged on.
+    pub enabled: bool,
+    /// The newest snapshots of each table that are kept although no version learned from them.
+    pub unused_kept: usize,
+}
+
+impl Default for SnapshotsSpec {
+    fn default() -> Self {
+        Self { enabled: true, unused_kept: 5 }
     }
 }
 

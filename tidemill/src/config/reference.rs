@@ -70,7 +70,7 @@ impl Page<'_> {
 
     /// The section about a value that is more than a number or a text.
     fn below(&mut self, schema: &Value, path: &str) {
-        if path.contains("[].") {
+        if path.contains("[].") && path.starts_with("models.") {
             return; // the networks of an ensemble are described where the network of a model is
         }
         let all = forms(self.definitions, schema);
@@ -85,6 +85,7 @@ impl Page<'_> {
                     let placeholder = match path {
                         "models.NAME.features.columns" => "COLUMN",
                         "models.NAME.tune.parameters" => "PATH",
+                        "expectations" => "TABLE",
                         _ => "NAME",
                     };
                     self.below(values, &join(path, placeholder));

@@ -7,8 +7,9 @@ use learn::spec::{EvaluateSpec, FeatureSpec, FeaturesSpec, NetSpec, SplitSpec, T
 
 use serde::Serialize;
 
+use super::expect::TableExpectations;
 use super::place::{ConfigError, Place, did_you_mean, join};
-use super::raw::{Named, RawEndpoint, RawModel, RawProject, RawTable, ServerSpec, VersionSpec, WindowSpec};
+use super::raw::{Named, RawEndpoint, RawModel, RawProject, RawTable, ServerSpec, SnapshotsSpec, VersionSpec, WindowSpec};
 use super::shape::Found;
 use super::sql::tables_read;
 
@@ -77,9 +78,11 @@ pub struct EndpointSpec {
 pub(super) struct Parts {
     pub(super) sources: Vec<NamedSource>,
     pub(super) tables: Vec<TableSpec>,
+    pub(super) expectations: Vec<TableExpectations>,
     pub(super) models: Vec<ModelSpec>,
     pub(super) endpoints: Vec<EndpointSpec>,
     pub(super) server: ServerSpec,
+    pub(super) snapshots: SnapshotsSpec,
 }
 
 /// The folder of a project file, and the folder in it that holds what Tidemill writes.
@@ -112,6 +115,9 @@ pub(super) fn resolve(raw: &RawProject, found: &Found, text: &str) -> Result<Par
     let mut check = Check { raw, found, text, errors: Vec::new() };
     check.names();
     let tables = check.tables();
+    for (table, all) in &raw.expectations.0 {
+        check.expectations(table, all);
+    }
     for (name, model) in &raw.models.0 {
         check.model(name, model);
     }
@@ -125,10 +131,26 @@ pub(super) fn resolve(raw: &RawProject, found: &Found, text: &str) -> Result<Par
     Ok(Parts {
         sources: raw.sources.0.iter().map(source).collect(),
         tables,
+        expectations: raw.expectations.0.iter().map(expected).collect(),
         models: raw.models.0.iter().map(|(name, model)| ready(name, model)).collect(),
         endpoints: all_endpoints(raw).0.iter().map(|(name, endpoint)| answer(name, endpoint)).collect(),
         server: raw.server.clone(),
+        snapshots: raw.snapshots.clone(),
     })
+}
+
+impl RawProject {
+    /// Whether there is a table or source of this name; a snapshot's name counts like its table's.
+    fn has_table(&self, name: &str) -> bool {
+        let name = snapshot_name(name).map_or(name, |(table, _)| table);
+        self.sources.contains(name) || self.tables.contains(name)
+    }
+}
+
+/// Table and number of a snapshot's name, `table@number`.
+pub(crate) fn snapshot_name(name: &str) -> Option<(&str, u32)> {
+    let (table, number) = name.rsplit_once('@')?;
+    Some((table, number.parse().ok().filter(|number| *number > 0)?))
 }
 
 /// The endpoints written, or one for each model.
@@ -137,6 +159,10 @@ pub(super) fn all_endpoints(raw: &RawProject) -> Named<RawEndpoint> {
         return raw.endpoints.clone();
     }
     Named(raw.models.names().map(|name| (name.to_owned(), RawEndpoint::of(name))).collect())
+}
+
+fn expected((table, all): &(String, Vec<data::Expectation>)) -> TableExpectations {
+    TableExpectations { table: table.clone(), all: all.clone() }
 }
 
 fn ready(name: &str, model: &RawModel) -> ModelSpec {
@@ -214,9 +240,7 @@ impl<'a> Check<'a> {
                 self.at_value(&path, format!("the SQL of table {name:?} is empty"));
             }
             let read = tables_read(sql);
-            for unknown in
-                read.iter().filter(|read| !self.raw.sources.contains(read) && !self.raw.tables.contains(read))
-            {
+            for unknown in read.iter().filter(|read| !self.raw.has_table(read)) {
                 self.unknown_in_sql(name, &path, sql, unknown);
             }
             needs.push(read);
@@ -275,8 +299,18 @@ impl<'a> Check<'a> {
     }
 
     pub(super) fn table_exists(&mut self, path: &str, name: &str) {
+        let place = self.found.value_place(path);
+        self.table_exists_at(place, path, name);
+    }
+
+    pub(super) fn table_exists_by_key(&mut self, path: &str, name: &str) {
+        let place = self.found.key_place(path);
+        self.table_exists_at(place, path, name);
+    }
+
+    fn table_exists_at(&mut self, place: Place, path: &str, name: &str) {
         let raw = self.raw;
-        if raw.sources.contains(name) || raw.tables.contains(name) {
+        if raw.has_table(name) {
             return;
         }
         let names = || raw.tables.names().chain(raw.sources.names());
@@ -286,7 +320,7 @@ impl<'a> Check<'a> {
         };
         let known = names().collect::<Vec<_>>().join(", ");
         let known = if known.is_empty() { "none".to_owned() } else { known };
-        let error = ConfigError::new(self.found.value_place(path), message);
+        let error = ConfigError::new(place, message);
         self.errors.push(error.note(format!("tables and sources: {known}")));
     }
 

@@ -214,7 +214,7 @@ impl<'a> Shape<'a> {
         if count < min || count > max {
             let wanted = match (min, max) {
                 (min, max) if min == max => format!("a list of {min} values"),
-                (min, u64::MAX) => format!("a list of at least {min}"),
+                (min, _) if count < min => format!("a list of at least {min}"),
                 (_, max) => format!("a list of at most {max}"),
             };
             let place = node.place.clone();

@@ -220,6 +220,11 @@ fn message(context: &Context, finding: &Finding) -> String {
         "imbalance" => W::FoundImbalance,
         "leak" => W::FoundLeak,
         "overlap" => W::FoundOverlap,
+        "personal" => W::FoundPersonal,
+        "encoding" => W::FoundEncoding,
+        "near_duplicates" => W::FoundNearDuplicates,
+        "near_overlap" => W::FoundNearOverlap,
+        "labels" => W::FoundLabels,
         _ => return finding.message.clone(),
     };
     match (context.lang, &finding.column) {

@@ -9,6 +9,7 @@
 
 mod assets;
 mod audit;
+mod audit_page;
 mod charts;
 mod curves;
 mod format;
@@ -31,6 +32,7 @@ mod fixtures;
 mod tests;
 
 pub use assets::{Asset, asset};
+pub use audit_page::{AuditView, audit_report};
 pub use model::model;
 pub use models::{ModelsView, models};
 pub use overview::{Counts, EndpointRow, EndpointStatus, OverviewView, overview};

@@ -15,6 +15,15 @@ const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 
 pub fn report(view: &VersionView, lang: Lang) -> String {
     let context = &Context { lang, version: env!("CARGO_PKG_VERSION").to_owned(), ..Context::default() };
     let title = context.fill(W::ReportTitle, &[("model", &view.model), ("version", &view.number.to_string())]);
+    let body = html! {
+        div.head { div { h1 { (title) } (facts_line(context, view)) } }
+        (sections(context, view))
+    };
+    file(context, &title, &body, Some(plotly_script()))
+}
+
+/// A page with everything inside; `charts` is the script that draws its charts.
+pub(super) fn file(context: &Context, title: &str, body: &Markup, charts: Option<&str>) -> String {
     let page: Markup = html! {
         (DOCTYPE)
         html lang=(context.lang.tag()) data-theme=(context.theme.name()) {
@@ -37,14 +46,11 @@ pub fn report(view: &VersionView, lang: Lang) -> String {
                         div.tools style="margin-left:auto" { (theme_button(context)) }
                     }
                 }
-                main #main tabindex="-1" {
-                    div.head { div { h1 { (title) } (facts_line(context, view)) } }
-                    (sections(context, view))
-                }
+                main #main tabindex="-1" { (body) }
                 p #status .status role="status" aria-live="polite" {}
                 footer.foot { p { "Tidemill " (context.version) " · " (context.t(W::ReportFooter)) } }
                 (script_words(context))
-                script { (PreEscaped(plotly_script())) }
+                @if let Some(script) = charts { script { (PreEscaped(script)) } }
             }
         }
     };
