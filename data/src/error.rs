@@ -19,6 +19,8 @@ pub enum ErrorKind {
     Exhausted,
     /// The name is taken.
     Conflict,
+    /// Too much waits already; later there may be room.
+    Busy,
     /// A file was changed or cut off.
     Corrupt,
     /// The machine, or another one that we asked, failed us.
@@ -45,6 +47,9 @@ pub enum Error {
     /// A name is taken.
     #[error("{0}")]
     Conflict(String),
+    /// Too much waits already.
+    #[error("{0}")]
+    Busy(String),
     /// A file was changed or cut off.
     #[error("{path}: {reason}", path = path.display())]
     Corrupt {
@@ -78,6 +83,7 @@ impl Error {
             Self::Unsupported(_) => ErrorKind::Unsupported,
             Self::Exhausted(_) => ErrorKind::Exhausted,
             Self::Conflict(_) => ErrorKind::Conflict,
+            Self::Busy(_) => ErrorKind::Busy,
             Self::Corrupt { .. } => ErrorKind::Corrupt,
             Self::Io { source, .. } if source.kind() == std::io::ErrorKind::StorageFull => ErrorKind::Exhausted,
             Self::Io { .. } | Self::Unreachable(_) => ErrorKind::Io,

@@ -23,17 +23,18 @@ pub use detect::detect;
 pub use engine::{Engine, EngineSpec, RowFunction, RowSignature, Rows, TableFunction};
 pub use error::{Error, ErrorKind, Result};
 pub use expect::{
-    ExpectRequest, ExpectationFault, ExpectationResult, ExpectationStatus, expect, faults as expectation_faults, suggest,
+    ExpectRequest, ExpectationFault, ExpectationResult, ExpectationStatus, expect, faults as expectation_faults,
+    suggest,
 };
 pub use profile::{ColumnKind, ColumnProfile, Histogram, Profiler, TableProfile};
 pub use sink::Sink;
-pub use wire::WireSpec;
 pub use spec::{
     ArrowSpec, AvroSpec, ColumnType, CsvSpec, DatabaseSpec, DriftCheck, Encoding, ExcelSpec, Expectation,
-    ForeignKeyCheck, FreshCheck, IdxSpec, ImagesSpec, JsonSpec, MatchesCheck, NotNullCheck, OnFailure, OneOfCheck, ParquetSpec, RangeCheck, RowCountCheck,
-    SampleName, SampleSpec, Scalar, Secret, SourceSpec, SqlCheck, SqliteSpec, StoreSpec, TextFileSpec,
-    TextFolderSpec, Tls, UniqueCheck,
+    ForeignKeyCheck, FreshCheck, IdxSpec, ImagesSpec, JsonSpec, MatchesCheck, NotNullCheck, OnFailure, OneOfCheck,
+    ParquetSpec, RangeCheck, RowCountCheck, SampleName, SampleSpec, Scalar, Secret, SourceSpec, SqlCheck, SqliteSpec,
+    StoreSpec, TextFileSpec, TextFolderSpec, Tls, UniqueCheck,
 };
+pub use wire::WireSpec;
 
 pub use spec::{
     HostSpec, IngestSpec, MqttSpec, NatsSpec, OnError, PrometheusSpec, PrometheusWriteSpec, RedisSpec, StreamSpec,

@@ -17,6 +17,8 @@ use crate::{Error, Result};
 
 /// Rows of a Parquet row group: bounds what is held back until it is written.
 const ROW_GROUP_ROWS: usize = 128 * 1024;
+/// Bytes of a row group after which it is written although it has room for more rows: pictures are large.
+const ROW_GROUP_BYTES: usize = 64 << 20;
 const BUFFER_BYTES: usize = 1 << 20;
 
 /// A file that rows are written to: CSV, JSON lines or Parquet by extension (`.csv`, `.tsv`, `.jsonl`, `.ndjson`, `.json`,
@@ -69,7 +71,13 @@ impl Sink {
         match &mut self.format {
             Format::Csv(writer) => writer.write(batch).map_err(|e| failed(&self.path, e.into())),
             Format::Json(writer) => writer.write(batch).map_err(|e| failed(&self.path, e.into())),
-            Format::Parquet(writer) => writer.write(batch).map_err(|e| failed(&self.path, e.into())),
+            Format::Parquet(writer) => {
+                writer.write(batch).map_err(|e| failed(&self.path, e.into()))?;
+                match writer.in_progress_size() > ROW_GROUP_BYTES {
+                    true => writer.flush().map_err(|e| failed(&self.path, e.into())),
+                    false => Ok(()),
+                }
+            }
         }
     }
 
@@ -117,7 +125,7 @@ fn parquet(path: &Path, out: BufWriter<File>, schema: &SchemaRef) -> Result<Arro
 }
 
 /// The system's error behind a writer's, so that a full disk is told as one.
-fn failed(path: &Path, error: Box<dyn std::error::Error + Send + Sync>) -> Error {
+pub(crate) fn failed(path: &Path, error: Box<dyn std::error::Error + Send + Sync>) -> Error {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error.as_ref());
     while let Some(inner) = cause {
         if let Some(io) = inner.downcast_ref::<std::io::Error>() {

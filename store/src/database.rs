@@ -90,6 +90,29 @@ const MIGRATIONS: &[&str] = &[
         PRIMARY KEY (run, number)
     ) STRICT, WITHOUT ROWID;
 ",
+    "
+    CREATE TABLE snapshots (
+        table_name TEXT NOT NULL,
+        number INTEGER NOT NULL CHECK (number >= 1),
+        content TEXT NOT NULL,
+        query TEXT NOT NULL,
+        sources TEXT NOT NULL,
+        columns TEXT NOT NULL,
+        rows INTEGER NOT NULL,
+        bytes INTEGER NOT NULL,
+        taken_unix_ms INTEGER NOT NULL,
+        PRIMARY KEY (table_name, number)
+    ) STRICT;
+    CREATE INDEX snapshots_of_content ON snapshots (content);
+
+    CREATE TABLE version_snapshots (
+        model TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        content TEXT NOT NULL,
+        PRIMARY KEY (content, model, version),
+        FOREIGN KEY (model, version) REFERENCES versions (model, number)
+    ) STRICT, WITHOUT ROWID;
+",
 ];
 
 const BUSY_TIMEOUT_MS: u64 = 5_000;

@@ -68,6 +68,15 @@ pub(crate) fn remove_folder(folder: &Path) -> Result<()> {
     }
 }
 
+/// Removes a file; one that is not there is fine.
+pub(crate) fn remove_file(path: &Path) -> Result<()> {
+    step(path)?;
+    match fs::remove_file(path) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Error::io(path, source)),
+        _ => Ok(()),
+    }
+}
+
 /// Makes the names in a folder durable. (Windows has no such call and needs none.)
 pub(crate) fn sync_folder(folder: &Path) -> Result<()> {
     step(folder)?;

@@ -5,6 +5,7 @@
 //! DATA/lock                    held by the one process that writes; holds its id and command
 //! DATA/models/<model>/<n>/     one version: the caller's files, manifest.json, manifest.sha256
 //! DATA/runs/<id>/              checkpoints of runs that can still be resumed
+//! DATA/snapshots/              rows that versions learned from, a file for each content
 //! DATA/staging/                versions being written; emptied on open
 //! DATA/rejected/<model>-<n>/   folders found under models/ that were no complete version
 //! ```
@@ -21,6 +22,7 @@ mod lock;
 mod manifest;
 mod repair;
 mod runs;
+mod snapshots;
 mod staging;
 #[cfg(test)]
 mod tests;
@@ -39,6 +41,7 @@ pub use files::write_atomic;
 pub use manifest::{Manifest, ManifestFile, verify};
 pub use repair::Repairs;
 pub use runs::{Epoch, Run, RunId, RunOutcome, RunStatus};
+pub use snapshots::{Pruned, Snapshot, SnapshotSummary, StagedSnapshot};
 pub use staging::{PrimaryMetric, Staging, VersionSummary};
 pub use trials::Trial;
 pub use versions::{Failure, Leaderboard, Version};

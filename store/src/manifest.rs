@@ -161,7 +161,7 @@ fn seal_folder(folder: &Path, prefix: &str, depth: usize, sealed: &mut Vec<Manif
 }
 
 /// Size and SHA-256 of a file, read in pieces.
-fn measure(path: &Path, inside: &str) -> Result<ManifestFile> {
+pub(crate) fn measure(path: &Path, inside: &str) -> Result<ManifestFile> {
     let place = |source| Error::io(path, source);
     if !fs::symlink_metadata(path).map_err(place)?.is_file() {
         return Err(Error::corrupt(path, "is no regular file"));

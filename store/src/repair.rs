@@ -5,6 +5,7 @@
 //!   registered under its number. Nothing that took hours to train is thrown away.
 //! - A folder there that is not complete: moved to `rejected/`, for people to look at. One that cannot be read, or is of a
 //!   newer release, stays where it is; neither keeps the others from opening.
+//! - Snapshots that are described but not listed: listed; files under `snapshots/` that nothing describes: removed.
 //! - A run still `running` belongs to a dead process: `succeeded` where its version is there, else `interrupted`.
 //! - Checkpoints of runs that need none any more: deleted.
 
@@ -33,6 +34,7 @@ impl Inner {
         for leftover in files::entries(&self.folder.join("staging"))? {
             let _ = files::remove_folder(&leftover); // in nobody's way; tried again on the next open
         }
+        self.repair_snapshots()?;
         for folder in files::entries(&self.folder.join("models"))? {
             let model = name_of(&folder);
             if check_model_name(&model).is_ok() {

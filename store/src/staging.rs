@@ -30,6 +30,9 @@ pub struct VersionSummary {
     /// What cross-validation found, where it was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cross_validation: Option<Value>,
+    /// Contents of the snapshots that it learned from and was judged on.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub snapshots: Vec<String>,
     /// How long training took.
     pub train_seconds: f64,
     /// How long one row takes to answer.

@@ -14,7 +14,7 @@ use serde_json::{Map, json};
 
 use crate::{PrimaryMetric, Result, RunId, RunStatus, Store, Version, VersionSummary, verify};
 
-fn summary(run: Option<RunId>, score: f64) -> VersionSummary {
+pub(crate) fn summary(run: Option<RunId>, score: f64) -> VersionSummary {
     let primary = PrimaryMetric {
         name: "accuracy".into(),
         higher_is_better: true,
@@ -28,6 +28,7 @@ fn summary(run: Option<RunId>, score: f64) -> VersionSummary {
         validation: json!({"accuracy": score, "log_loss": 0.25}),
         test: json!({"accuracy": score / 2.0}),
         cross_validation: (score > 0.5).then(|| json!({"folds": 5})),
+        snapshots: Vec::new(),
         train_seconds: 1.5,
         predict_microseconds_per_row: 12.0,
         details: Map::from_iter([("seed".to_owned(), json!(7))]),

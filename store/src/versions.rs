@@ -11,7 +11,7 @@ use crate::database::{json_column, json_text, now_unix_ms, optional_json_column}
 use crate::error::Fault;
 use crate::manifest::Manifest;
 use crate::staging::PrimaryMetric;
-use crate::{Error, Inner, Result, RunId, Store, champion, check_model_name, runs};
+use crate::{Error, Inner, Result, RunId, Store, champion, check_model_name, runs, snapshots};
 
 const VERSIONS_LISTED_MAX: i64 = 10_000;
 const FAILURES_KEPT_PER_MODEL: i64 = 100;
@@ -207,6 +207,7 @@ impl Inner {
                     folds,
                 ],
             )?;
+            snapshots::link(transaction, &manifest.model, manifest.version, &summary.snapshots)?;
             champion::promote_first(transaction, &manifest.model, manifest.version)?;
             Ok(())
         })

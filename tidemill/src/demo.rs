@@ -63,8 +63,8 @@ fn curl(url: &str, usage: &Path) -> String {
 
 /// The port, or a free one where it is taken.
 async fn listen_near(port: u16) -> Result<TcpListener> {
-    match listen(HOST, port).await {
-        Err(taken) if taken.fault == Fault::Conflict => listen(HOST, 0).await,
+    match listen(HOST, port, "--port").await {
+        Err(taken) if taken.fault == Fault::Conflict => listen(HOST, 0, "--port").await,
         other => other,
     }
 }

@@ -2,7 +2,7 @@
 
 /// Stack of threads that plan queries: the planner goes down into an expression call by call, and one of thousands of
 /// parts is that many deep. It costs only what is used of it.
-const STACK_BYTES: usize = 256 << 20;
+pub(crate) const STACK_BYTES: usize = 256 << 20;
 
 /// A thread that may plan queries.
 pub fn thread(name: impl Into<String>) -> std::thread::Builder {

@@ -65,8 +65,15 @@ struct Met {
     test: Examples,
 }
 
-fn texts(table: &Table, index: usize, column: &ColumnProfile, findings: &mut Vec<Finding>) {
+/// Some training rows, each once, and whether they are all there are: rows that are quite the same are a finding of their own.
+fn different(table: &Table) -> (Vec<u64>, bool) {
     let rows = table.sampled(ROWS_MAX);
+    let is_all = rows.len() as u64 == table.rows;
+    (table.different(rows), is_all)
+}
+
+fn texts(table: &Table, index: usize, column: &ColumnProfile, findings: &mut Vec<Finding>) {
+    let (rows, is_all) = different(table);
     let train = table.texts(index, &rows);
     let mut buckets = Buckets::default();
     let mut met = Met::default();
@@ -74,8 +81,7 @@ fn texts(table: &Table, index: usize, column: &ColumnProfile, findings: &mut Vec
     for (row, text) in &train.texts {
         let Some(signature) = Signature::of(text) else { continue };
         looked_at += 1;
-        let same = buckets.nearest(&signature).filter(|earlier| !table.is_repeated(*row, *earlier));
-        if let Some(earlier) = same {
+        if let Some(earlier) = buckets.nearest(&signature) {
             met.train.add(*row);
             met.contrary += u64::from(table.target_of(*row) != table.target_of(earlier));
         }
@@ -89,7 +95,7 @@ fn texts(table: &Table, index: usize, column: &ColumnProfile, findings: &mut Vec
         }
     }
     let what = format!("nearly the words of another row in column \"{}\"", column.name);
-    tell(Some(&column.name), &what, &met, (looked_at, train.is_all), (test_rows, test.is_all), findings);
+    tell(Some(&column.name), &what, &met, (looked_at, is_all), (test_rows, test.is_all), findings);
 }
 
 fn tell(
@@ -115,7 +121,7 @@ fn tell(
             message: format!(
                 "{}{} have {what}{contrary}: they count more than others, and parts that are split at random share them; \
                  keep one of each, or split by a column that keeps them together",
-                part(met.train.count, train, "row"),
+                part(met.train.count, train, "different row"),
                 looked(is_all),
             ),
             value: found,
@@ -247,7 +253,7 @@ fn numbers(table: &Table, findings: &mut Vec<Finding>) {
     if steps.len() < NUMBERS_MIN {
         return;
     }
-    let rows = table.sampled(ROWS_MAX);
+    let (rows, is_all) = different(table);
     let test: u64 = table.test.iter().map(|batch| batch.num_rows() as u64).sum();
     let test_rows = stretches(test, ROWS_MAX / 2);
     let mut met = Met::default();
@@ -259,10 +265,9 @@ fn numbers(table: &Table, findings: &mut Vec<Finding>) {
         let mut first: HashMap<u64, u64, BuildHasherDefault<Already>> = HashMap::default();
         for (row, cell) in rows.iter().zip(&cells) {
             match first.get(cell) {
-                Some(earlier) if !table.is_repeated(*row, *earlier) => {
+                Some(earlier) => {
                     near.insert(*row, *earlier);
                 }
-                Some(_) => {}
                 None => {
                     first.insert(*cell, *row);
                 }
@@ -288,7 +293,6 @@ fn numbers(table: &Table, findings: &mut Vec<Finding>) {
     if !table.has_classes() {
         met.contrary = 0; // quantities differ a little as a rule
     }
-    let is_all = rows.len() as u64 == table.rows;
     let test = (test_rows.len() as u64, test_rows.len() as u64 == test);
     tell(
         None,

@@ -121,9 +121,12 @@ impl<'a> Table<'a> {
         self.target_hashes.get(row as usize).copied()
     }
 
-    /// Both training rows have the same features.
-    pub(super) fn is_repeated(&self, row: u64, earlier: u64) -> bool {
-        self.row_hashes.get(row as usize) == self.row_hashes.get(earlier as usize)
+    /// These training rows without those that have the features of one before.
+    pub(super) fn different(&self, rows: Vec<u64>) -> Vec<u64> {
+        let mut seen: HashSet<u64, BuildHasherDefault<Already>> = HashSet::default();
+        rows.into_iter()
+            .filter(|row| self.row_hashes.get(*row as usize).is_some_and(|hash| seen.insert(*hash)))
+            .collect()
     }
 
     /// The test rows that have the features of a training row; none where a column is missing.

@@ -1,5 +1,6 @@
 //! Which rows answer a query? Tables by name and SQL over them, in bounded memory.
 
+mod functions;
 mod retell;
 mod rows;
 
@@ -11,21 +12,26 @@ use datafusion::catalog::TableProvider;
 use datafusion::common::TableReference;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::Result as EngineResult;
+use datafusion::execution::FunctionRegistry;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
-use datafusion::logical_expr::TableType;
+use datafusion::logical_expr::{LogicalPlan, TableType};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::limit::GlobalLimitExec;
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream, execute_stream};
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use tempfile::TempPath;
 
+use self::functions::{NeededColumns, RowCalls, TableCalls};
+pub use self::functions::{RowFunction, RowSignature, TableFunction};
 pub(crate) use self::retell::retell;
 pub use self::rows::Rows;
 use crate::error::{Error, Result};
-use crate::source::{BATCH_ROWS, ReadTable, open_parquet, reader};
+use crate::source::{BATCH_ROWS, ReadTable, open_parquet, open_stream, reader};
 use crate::spec::SourceSpec;
 
+/// The catalogue that tables are in, for who asks for one.
+pub(crate) const CATALOG: &str = "tidemill";
 /// Columns that a wildcard in a query may stand for.
 const PLANNED_COLUMNS_MAX: usize = 10_000;
 
@@ -39,11 +45,14 @@ pub struct EngineSpec {
     /// Parts that a query is divided into. With 1 the rows come in the same order every time, as a reproducible
     /// run needs; reading happens on threads of its own in any case.
     pub threads: usize,
+    /// Parts that a query is divided into whose rows have no order of their own: grouped, distinct or sorted ones. With
+    /// more than 1, sums of real numbers may differ in their last digits from run to run.
+    pub threads_unordered: usize,
 }
 
 impl Default for EngineSpec {
     fn default() -> Self {
-        Self { memory_bytes_max: 1 << 30, disk_bytes_max: 16 << 30, threads: 1 }
+        Self { memory_bytes_max: 1 << 30, disk_bytes_max: 16 << 30, threads: 1, threads_unordered: 1 }
     }
 }
 
@@ -51,6 +60,7 @@ impl Default for EngineSpec {
 pub struct Engine {
     session: SessionContext,
     disk_bytes_max: u64,
+    threads_unordered: usize,
     /// Temporary files; whoever reads rows holds them too.
     unpacked: Mutex<Vec<Arc<TempPath>>>,
     /// Names of the tables with more columns than a wildcard can stand for.
@@ -63,6 +73,7 @@ impl Engine {
         let mut config = SessionConfig::new()
             .with_target_partitions(spec.threads.max(1))
             .with_batch_size(BATCH_ROWS)
+            .with_default_catalog_and_schema(CATALOG, "public")
             .with_information_schema(false);
         let options = config.options_mut();
         options.sql_parser.enable_ident_normalization = false;
@@ -77,7 +88,13 @@ impl Engine {
         let state =
             SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build();
         let session = SessionContext::new_with_state(state);
-        Ok(Self { session, disk_bytes_max: spec.disk_bytes_max, unpacked: Mutex::default(), wide: Mutex::default() })
+        Ok(Self {
+            session,
+            disk_bytes_max: spec.disk_bytes_max,
+            threads_unordered: spec.threads_unordered,
+            unpacked: Mutex::default(),
+            wide: Mutex::default(),
+        })
     }
 
     /// Makes a source known under a name. Looks at its first rows; paths are relative to `base`.
@@ -99,6 +116,25 @@ impl Engine {
         self.register(name, table)
     }
 
+    /// Makes the rows of a stream that are in this folder known under a name.
+    pub async fn add_stream(&self, name: &str, source: &SourceSpec, folder: &Path) -> Result<()> {
+        self.check_free(name)?;
+        let table = open_stream(source, folder, &self.session).await?;
+        self.register(name, table)
+    }
+
+    /// Makes a function known that gives a value for every row.
+    pub fn add_row_function(&mut self, function: Arc<dyn RowFunction>) -> Result<()> {
+        self.session.register_udf(RowCalls::udf(Arc::clone(&function)));
+        self.session.register_function_rewrite(Arc::new(NeededColumns(function))).map_err(|e| retell(&e, None))
+    }
+
+    /// Makes a function known that is a table.
+    pub fn add_table_function(&mut self, function: Arc<dyn TableFunction>) {
+        let name = function.name().to_owned();
+        self.session.register_udtf(&name, Arc::new(TableCalls(function)));
+    }
+
     /// Makes a query over the tables so far known under a name. It runs each time it is used.
     pub async fn add_table(&self, name: &str, sql: &str) -> Result<()> {
         self.check_free(name)?;
@@ -110,11 +146,21 @@ impl Engine {
     pub async fn query(&self, sql: &str) -> Result<Rows> {
         let stream = match self.whole_source(sql).await {
             Some((table, limit)) => self.scan(table.as_ref(), limit).await,
-            None => self.plan(sql).await?.execute_stream().await,
+            None => self.on_threads(self.plan(sql).await?).execute_stream().await,
         };
         let stream = stream.map_err(|e| retell(&e, Some(self)))?;
         let unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Ok(Rows::new(stream, unpacked))
+    }
+
+    /// The query on as many threads as its order allows.
+    fn on_threads(&self, frame: DataFrame) -> DataFrame {
+        if self.threads_unordered < 2 || !is_unordered(frame.logical_plan()) {
+            return frame;
+        }
+        let (mut state, plan) = frame.into_parts();
+        state.config_mut().options_mut().execution.target_partitions = self.threads_unordered;
+        DataFrame::new(state, plan)
     }
 
     /// The source that a query wants as it is, and how many rows of it. Nothing has to be planned for that: the time
@@ -183,6 +229,11 @@ impl Engine {
         self.session.sql_with_options(sql, queries_only).await.map_err(|e| retell(&e, Some(self)))
     }
 
+    /// What plans and runs queries.
+    pub(crate) fn session(&self) -> &SessionContext {
+        &self.session
+    }
+
     fn register(&self, name: &str, table: Arc<dyn TableProvider>) -> Result<()> {
         if table.schema().fields().len() > PLANNED_COLUMNS_MAX {
             self.wide.lock().unwrap_or_else(PoisonError::into_inner).push(name.to_owned());
@@ -210,6 +261,17 @@ impl Engine {
     fn keep(&self, files: Vec<TempPath>) {
         let mut unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner);
         unpacked.extend(files.into_iter().map(Arc::new));
+    }
+}
+
+/// Whether the rows come in no order that a table gives them.
+fn is_unordered(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Aggregate(_) | LogicalPlan::Sort(_) | LogicalPlan::Distinct(_) => true,
+        LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) | LogicalPlan::Filter(_) | LogicalPlan::Limit(_) => {
+            plan.inputs().first().is_some_and(|input| is_unordered(input))
+        }
+        _ => false,
     }
 }
 

@@ -69,7 +69,7 @@ fn plain_type(data_type: &DataType) -> Option<DataType> {
     }
 }
 
-fn plain(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+pub(super) fn plain(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     let column = |(column, field): (&ArrayRef, &Arc<Field>)| match column.data_type() == field.data_type() {
         true => Ok(Arc::clone(column)),
         false => cast(column, field.data_type()).map_err(|e| {

@@ -29,6 +29,10 @@ use crate::error::Result;
 use crate::profile::as_numbers;
 use crate::spec::{Expectation, FreshCheck, OnFailure, RowCountCheck, Scalar, SqlCheck};
 
+/// Hours that a moment may lie ahead: days without a zone begin up to 14 hours early. What is farther ahead would seem fresh
+/// for ever.
+const AHEAD_H_MAX: f64 = 24.0;
+
 /// How an expectation ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -428,10 +432,13 @@ fn fresh(check: &FreshCheck, latest: Option<f64>, now_unix_ms: i64) -> Outcome {
     let moment = moment.map(|moment| moment.format("%Y-%m-%d %H:%M:%S UTC").to_string()).unwrap_or_default();
     Outcome {
         checked: 1,
-        failing: u64::from(age_h.is_none_or(|age| age > check.within_h)),
+        failing: u64::from(age_h.is_none_or(|age| age > check.within_h || age < -AHEAD_H_MAX)),
         expected: format!("the latest \"{}\" is {} h old at most", check.column, check.within_h),
         observed: match age_h {
             None => "there is none".to_owned(),
+            Some(age) if age < -AHEAD_H_MAX => {
+                format!("it is of {moment}, {:.1} h ahead: a clock is wrong, or a time zone", -age)
+            }
             Some(age) => format!("it is of {moment}, {age:.1} h ago"),
         },
         ..Outcome::default()

@@ -20,6 +20,8 @@ const MARGIN: f64 = 0.1;
 const ROWS_SHARE_MIN: f64 = 0.5;
 /// Each value of a set stands in so many rows on average.
 const ROWS_PER_VALUE: u64 = 10;
+/// Whole numbers of so many values are grades or flags; of more there may be others.
+const GRADES_MAX: u64 = 3;
 /// Longest part of a pattern, in characters.
 const RUN_MAX: usize = 40;
 /// Texts without a pattern where they have more parts.
@@ -41,9 +43,13 @@ pub fn suggest(profile: &TableProfile, rows: &[RecordBatch]) -> Vec<Expectation>
             let (column, on_failure) = (column.name.clone(), OnFailure::Fail);
             all.push(Expectation::NotNull(NotNullCheck { column, at_most: 0.0, on_failure }));
         }
-        all.extend(unique(column, present));
-        all.extend(range(column));
-        all.extend(one_of(column, present));
+        let set = one_of(column, present);
+        match unique(column, present) {
+            Some(check) => all.push(check), // a number that tells rows apart grows with them
+            None if set.is_none() => all.extend(range(column)),
+            None => {}
+        }
+        all.extend(set);
         all.extend(pattern(column, rows));
     }
     all
@@ -109,7 +115,8 @@ fn round(value: f64, to: fn(f64) -> f64) -> f64 {
 
 /// A set of few values, all of which the profile has.
 fn one_of(column: &ColumnProfile, present: u64) -> Option<Expectation> {
-    let is_set = column.kind == ColumnKind::Category
+    let is_grade = is_integer(column) && column.distinct <= GRADES_MAX;
+    let is_set = (column.kind == ColumnKind::Category || is_grade)
         && !column.distinct_approximate
         && column.distinct == column.top.len() as u64
         && column.distinct >= 2
@@ -118,9 +125,13 @@ fn one_of(column: &ColumnProfile, present: u64) -> Option<Expectation> {
     is_set.then(|| {
         let mut values: Vec<String> = column.top.iter().map(|(value, _)| value.clone()).collect();
         values.sort();
+        let scalar = |value: String| match value.parse() {
+            Ok(number) if is_grade => Scalar::Integer(number),
+            _ => Scalar::Text(value),
+        };
         Expectation::OneOf(OneOfCheck {
             column: column.name.clone(),
-            values: values.into_iter().map(Scalar::Text).collect(),
+            values: values.into_iter().map(scalar).collect(),
             at_most: 0.0,
             on_failure: OnFailure::Fail,
         })
@@ -297,8 +308,10 @@ mod tests {
         let all = suggested(Arc::new(Float64Array::from_iter_values((0..40).map(|i| f64::from(i) / 39.0 - 0.5))));
         assert!(has(&all, r#""min":-0.6,"max":0.6"#), "{all:?}");
         assert!(!has(&all, "unique"), "measurements differ by accident: {all:?}");
+        let all = suggested(Arc::new(Int64Array::from_iter_values((0..40).map(|i| i % 3 - 1))));
+        assert!(has(&all, r#""values":[-1,0,1]"#) && !has(&all, "range"), "{all:?}");
         let all = suggested(Arc::new(Int64Array::from_iter((0..40).map(|i| (i > 0).then_some(i)))));
-        assert!(!has(&all, "not_null") && has(&all, "unique"), "{all:?}");
+        assert!(!has(&all, "not_null") && has(&all, "unique") && !has(&all, "range"), "{all:?}");
     }
 
     #[test]

@@ -4,12 +4,12 @@ use super::*;
 use crate::{CsvSpec, EngineSpec, SourceSpec};
 
 const ORDERS: &str = "\
-id,shop,age,mail,day,state,price
-1,10,30,a@b.example,2026-01-01,new,1.5
-2,10,200,b@b.example,2026-01-02,done,2.5
-3,11,,nobody,2026-01-03,gone,3.5
-3,12,-1,c@b.example,2026-01-04,new,
-5,,40,,2026-01-05,,NaN
+id,shop,age,mail,day,state,price,ahead
+1,10,30,a@b.example,2026-01-01,new,1.5,2026-01-08
+2,10,200,b@b.example,2026-01-02,done,2.5,2026-01-08
+3,11,,nobody,2026-01-03,gone,3.5,2026-01-08
+3,12,-1,c@b.example,2026-01-04,new,,2026-01-08
+5,,40,,2026-01-05,,NaN,2026-01-08
 ";
 
 const SHOPS: &str = "number,name\n10,north\n11,south\n";
@@ -92,6 +92,7 @@ fn each_kind_counts_what_fails() {
         check(r#"{"row_count": {"min": 6}}"#, 1, 1, &[]).await;
         check(r#"{"fresh": {"column": "day", "within_h": 36}}"#, 1, 0, &[]).await;
         check(r#"{"fresh": {"column": "day", "within_h": 35.9}}"#, 1, 1, &[]).await;
+        check(r#"{"fresh": {"column": "ahead", "within_h": 1}}"#, 1, 1, &[]).await;
         check(r#"{"sql": {"query": "SELECT id FROM orders WHERE age > 100"}}"#, 5, 1, &["2"]).await;
         check(r#"{"sql": {"query": "SELECT id FROM orders WHERE age > 1000"}}"#, 5, 0, &[]).await;
     });

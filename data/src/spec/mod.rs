@@ -11,14 +11,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::database::{DatabaseSpec, Secret, SqliteSpec, Tls};
+pub use self::expect::{
+    DriftCheck, Expectation, ForeignKeyCheck, FreshCheck, MatchesCheck, NotNullCheck, OnFailure, OneOfCheck,
+    RangeCheck, RowCountCheck, Scalar, SqlCheck, UniqueCheck,
+};
 pub use self::files::{ArrowSpec, AvroSpec, ExcelSpec, StoreSpec, TextFileSpec, TextFolderSpec};
 pub use self::stream::{
     HostSpec, IngestSpec, MqttSpec, NatsSpec, OnError, PrometheusSpec, PrometheusWriteSpec, RedisSpec, StreamSpec,
     StreamStart, UnknownKeys,
-};
-pub use self::expect::{
-    DriftCheck, Expectation, ForeignKeyCheck, FreshCheck, MatchesCheck, NotNullCheck, OnFailure, OneOfCheck, RangeCheck,
-    RowCountCheck, Scalar, SqlCheck, UniqueCheck,
 };
 
 /// Where rows come from. Paths are relative to the project's folder, or URLs of object stores and web servers.

@@ -81,6 +81,25 @@ impl Predictions {
         }
     }
 
+    /// Adds the answers of the same model for further rows.
+    ///
+    /// # Errors
+    /// Answers of another kind, or with other classes.
+    pub fn append(&mut self, more: Self) -> Result<()> {
+        match (self, more) {
+            (Self::Values(values), Self::Values(more)) => values.extend(more),
+            (
+                Self::Classes { labels, probabilities, classes, .. },
+                Self::Classes { labels: same, probabilities: more, classes: answered, .. },
+            ) if *labels == same => {
+                probabilities.extend(more);
+                classes.extend(answered);
+            }
+            _ => return Err(Error::invalid("answers of two models cannot be put together")),
+        }
+        Ok(())
+    }
+
     /// The largest difference to the flat answers of a network: absolute for probabilities, as a share of the largest
     /// value for values; infinite where one of them is no number.
     pub(crate) fn difference(&self, network: &[f32]) -> Result<f64> {

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use data::WireSpec;
 use serde_json::json;
 use store::Store;
 use tokio::net::TcpListener;
@@ -11,7 +12,7 @@ use tokio::net::TcpListener;
 use crate::cli::{Common, Serve};
 use crate::config::Project;
 use crate::failure::{Failure, Fault, Result};
-use crate::http::{self, Access, App};
+use crate::http::{self, Access, App, Ingests};
 use crate::jobs::Jobs;
 use crate::serve::Endpoints;
 use crate::terminal::{Terminal, table};
@@ -26,7 +27,11 @@ pub fn serve(common: &Common, args: &Serve, terminal: &Terminal) -> Result<()> {
     refuse_open_door(args.host, args.key.as_deref())?;
     let store = super::open(&project)?;
     let runtime = runtime()?;
-    let listener = runtime.block_on(listen(args.host, args.port))?;
+    let listener = runtime.block_on(listen(args.host, args.port, "--port"))?;
+    let _sql = args
+        .sql_port
+        .map(|port| SqlServer::start(&project, (args.host, port), args.key.as_deref(), terminal))
+        .transpose()?;
     runtime.block_on(until_stopped(project, store, listener, args.key.clone(), terminal, |_| ()))
 }
 
@@ -49,12 +54,47 @@ fn refuse_open_door(host: IpAddr, key: Option<&str>) -> Result<()> {
     }
 }
 
-/// Takes the port, or says who else may have it.
-pub(crate) async fn listen(host: IpAddr, port: u16) -> Result<TcpListener> {
+/// Answers SQL over PostgreSQL's protocol, on threads of its own so that long queries hold up no prediction; until it is
+/// dropped.
+struct SqlServer(Option<tokio::runtime::Runtime>);
+
+impl SqlServer {
+    /// Connections at a time.
+    const CONNECTIONS_MAX: usize = 100;
+
+    fn start(project: &Project, (host, port): (IpAddr, u16), key: Option<&str>, terminal: &Terminal) -> Result<Self> {
+        let runtime = runtime()?;
+        let listener = runtime.block_on(listen(host, port, "--sql-port"))?;
+        let (engine, troubles) = runtime.block_on(crate::pipeline::engine_of_all(project))?;
+        for trouble in troubles {
+            terminal.warning(format!("SQL goes without it: {}", trouble.message));
+        }
+        let address = listener.local_addr().map_err(|e| Failure::new(Fault::Ours, format!("the SQL port: {e}")))?;
+        let spec = WireSpec { password: key.map(Into::into), connections_max: Self::CONNECTIONS_MAX };
+        terminal.note(format!("SQL on postgresql://{address}/tidemill"));
+        runtime.spawn(async move {
+            if let Err(error) = Arc::new(engine).serve_postgres(listener, spec).await {
+                tracing::error!("SQL over PostgreSQL's protocol ended: {error}");
+            }
+        });
+        Ok(Self(Some(runtime)))
+    }
+}
+
+impl Drop for SqlServer {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Takes the port, or says who else may have it; `option` chooses another.
+pub(crate) async fn listen(host: IpAddr, port: u16, option: &str) -> Result<TcpListener> {
     TcpListener::bind(SocketAddr::new(host, port)).await.map_err(|e| match e.kind() {
         std::io::ErrorKind::AddrInUse => {
             let message =
-                format!("port {port} of {host} is in use; stop what listens there, or choose another with --port");
+                format!("port {port} of {host} is in use; stop what listens there, or choose another with {option}");
             Failure::new(Fault::Conflict, message)
         }
         _ => Failure::new(Fault::Ours, format!("cannot listen on {host} port {port}: {e}")),
@@ -73,12 +113,15 @@ pub(crate) async fn until_stopped(
     let ours = |e: std::io::Error| Failure::new(Fault::Ours, format!("the server stopped: {e}"));
     let address = listener.local_addr().map_err(ours)?;
     let endpoints = Endpoints::load(&project.endpoints, &store);
-    announce(terminal, &endpoints, address);
+    let ingests = Ingests::open(&project);
+    ingests.troubles().for_each(|failure| terminal.warning(&failure.message));
+    announce(terminal, &endpoints, &ingests, address);
     let jobs = Jobs::default();
     let app = App {
         project: Arc::new(project),
         store,
         endpoints,
+        ingests,
         jobs: jobs.clone(),
         metrics: http::metrics_handle()?,
         access: Arc::new(Access::new(key, address.ip())),
@@ -103,13 +146,16 @@ pub(crate) async fn until_stopped(
 }
 
 /// The start-up table: endpoint, model, version, status with the reason of a failure.
-fn announce(terminal: &Terminal, endpoints: &Endpoints, address: SocketAddr) {
+fn announce(terminal: &Terminal, endpoints: &Endpoints, ingests: &Ingests, address: SocketAddr) {
     let mut rows = vec![["endpoint", "model", "version", "status"].map(str::to_owned).to_vec()];
     let status = endpoints.status();
     for line in &status {
         let version = line.version.map_or_else(|| "-".to_owned(), |version| version.to_string());
         let ready = line.trouble.clone().map_or_else(|| "ready".to_owned(), |reason| format!("unavailable: {reason}"));
         rows.push(vec![format!("/predict/{}", line.endpoint), line.model.clone(), version, ready]);
+    }
+    for route in ingests.routes() {
+        terminal.note(format!("rows are taken at POST {route}"));
     }
     terminal.result(format!("{}listening on http://{address}", table(&rows)));
     let lines: Vec<_> = status

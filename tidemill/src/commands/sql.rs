@@ -1,6 +1,6 @@
 //! `tidemill sql`: a query over the sources and tables of the project.
 
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 
 use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -21,6 +21,9 @@ const CELL_CHARACTERS_MAX: usize = 60;
 /// Shows the rows of a query, or writes them to a file.
 pub fn sql(common: &Common, args: &Sql, terminal: &Terminal) -> Result<()> {
     let project = super::load(common)?;
+    if args.query.is_none() && args.output.is_none() && !terminal.json() && std::io::stdin().is_terminal() {
+        return super::shell::shell(&project, args.rows, terminal);
+    }
     let query = query(args)?;
     let runtime = pipeline::runtime()?;
     runtime.block_on(async {
@@ -67,7 +70,7 @@ async fn write(mut rows: Rows, args: &Sql, terminal: &Terminal) -> Result<()> {
 }
 
 /// The first rows, in columns or as a document; says where there are more.
-async fn show(mut rows: Rows, rows_max: usize, terminal: &Terminal) -> Result<()> {
+pub(super) async fn show(mut rows: Rows, rows_max: usize, terminal: &Terminal) -> Result<()> {
     let names: Vec<String> = rows.schema.fields().iter().map(|field| field.name().clone()).collect();
     let (mut cells, mut has_more) = (Vec::new(), false);
     while let Some(batch) = rows.batches.next().await {

@@ -9,7 +9,9 @@ use serde::Serialize;
 
 use super::expect::TableExpectations;
 use super::place::{ConfigError, Place, did_you_mean, join};
-use super::raw::{Named, RawEndpoint, RawModel, RawProject, RawTable, ServerSpec, SnapshotsSpec, VersionSpec, WindowSpec};
+use super::raw::{
+    Named, RawEndpoint, RawModel, RawProject, RawTable, ServerSpec, SnapshotsSpec, VersionSpec, WindowSpec,
+};
 use super::shape::Found;
 use super::sql::tables_read;
 

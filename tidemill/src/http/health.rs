@@ -6,7 +6,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::App;
+use super::{App, ingest};
 
 pub(super) async fn live() -> Response {
     Json(json!({ "status": "live" })).into_response()
@@ -37,6 +37,7 @@ pub(super) async fn metrics(State(app): State<App>) -> Response {
         let ready = if line.version.is_some() { 1.0 } else { 0.0 };
         metrics::gauge!("tidemill_endpoint_ready", "endpoint" => line.endpoint).set(ready);
     }
+    ingest::count(&app.ingests);
     metrics::gauge!("tidemill_resident_memory_peak_bytes").set(crate::machine::peak_rss_bytes() as f64);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], app.metrics.render()).into_response()
 }

@@ -3,6 +3,7 @@
 mod access;
 mod api;
 mod health;
+mod ingest;
 mod openapi;
 mod pages;
 mod predict;
@@ -39,6 +40,8 @@ pub(crate) struct App {
     pub store: store::Store,
     /// Who answers.
     pub endpoints: Endpoints,
+    /// Sources that rows are sent to.
+    pub ingests: Ingests,
     /// Training in the background.
     pub jobs: Jobs,
     /// The figures of `/metrics`.
@@ -57,6 +60,7 @@ pub(crate) fn metrics_handle() -> Result<PrometheusHandle> {
 }
 
 pub(crate) use access::Access;
+pub(crate) use ingest::Ingests;
 
 /// All routes. The listener and the shutdown are the caller's.
 pub(crate) fn app(state: App) -> Router {
@@ -65,6 +69,8 @@ pub(crate) fn app(state: App) -> Router {
     };
     let limits = state.project.server.clone();
     Router::new()
+        .route("/ingest/{source}", post(ingest::rows))
+        .route(ingest::WRITE, post(ingest::samples))
         .route("/predict", post(predict::only))
         .route("/predict/{endpoint}", post(predict::named))
         .route("/health/live", get(health::live))
@@ -82,6 +88,7 @@ pub(crate) fn app(state: App) -> Router {
         .layer(DefaultBodyLimit::disable())
         .layer(RequestBodyLimitLayer::new(limits.body_bytes_max))
         .layer(RequestDecompressionLayer::new())
+        .layer(middleware::map_request(ingest::packed_by_snappy))
         .layer(CompressionLayer::new())
         .layer(TimeoutLayer::with_status_code(
             axum::http::StatusCode::SERVICE_UNAVAILABLE,

@@ -24,6 +24,9 @@ pub(super) async fn document(State(app): State<App>) -> Response {
             post.remove("x-row");
         }
     }
+    for route in app.ingests.routes().iter().filter(|route| route.starts_with("/ingest/")) {
+        paths.insert(route.clone(), ingest());
+    }
     let get = |summary: &str, status: &str| json!({ "get": { "summary": summary, "responses": { status: { "description": "OK" } } } });
     paths.insert("/health/live".into(), get("The process is alive", "200"));
     paths.insert("/health/ready".into(), get("Every endpoint answers (503 and the reasons where not)", "200"));
@@ -35,6 +38,33 @@ pub(super) async fn document(State(app): State<App>) -> Response {
         "components": { "schemas": { "Error": { "type": "object", "required": ["error"], "properties": { "error": { "type": "string" } } } } },
     }))
     .into_response()
+}
+
+fn ingest() -> Value {
+    let refused = json!({
+        "description": "What is wrong, and in which line",
+        "content": { "application/json": { "schema": { "$ref": "#/components/schemas/Error" } } },
+    });
+    json!({ "post": {
+        "summary": "Store rows; the answer comes when they are durable",
+        "requestBody": { "required": true, "content": {
+            "application/x-ndjson": { "schema": { "type": "string", "description": "one JSON object per line" } },
+            "application/json": { "schema": { "type": "array", "items": { "type": "object" } } },
+            "application/vnd.apache.arrow.stream": { "schema": { "type": "string", "format": "binary" } },
+        } },
+        "responses": {
+            "200": { "description": "Rows that are durable", "content": { "application/json": { "schema": {
+                "type": "object",
+                "required": ["source", "rows", "kept_aside"],
+                "properties": {
+                    "source": { "type": "string" },
+                    "rows": { "type": "integer" },
+                    "kept_aside": { "type": "integer", "description": "lines that are no rows, where the source keeps them aside" },
+                },
+            } } } },
+            "400": refused, "404": refused, "503": refused, "507": refused,
+        },
+    } })
 }
 
 fn predict(summary: &str, row: &Value) -> Value {

@@ -1,14 +1,17 @@
 //! Collect: the rows of a model, from its sources through SQL.
 
 use arrow::record_batch::RecordBatch;
-use data::{Engine, Rows};
+use data::{Engine, EngineSpec, ParquetSpec, Rows, SourceSpec};
+use futures::StreamExt;
 use learn::spec::SplitSpec;
+use store::Store;
 use tokio::runtime::Handle;
 
-use crate::config::{ModelSpec, Project, did_you_mean};
+use crate::config::{ModelSpec, NamedSource, Project, did_you_mean, snapshot_name};
 use crate::failure::{Failure, Fault, Result};
 use crate::terminal::count;
 
+use super::freeze::Freezing;
 use super::window::{order_by, windowed};
 
 /// The rows of a model as they were collected.
@@ -20,6 +23,23 @@ pub(crate) struct Tables {
     pub validation: Option<Vec<RecordBatch>>,
     /// Test rows with a table of their own.
     pub test: Option<Vec<RecordBatch>>,
+    /// The snapshots of these tables, where they were frozen.
+    pub snapshots: Vec<Frozen>,
+}
+
+/// The name of a snapshot, and what its file is known by.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub(crate) struct Frozen {
+    /// `table@number`.
+    pub name: String,
+    /// SHA-256 of the file.
+    pub content: String,
+}
+
+impl From<store::Snapshot> for Frozen {
+    fn from(snapshot: store::Snapshot) -> Self {
+        Self { name: snapshot.name(), content: snapshot.content }
+    }
 }
 
 impl Tables {
@@ -32,18 +52,25 @@ impl Tables {
                 text += &format!(", {} for {name}", rows(batches));
             }
         }
+        let frozen: Vec<&str> = self.snapshots.iter().map(|frozen| frozen.name.as_str()).collect();
+        if !frozen.is_empty() {
+            text += &format!("; frozen as {}", frozen.join(", "));
+        }
         text
     }
 }
 
-/// All rows of the model's tables, in memory.
-pub(crate) fn collect(project: &Project, runtime: &Handle, spec: &ModelSpec) -> Result<Tables> {
-    let fetch = |table: &str| -> Result<Vec<RecordBatch>> {
-        let rows = runtime.block_on(async {
-            let order = spec.window.as_ref().map(order_by).unwrap_or_default();
-            let rows = rows_in_order(project, table, &order).await?;
-            Ok::<_, Failure>(rows.collect().await?)
-        })?;
+/// All rows of the model's tables, in memory; frozen on the way where there is a store for it.
+pub(crate) fn collect(
+    project: &Project,
+    runtime: &Handle,
+    spec: &ModelSpec,
+    freeze_in: Option<&Store>,
+) -> Result<Tables> {
+    let mut snapshots = Vec::new();
+    let mut fetch = |table: &str| -> Result<Vec<RecordBatch>> {
+        let order = spec.window.as_ref().map(order_by).unwrap_or_default();
+        let rows = runtime.block_on(fetch(project, table, &order, freeze_in, &mut snapshots))?;
         match &spec.window {
             Some(window) => windowed(window, table, &spec.target, rows),
             None => Ok(rows),
@@ -51,39 +78,88 @@ pub(crate) fn collect(project: &Project, runtime: &Handle, spec: &ModelSpec) -> 
     };
     let main = fetch(&spec.table)?;
     let (validation, test) = match &spec.split {
-        SplitSpec::Tables(tables) => (tables.validation.as_deref().map(fetch).transpose()?, Some(fetch(&tables.test)?)),
+        SplitSpec::Tables(tables) => {
+            (tables.validation.as_deref().map(&mut fetch).transpose()?, Some(fetch(&tables.test)?))
+        }
         _ => (None, None),
     };
-    Ok(Tables { main, validation, test })
+    if let Some(store) = freeze_in {
+        store.prune_snapshots(project.snapshots.unused_kept)?;
+    }
+    Ok(Tables { main, validation, test, snapshots })
+}
+
+/// All rows of a table, in memory.
+async fn fetch(
+    project: &Project,
+    table: &str,
+    order: &str,
+    freeze_in: Option<&Store>,
+    snapshots: &mut Vec<Frozen>,
+) -> Result<Vec<RecordBatch>> {
+    let mut rows = rows_in_order(project, table, order).await?;
+    let Some(store) = freeze_in else { return Ok(rows.collect().await?) };
+    if let Some((table, number)) = snapshot_name(table) {
+        snapshots.push(store.snapshot(table, number)?.into()); // frozen already
+        return Ok(rows.collect().await?);
+    }
+    let (freezing, mut batches) = (Freezing::begin(store, &rows.schema)?, Vec::new());
+    while let Some(batch) = rows.batches.next().await {
+        let batch = batch?;
+        freezing.add(&batch);
+        batches.push(batch);
+    }
+    snapshots.push(freezing.end(project, table, &all_of(table, order))?.into());
+    Ok(batches)
+}
+
+/// The query for all rows of a table.
+pub(super) fn all_of(table: &str, order_by: &str) -> String {
+    format!("SELECT * FROM \"{}\"{order_by}", table.replace('"', "\"\""))
 }
 
 /// The rows of a table or source of the project, as a stream; `order_by` is SQL, or empty for the order they come in.
 pub(crate) async fn rows_in_order(project: &Project, table: &str, order_by: &str) -> Result<Rows> {
     let engine = engine(project, &[table]).await?;
-    Ok(engine.query(&format!("SELECT * FROM \"{}\"{order_by}", table.replace('"', "\"\""))).await?)
+    Ok(engine.query(&all_of(table, order_by)).await?)
 }
 
 /// The rows of a query over the project's tables and sources, as a stream.
 pub(crate) async fn query(project: &Project, sql: &str) -> Result<Rows> {
     let names = crate::config::tables_read(sql);
-    if let Some(unknown) = names.iter().find(|name| !project.has_table(name)) {
-        let known =
-            project.tables.iter().map(|table| &table.name).chain(project.sources.iter().map(|source| &source.name));
-        let near = did_you_mean(unknown, known.clone().map(String::as_str));
-        let known = known.map(String::as_str).collect::<Vec<_>>().join(", ");
-        return Err(Failure::not_found(format!("no table or source \"{unknown}\"{near}; there are: {known}")));
-    }
+    names.iter().try_for_each(|name| check_table(project, name))?;
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    Ok(engine(project, &names).await?.query(sql).await?)
+    let spec = EngineSpec { threads_unordered: crate::machine::cores(), ..EngineSpec::default() };
+    Ok(engine_with(&spec, project, &names).await?.query(sql).await?)
+}
+
+/// Refuses a name that is no table and no source of the project.
+pub(crate) fn check_table(project: &Project, name: &str) -> Result<()> {
+    if project.has_table(name) {
+        return Ok(());
+    }
+    let known = project.tables.iter().map(|table| &table.name).chain(project.sources.iter().map(|source| &source.name));
+    let near = did_you_mean(name, known.clone().map(String::as_str));
+    let known = known.map(String::as_str).collect::<Vec<_>>().join(", ");
+    Err(Failure::not_found(format!("no table or source \"{name}\"{near}; there are: {known}")))
 }
 
 /// The engine with what these tables need, and nothing else: a broken source troubles only who reads it.
 pub(crate) async fn engine(project: &Project, tables: &[&str]) -> Result<Engine> {
-    let engine = Engine::new(&data::EngineSpec::default())?;
+    engine_with(&EngineSpec::default(), project, tables).await
+}
+
+async fn engine_with(spec: &EngineSpec, project: &Project, tables: &[&str]) -> Result<Engine> {
+    let mut engine = Engine::new(spec)?;
+    super::functions::add(&mut engine, project)?;
     let needs = project.needs(tables);
     for source in needs.sources {
-        let added = engine.add_source(&source.name, &source.spec, &project.folder).await;
-        added.map_err(|error| Failure::from(error).at(format!("source \"{}\"", source.name)))?;
+        add_source(&engine, project, source).await?;
+    }
+    for (table, number) in needs.snapshots {
+        let snapshot = Store::read_only(&project.data_folder)?.snapshot(&table, number)?;
+        let rows = SourceSpec::Parquet(ParquetSpec::new(snapshot.path.to_string_lossy()));
+        engine.add_source(&snapshot.name(), &rows, &project.folder).await?;
     }
     for table in needs.tables {
         engine.add_table(&table.name, &table.sql).await?;
@@ -91,10 +167,35 @@ pub(crate) async fn engine(project: &Project, tables: &[&str]) -> Result<Engine>
     Ok(engine)
 }
 
+/// An engine with all sources and tables of the project, on all cores, and why some of them are not there.
+pub(crate) async fn engine_of_all(project: &Project) -> Result<(Engine, Vec<Failure>)> {
+    let mut engine = Engine::new(&EngineSpec { threads: crate::machine::cores(), ..EngineSpec::default() })?;
+    super::functions::add(&mut engine, project)?;
+    let mut troubles = Vec::new();
+    for source in &project.sources {
+        troubles.extend(add_source(&engine, project, source).await.err());
+    }
+    for table in &project.tables {
+        let added = engine.add_table(&table.name, &table.sql).await;
+        troubles.extend(added.err().map(|error| Failure::from(error).at(format!("table \"{}\"", table.name))));
+    }
+    Ok((engine, troubles))
+}
+
+async fn add_source(engine: &Engine, project: &Project, source: &NamedSource) -> Result<()> {
+    let (name, spec) = (&source.name, &source.spec);
+    let added = match spec.stream() {
+        Some(_) => engine.add_stream(name, spec, &project.stream_folder(name)).await,
+        None => engine.add_source(name, spec, &project.folder).await,
+    };
+    added.map_err(|error| Failure::from(error).at(format!("source \"{}\"", source.name)))
+}
+
 /// A runtime for the SQL engine.
 pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(crate::machine::cores())
+        .thread_stack_size(crate::planner::STACK_BYTES)
         .enable_all()
         .build()
         .map_err(|e| Failure::new(Fault::Ours, format!("cannot start threads: {e}")))

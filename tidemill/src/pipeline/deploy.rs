@@ -26,6 +26,8 @@ pub(super) struct Parts<'a> {
     pub folds: Option<&'a CrossValidation>,
     /// What `network: auto` tried.
     pub tried: &'a [super::Tried],
+    /// The snapshots of its rows.
+    pub snapshots: &'a [super::Frozen],
     pub train_seconds: f64,
     /// Seconds of the stages before this one.
     pub stages: Vec<(String, f64)>,
@@ -85,6 +87,7 @@ fn summary(place: &Place, spec: &ModelSpec, run: RunId, parts: &Parts) -> Result
         "device": trained.device,
         "best_epoch": trained.best_epoch,
         "onnx_difference_max": judged.difference,
+        "snapshots": parts.snapshots.iter().map(|frozen| &frozen.name).collect::<Vec<_>>(),
         "tidemill": env!("CARGO_PKG_VERSION"),
     });
     Ok(VersionSummary {
@@ -99,6 +102,7 @@ fn summary(place: &Place, spec: &ModelSpec, run: RunId, parts: &Parts) -> Result
         validation: json!(judged.validation.metrics),
         test: json!(judged.test.metrics),
         cross_validation: parts.folds.map(|folds| json!(folds)),
+        snapshots: parts.snapshots.iter().map(|frozen| frozen.content.clone()).collect(),
         train_seconds: *train_seconds,
         predict_microseconds_per_row: judged.predict_microseconds_per_row,
         details: details.as_object().cloned().unwrap_or_default(),

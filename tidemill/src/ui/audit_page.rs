@@ -95,7 +95,7 @@ fn expectations(context: &Context, view: &AuditView) -> Markup {
             (figure_tile(context.t(W::Passed), &count(ExpectationStatus::Passed), None))
             (figure_tile(context.t(W::Failed), &count(ExpectationStatus::Failed), None))
             (figure_tile(context.t(W::Warned), &count(ExpectationStatus::Warned), None))
-            (figure_tile(context.t(W::ExpectationNotChecked), &count(ExpectationStatus::NotChecked), None))
+            (figure_tile(&format::capital(context.t(W::ExpectationNotChecked)), &count(ExpectationStatus::NotChecked), None))
         }
         @for (place, (table, results)) in view.expectations.iter().enumerate() {
             div.card { (expectation_table(context, table, results, place)) }
@@ -145,9 +145,15 @@ fn row(context: &Context, result: &ExpectationResult) -> Markup {
         tr {
             td.nowrap { (status(context, result.status)) }
             td.nowrap { (kind(context, &result.kind)) }
-            th scope="row" { (format::shorten(&result.expected, TEXT_CHARS_MAX)) }
+            th scope="row" {
+                // `data` writes English; what can be said in another language by its figures is said so.
+                @if context.lang == Lang::En { (format::shorten(&result.expected, TEXT_CHARS_MAX)) } @else {
+                    (kind(context, &result.kind)) " " (result.columns.join("、"))
+                    div.muted.small { (format::shorten(&result.expected, TEXT_CHARS_MAX)) }
+                }
+            }
             td.wide {
-                (format::shorten(&result.observed, TEXT_CHARS_MAX))
+                (format::shorten(&observed(context, result), TEXT_CHARS_MAX))
                 @if let Some(path) = &result.failing_rows {
                     div.muted.small { (context.fill(W::FailingRowsIn, &[("file", &path.display().to_string())])) }
                 }
@@ -157,6 +163,18 @@ fn row(context: &Context, result: &ExpectationResult) -> Markup {
             td.num { (format::percent(result.at_most)) }
         }
     }
+}
+
+/// What was found, by its figures where those say all.
+fn observed(context: &Context, result: &ExpectationResult) -> String {
+    let by_rows = ["not_null", "unique", "range", "matches", "one_of", "foreign_key"].contains(&result.kind.as_str());
+    if context.lang == Lang::En || !by_rows {
+        return result.observed.clone();
+    }
+    let (checked, failing) = (format::count(result.checked), format::count(result.failing));
+    let share = format::percent(result.failing as f64 / result.checked.max(1) as f64);
+    let word = if result.failing == 0 { W::AllHold } else { W::SomeFail };
+    context.fill(word, &[("checked", &checked), ("failing", &failing), ("share", &share)])
 }
 
 fn status(context: &Context, status: ExpectationStatus) -> Markup {
@@ -222,6 +240,7 @@ mod tests {
             assert!(!page.contains("<script>alert") && !page.contains("<b>shop"));
             assert!(page.find("alert(1)").unwrap() < page.find("all is well").unwrap());
             assert!(page.contains("failing-range-age.csv") && page.contains("default-src 'none'"));
+            assert!(lang == Lang::En || page.contains("4 项中有 1 项不符（25.0 %）"), "figures are said in Chinese");
             assert!(page.len() < 200_000, "no library of charts: {}", page.len());
         }
         let empty = audit_report(&AuditView::default(), Lang::En);

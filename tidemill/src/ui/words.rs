@@ -255,6 +255,8 @@ words! {
     NoExpectations: "The project file expects nothing of its tables yet. To have some suggested:", "项目文件尚未定义任何期望。生成建议：";
     Expectation: "Expectation", "期望";
     Observed: "Found", "结果";
+    AllHold: "all {checked} do", "{checked} 项全部符合";
+    SomeFail: "{failing} of {checked} ({share}) do not", "{checked} 项中有 {failing} 项不符（{share}）";
     Checked: "Checked", "检查数";
     Failing: "Failing", "不符数";
     AllowedShare: "Allowed", "允许比例";

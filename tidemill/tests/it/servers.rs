@@ -1,6 +1,6 @@
 //! Real servers of Debian's packages, each on a free port with a folder of its own, ended when dropped.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -190,4 +190,147 @@ fn certificate(folder: &Path) {
 fn done(command: &mut Command) {
     let output = command.stdin(Stdio::null()).output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A server of messages or metrics that can be ended and come back on the same port, with what it kept.
+pub struct Broker {
+    child: Child,
+    pub folder: TempDir,
+    pub port: u16,
+    start: fn(&Path, u16) -> Command,
+}
+
+impl Broker {
+    /// Redis with a password, every write on the disk before it is acknowledged. None where it is missing.
+    pub fn redis() -> Option<Self> {
+        Self::new(
+            "/usr/bin/redis-server",
+            "redis-server",
+            |_| (),
+            |folder, port| {
+                let mut server = Command::new("/usr/bin/redis-server");
+                server.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "yes", "--appendfsync", "always"]);
+                server.args(["--port", &port.to_string(), "--requirepass", PASSWORD, "--dir"]).arg(folder);
+                server
+            },
+        )
+    }
+
+    /// NATS with JetStream and a user `reader`. None where it is missing.
+    pub fn nats() -> Option<Self> {
+        Self::new(
+            "/usr/sbin/nats-server",
+            "nats-server",
+            |_| (),
+            |folder, port| {
+                let mut server = Command::new("/usr/sbin/nats-server");
+                server.args([
+                    "-js",
+                    "-a",
+                    "127.0.0.1",
+                    "-p",
+                    &port.to_string(),
+                    "--user",
+                    "reader",
+                    "--pass",
+                    PASSWORD,
+                ]);
+                server.arg("-sd").arg(folder);
+                server
+            },
+        )
+    }
+
+    /// Mosquitto with a user `reader`, its sessions on the disk. None where it is missing.
+    pub fn mosquitto() -> Option<Self> {
+        let make = |folder: &Path| {
+            let passwords = folder.join("passwords");
+            done(Command::new("mosquitto_passwd").args(["-b", "-c"]).arg(&passwords).args(["reader", PASSWORD]));
+        };
+        Self::new("/usr/sbin/mosquitto", "mosquitto", make, |folder, port| {
+            let user = if is_root() { "user root\n" } else { "" };
+            let text = format!(
+                "listener {port} 127.0.0.1\n{user}allow_anonymous false\npassword_file {0}/passwords\npersistence true\n\
+                 persistence_location {0}/\nmax_queued_messages 0\nmax_queued_bytes 0\n",
+                folder.display()
+            );
+            std::fs::write(folder.join("mosquitto.conf"), text).unwrap();
+            let mut server = Command::new("/usr/sbin/mosquitto");
+            server.arg("-c").arg(folder.join("mosquitto.conf"));
+            server
+        })
+    }
+
+    /// Prometheus that looks at itself every second, and sends what it sees to a server of ours. None where it is missing.
+    pub fn prometheus(send_to: &str, key: &str) -> Option<Self> {
+        let text = format!(
+            "global: {{ scrape_interval: 1s }}\nscrape_configs:\n  - job_name: self\n    static_configs: [{{ targets: \
+             ['localhost:OWN'] }}]\nremote_write:\n  - url: {send_to}\n    authorization: {{ credentials: '{key}' }}\n"
+        );
+        let start = |folder: &Path, port: u16| {
+            let path = folder.join("prometheus.yml");
+            let text = std::fs::read_to_string(&path).unwrap().replace("OWN", &port.to_string());
+            std::fs::write(&path, text).unwrap();
+            let mut server = Command::new("/usr/bin/prometheus");
+            server.arg(format!("--config.file={}", path.display()));
+            server.arg(format!("--storage.tsdb.path={}", folder.join("data").display()));
+            server.arg(format!("--web.listen-address=127.0.0.1:{port}"));
+            server
+        };
+        let make = |folder: &Path| std::fs::write(folder.join("prometheus.yml"), &text).unwrap();
+        Self::new("/usr/bin/prometheus", "prometheus", make, start)
+    }
+
+    fn new(program: &str, package: &str, make: impl FnOnce(&Path), start: fn(&Path, u16) -> Command) -> Option<Self> {
+        if !Path::new(program).exists() {
+            skipped(&format!("{program} is not installed (Debian's package {package})"));
+            return None;
+        }
+        let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+        make(folder.path());
+        let child = begin(&mut start(folder.path(), port), folder.path());
+        let server = Self { child, folder, port, start };
+        server.wait();
+        Some(server)
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "when another program is ready is no event of this one")]
+    fn wait(&self) {
+        let begin = Instant::now();
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            let log = || std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+            assert!(begin.elapsed() < READY_WITHIN, "the server does not answer: {}", log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Ends it at once, as a crash would.
+    pub fn kill(&mut self) {
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub fn stop(&mut self) {
+        crate::support::signal(self.child.id(), "TERM");
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again with what it kept.
+    pub fn start(&mut self) {
+        self.child = begin(&mut (self.start)(self.folder.path(), self.port), self.folder.path());
+        self.wait();
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn begin(command: &mut Command, folder: &Path) -> Child {
+    let log = std::fs::File::create(folder.join("log")).unwrap();
+    let error = log.try_clone().unwrap();
+    command.stdin(Stdio::null()).stdout(log).stderr(error).spawn().unwrap()
 }

@@ -80,7 +80,8 @@ impl CsvReader {
             names.iter().zip(&types).map(|(name, column)| Field::new(name, column.arrow(), true)).collect();
         let schema = Arc::new(Schema::new(fields));
         let (first, is_renamed) = (first.to_path_buf(), !spec.columns.is_empty());
-        let reader = Self { first, dialect, header: spec.header, is_renamed, nulls, types, sampled: sample.rows, schema };
+        let reader =
+            Self { first, dialect, header: spec.header, is_renamed, nulls, types, sampled: sample.rows, schema };
         Ok(ManyFiles::new(reader, files))
     }
 

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 
+pub(crate) use self::cells::is_workbook;
 use self::cells::{Area, Sheet};
 use self::columns::{Faulty, decode, infer};
-pub(crate) use self::cells::is_workbook;
 use super::csv::unique;
 use super::files::{Files, Input};
 use super::many::{ManyFiles, ReadFile, guarded};

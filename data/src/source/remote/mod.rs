@@ -30,12 +30,7 @@ pub(crate) fn is_url(path: &str) -> bool {
 }
 
 /// The files that a URL means, and the part of their names that comes before folders.
-pub(super) fn find(
-    base: &Path,
-    path: &str,
-    store: Option<&StoreSpec>,
-    endings: &[&str],
-) -> Result<(Found, PathBuf)> {
+pub(super) fn find(base: &Path, path: &str, store: Option<&StoreSpec>, endings: &[&str]) -> Result<(Found, PathBuf)> {
     let spec = store.cloned().unwrap_or_default();
     let runtime = runtime()?;
     if path.starts_with("http://") || path.starts_with("https://") {

@@ -119,7 +119,8 @@ impl Work<'_> {
     fn carry(&self, resumed: bool, on: &mut dyn FnMut(Progress)) -> Result<Tuned> {
         let Self { place, spec, tune, .. } = self;
         let began = Instant::now();
-        let tables = collect(place.project, place.runtime, spec)?;
+        super::expect::refuse(place, spec, on)?;
+        let tables = collect(place.project, place.runtime, spec, None)?;
         on(Progress::Done(Stage::Collect, &tables.describe(spec), began.elapsed().as_secs_f64()));
         let began = Instant::now();
         let rows = Rows::new(without_test(spec, tables, on)?);
