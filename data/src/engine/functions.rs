@@ -89,7 +89,7 @@ fn text(value: &ScalarValue) -> Option<String> {
     value.try_as_str().flatten().map(str::to_owned)
 }
 
-/// A [`RowFunction`] as the engine calls it.
+/// A [`RowFunction`] as a query writes it: words, then columns or none.
 #[derive(Debug)]
 pub(super) struct RowCalls {
     function: Arc<dyn RowFunction>,
@@ -132,41 +132,64 @@ impl ScalarUDFImpl for RowCalls {
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> EngineResult<FieldRef> {
         let words: Vec<String> = args.scalar_arguments.iter().map_while(|value| text((*value)?)).collect();
         let signature = self.function.signature(&words).map_err(external)?;
-        let given: Vec<&str> = args.arg_fields[words.len()..].iter().map(|field| field.name().as_str()).collect();
-        if !given.is_empty() {
-            check_given(self.function.name(), &signature.columns, &given).map_err(external)?;
-        }
         Ok(Arc::new(Field::new(self.function.name(), signature.answer, true)))
     }
 
+    fn invoke_with_args(&self, _args: ScalarFunctionArgs) -> EngineResult<ColumnarValue> {
+        Err(external(Error::internal("a function was called before its columns were known", self.function.name())))
+    }
+}
+
+/// The same once it is known which column each of its arguments is: the planner may put a constant in a column's place.
+#[derive(Debug)]
+struct BoundCalls {
+    function: Arc<dyn RowFunction>,
+    words: Vec<String>,
+    signature: RowSignature,
+    takes: Signature,
+}
+
+impl PartialEq for BoundCalls {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.function, &other.function) && self.words == other.words && self.signature == other.signature
+    }
+}
+
+impl Eq for BoundCalls {}
+
+impl Hash for BoundCalls {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.function.name().hash(state);
+        self.words.hash(state);
+    }
+}
+
+impl ScalarUDFImpl for BoundCalls {
+    fn name(&self) -> &str {
+        self.function.name()
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.takes
+    }
+
+    fn return_type(&self, _types: &[DataType]) -> EngineResult<DataType> {
+        Ok(self.signature.answer.clone())
+    }
+
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> EngineResult<ColumnarValue> {
-        let words: Vec<String> = (args.args.iter())
-            .map_while(|value| match value {
-                ColumnarValue::Scalar(value) => text(value),
-                ColumnarValue::Array(_) => None,
-            })
-            .collect();
-        let schema = Arc::new(Schema::new(args.arg_fields[words.len()..].to_vec()));
-        let columns = args.args.into_iter().skip(words.len()).map(|value| value.into_array(args.number_rows));
+        let named = |(name, field): (&String, &FieldRef)| field.as_ref().clone().with_name(name);
+        let fields: Vec<Field> = self.signature.columns.iter().zip(&args.arg_fields).map(named).collect();
+        let schema = Arc::new(Schema::new(fields));
+        let columns = args.args.into_iter().map(|value| value.into_array(args.number_rows));
         let columns: Vec<ArrayRef> = columns.collect::<EngineResult<_>>()?;
         let rows = batch(&schema, columns, args.number_rows).map_err(external)?;
         let rows = plain(&rows, &plain_schema(&schema)).map_err(external)?;
-        self.function.call(&words, &rows).map(ColumnarValue::Array).map_err(external)
+        self.function.call(&self.words, &rows).map(ColumnarValue::Array).map_err(external)
     }
 }
 
-/// Refuses columns that are given where others are needed.
-fn check_given(function: &str, needed: &[String], given: &[&str]) -> Result<()> {
-    match needed.iter().find(|needed| !given.contains(&needed.as_str())) {
-        Some(missing) => Err(Error::invalid(format!(
-            "SQL: {function} needs a column \"{missing}\"{} (of a value that is worked out, give it that name in a subquery)",
-            did_you_mean(missing, given.iter().copied())
-        ))),
-        None => Ok(()),
-    }
-}
-
-/// Names the columns that a [`RowFunction`] needs, where the query named none.
+/// Finds the columns that a [`RowFunction`] needs: among those that the query names, or among those of its rows.
 #[derive(Debug)]
 pub(super) struct NeededColumns(pub(super) Arc<dyn RowFunction>);
 
@@ -177,19 +200,44 @@ impl FunctionRewrite for NeededColumns {
 
     fn rewrite(&self, expr: Expr, schema: &DFSchema, _config: &ConfigOptions) -> EngineResult<Transformed<Expr>> {
         let Expr::ScalarFunction(ScalarFunction { func, args }) = &expr else { return Ok(Transformed::no(expr)) };
-        let words: Vec<String> = args.iter().map_while(word).collect();
-        if func.name() != self.0.name() || words.len() < args.len() {
+        let is_bound = |calls: &RowCalls| !Arc::ptr_eq(&calls.function, &self.0);
+        if func.inner().downcast_ref::<RowCalls>().is_none_or(is_bound) {
             return Ok(Transformed::no(expr));
         }
-        let mut args = args.clone();
-        for column in self.0.signature(&words).map_err(external)?.columns {
-            args.push(Expr::Column(self.column(&column, schema).map_err(external)?));
-        }
-        Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction { func: Arc::clone(func), args })))
+        let words: Vec<String> = args.iter().map_while(word).collect();
+        let signature = self.0.signature(&words).map_err(external)?;
+        let given = &args[words.len()..];
+        let find = |name: &String| match given {
+            [] => self.column(name, schema).map(Expr::Column),
+            given => self.named(name, given),
+        };
+        let args = signature.columns.iter().map(find).collect::<Result<Vec<_>>>().map_err(external)?;
+        let takes = Signature::any(args.len(), Volatility::Stable);
+        let bound = BoundCalls { function: Arc::clone(&self.0), words, signature, takes };
+        let func = Arc::new(ScalarUDF::new_from_impl(bound));
+        Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, args })))
     }
 }
 
 impl NeededColumns {
+    /// The column of this name among those that are given.
+    fn named(&self, name: &str, given: &[Expr]) -> Result<Expr> {
+        let of = |expr: &Expr| match expr {
+            Expr::Column(column) => column.name.clone(),
+            Expr::Alias(alias) => alias.name.clone(),
+            other => other.schema_name().to_string(),
+        };
+        if let Some(found) = given.iter().find(|expr| of(expr) == name) {
+            return Ok(found.clone().unalias());
+        }
+        let names: Vec<String> = given.iter().map(of).collect();
+        Err(Error::invalid(format!(
+            "SQL: {} needs a column \"{name}\"{} (of a value that is worked out, give it that name in a subquery)",
+            self.0.name(),
+            did_you_mean(name, names.iter().map(String::as_str))
+        )))
+    }
+
     /// The one column of this name among those of the query's rows.
     fn column(&self, name: &str, schema: &DFSchema) -> Result<Column> {
         let mut found = schema.iter().filter(|(_, field)| field.name() == name);

@@ -88,6 +88,21 @@ impl ReadFile for ArrowReader {
     }
 }
 
+/// Columns and batches of a stream that is in memory whole, each message checked before memory is taken for it.
+pub(crate) fn stream_in_memory(bytes: &[u8]) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+    let path = Path::new("the message");
+    let input: Box<dyn Read + Send> = Box::new(std::io::Cursor::new(bytes.to_vec()));
+    let mut messages = Messages { input: BufReader::new(input), path: path.to_owned(), is_file: false };
+    let first = messages.next()?.ok_or_else(|| changed(path, &"it holds no columns"))?;
+    let schema = columns_of(path, &first)?;
+    let mut decoder = StreamDecoder::new();
+    let mut batches = decode(path, &mut decoder, first)?;
+    while let Some(message) = messages.next()? {
+        batches.extend(decode(path, &mut decoder, message)?);
+    }
+    Ok((schema, batches))
+}
+
 /// The batches that a message completes.
 fn decode(file: &Path, decoder: &mut StreamDecoder, bytes: Vec<u8>) -> Result<Vec<RecordBatch>> {
     guarded(file, || {
@@ -96,6 +111,15 @@ fn decode(file: &Path, decoder: &mut StreamDecoder, bytes: Vec<u8>) -> Result<Ve
             batches.extend(decoder.decode(&mut rest).map_err(|e| changed(file, &e))?);
         }
         Ok(batches)
+    })
+}
+
+/// The columns that the first message tells.
+fn columns_of(path: &Path, bytes: &[u8]) -> Result<SchemaRef> {
+    guarded(path, || {
+        let message = root_as_message(&bytes[8..]).map_err(|e| changed(path, &e))?;
+        let schema = message.header_as_schema().ok_or_else(|| changed(path, &"it does not begin with its columns"))?;
+        Ok(Arc::new(fb_to_schema(schema)))
     })
 }
 
@@ -141,12 +165,7 @@ impl Messages {
     fn schema(&mut self) -> Result<SchemaRef> {
         let path = self.path.clone();
         let bytes = self.next()?.ok_or_else(|| changed(&path, &"it holds no columns"))?;
-        guarded(&path, || {
-            let message = root_as_message(&bytes[8..]).map_err(|e| changed(&path, &e))?;
-            let schema =
-                message.header_as_schema().ok_or_else(|| changed(&path, &"it does not begin with its columns"))?;
-            Ok(Arc::new(fb_to_schema(schema)))
-        })
+        columns_of(&path, &bytes)
     }
 
     /// The next message whole; none at the end.

@@ -39,6 +39,7 @@ pub(crate) use self::csv::sniff as sniff_csv;
 pub(crate) use self::database::{sqlite_tables, tls_config};
 pub(crate) use self::excel::is_workbook;
 pub(crate) use self::files::{Input, Place, extension, missing};
+pub(crate) use self::ipc::stream_in_memory;
 pub(crate) use self::packing::{open, read_fully};
 pub(crate) use self::parquet::open as open_parquet;
 pub(crate) use self::remote::is_url;

@@ -1,7 +1,6 @@
 //! Which rows are in a message? JSON objects or Arrow arrays become columns; what is no row is told by its line.
 
 use std::collections::BTreeMap;
-use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -9,14 +8,13 @@ use arrow::array::{ArrayRef, StringBuilder, TimestampMicrosecondArray, new_null_
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
-use arrow_ipc::reader::StreamReader;
 use serde_json::{Map, Value};
 
 use super::cells::{Builder, Cell, cell, field_cell};
 use super::objects::Objects;
 use crate::error::{Error, Result, did_you_mean};
-use crate::source::batch;
 use crate::source::types::Inference;
+use crate::source::{batch, stream_in_memory};
 use crate::spec::{ColumnType, StreamSpec, UnknownKeys};
 
 /// Columns that every row of a stream has; `_late` only those with an event time.
@@ -191,8 +189,8 @@ impl Finder {
                 }
             }
             Body::Bytes(bytes) if bytes.starts_with(&ARROW_MARK) => {
-                let Ok(reader) = StreamReader::try_new(Cursor::new(bytes.as_slice()), None) else { return };
-                for field in reader.schema().fields() {
+                let Ok((schema, _)) = stream_in_memory(bytes) else { return };
+                for field in schema.fields() {
                     self.column(field.name()).given = Some(from_arrow(field.data_type()));
                 }
             }
@@ -440,15 +438,14 @@ impl Rows {
 
 /// The batches of an Arrow IPC stream with our columns in our order.
 fn arrow_batches(columns: &Columns, bytes: &[u8]) -> Result<Vec<RecordBatch>, String> {
-    let reader = StreamReader::try_new(Cursor::new(bytes), None).map_err(|e| format!("no Arrow IPC stream ({e})"))?;
-    for field in reader.schema().fields() {
+    let (sent, found) = stream_in_memory(bytes).map_err(|e| format!("no whole Arrow IPC stream ({e})"))?;
+    for field in sent.fields() {
         columns.at(field.name())?;
     }
     let fields: Vec<Field> = columns.all.iter().map(|(name, kind)| Field::new(name, kind.arrow(), true)).collect();
     let schema = Arc::new(Schema::new(fields));
     let mut batches = Vec::new();
-    for found in reader {
-        let found = found.map_err(|e| format!("the Arrow IPC stream was cut off or changed ({e})"))?;
+    for found in found {
         let column = |(at, (name, kind)): (usize, &(String, ColumnType))| -> Result<ArrayRef, String> {
             let array = match found.column_by_name(name) {
                 None => new_null_array(&kind.arrow(), found.num_rows()),

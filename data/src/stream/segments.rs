@@ -44,6 +44,12 @@ impl Segment {
     pub(crate) fn rows(&self) -> u64 {
         self.last - self.first + 1
     }
+
+    /// Whether the rows of this file are all in it.
+    pub(crate) fn covers(&self, path: &Path) -> bool {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        numbers(&name).is_some_and(|(first, last)| self.first <= first && last <= self.last)
+    }
 }
 
 /// What is in a stream's folder.

@@ -241,6 +241,14 @@ impl Writer {
         while self.segments.len() > 1 && (total > bytes_max || is_old(self.segments[0].written)) {
             let oldest = self.segments.remove(0);
             total -= oldest.bytes;
+            // What was joined into it goes first: without it those files would count again.
+            self.doomed.retain(|(path, _)| {
+                let is_part = oldest.covers(path);
+                if is_part {
+                    let _ = fs::remove_file(path); // as below
+                }
+                !is_part
+            });
             let _ = fs::remove_file(&oldest.path); // tried again at the next start
             self.figures.removed.fetch_add(oldest.rows(), Ordering::Relaxed);
         }

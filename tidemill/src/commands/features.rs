@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::cli::{Common, Features};
 use crate::config::{ModelSpec, Project};
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Fault, Result};
 use crate::pipeline;
 use crate::terminal::{Terminal, table};
 
@@ -43,7 +43,10 @@ fn asked(model: Option<&str>) -> Result<(Vec<String>, Option<u32>)> {
 
 /// The features of this version, or of the champion; nothing where there is none yet.
 fn kept(project: &Project, spec: &ModelSpec, version: Option<u32>) -> Result<Option<(u32, Vec<FeatureSteps>)>> {
-    let store = super::open_to_read(project)?;
+    let store = match super::open_to_read(project) {
+        Err(failure) if failure.fault == Fault::NotFound && version.is_none() => return Ok(None), // nothing ran yet
+        opened => opened?,
+    };
     let found = match version {
         Some(number) => Some(store.version(&spec.name, number)?),
         None => store.champion(&spec.name)?,

@@ -208,7 +208,7 @@ fn wrong_types_of_columns_splits_and_thresholds_say_what_was_expected() {
     check_model(
         "features: {columns: {a.b: {number: {scale: min_mx}}}}",
         &[
-            "models.income.features.columns.\"a.b\".number.scale: unknown choice \"min_mx\"; did you mean \"min_max\"? | choices: none, standard, min_max, robust",
+            "models.income.features.columns.\"a.b\".number.scale: unknown choice \"min_mx\"; did you mean \"min_max\"? | choices: none, standard, min_max, robust, quantile, log, yeo_johnson",
         ],
     );
     check_model(

@@ -68,7 +68,12 @@ impl Models {
             }
         };
         self.project.model(model)?;
-        let store = Store::read_only(&self.project.data_folder)?;
+        let store = Store::read_only(&self.project.data_folder).map_err(|error| match error.kind() {
+            store::ErrorKind::NotFound => {
+                Failure::not_found(format!("model \"{model}\" has no version yet; train one: tidemill run {model}"))
+            }
+            _ => error.into(),
+        })?;
         let version = crate::commands::version_or_champion(&store, model, version)?;
         if super::window_of(&version.folder)?.is_some() {
             return Err(Failure::new(

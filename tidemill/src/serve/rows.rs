@@ -317,7 +317,8 @@ fn cell(column: &Column, array: &ArrayRef, row: usize) -> Result<Value> {
     }
     let format = ArrayFormatter::try_new(array.as_ref(), &FormatOptions::default())
         .map_err(|e| Failure::input(format!("column \"{}\": {e}", column.name)))?;
-    let text = format.value(row).to_string();
+    // A date beyond the calendar has no text, and is no value to a model either.
+    let Ok(text) = format.value(row).try_to_string() else { return Ok(Value::Null) };
     Ok(match &column.kind {
         ColumnKind::Number { .. } => text.parse::<f64>().map_or(Value::Null, |number| json!(number)),
         ColumnKind::Boolean => json!(text == "true"),

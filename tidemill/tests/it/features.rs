@@ -44,7 +44,8 @@ fn draw(seed: u64, column: u64) -> u64 {
 /// The values of a row but its part and its kind.
 fn values(row: u64) -> Vec<String> {
     let of = |column: u64| (draw(row, column) % 10_000) as f64 / 10_000.0;
-    let some = |column: u64, value: String| if draw(row, column + 50) % 9 == 0 { String::new() } else { value };
+    let some =
+        |column: u64, value: String| if draw(row, column + 50).is_multiple_of(9) { String::new() } else { value };
     let colour = ["red", "green", "blue"][draw(row, 7) as usize % 3];
     vec![
         some(1, format!("{:.1}", 18.0 + 70.0 * of(1))),
@@ -55,7 +56,7 @@ fn values(row: u64) -> Vec<String> {
         some(6, format!("city {}", draw(row, 6) % 40)),
         format!("street {}", draw(row, 8) % 500),
         some(7, colour.to_owned()),
-        (draw(row, 9) % 2 == 0).to_string(),
+        draw(row, 9).is_multiple_of(2).to_string(),
         format!("2024-{:02}-{:02} {:02}:30:00", 1 + draw(row, 10) % 12, 1 + draw(row, 11) % 28, draw(row, 12) % 24),
         format!("{:.3}", 20.0 + 20.0 * of(13)),
         format!("{:.3}", 100.0 + 30.0 * of(14)),

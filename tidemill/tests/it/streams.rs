@@ -479,7 +479,8 @@ fn this_machine_tells_how_it_is() {
                memory_used_bytes <= memory_total_bytes AND processes >= 1 AND top_memory_bytes > 0 AND host IS NOT NULL AND \
                top_memory_process IS NOT NULL AND time <= _received + INTERVAL '1 second'";
     assert_eq!(integers(&rows(&project, "host", &spec, sql)), [found as i64]);
-    let mut times = integers(&rows(&project, "host", &spec, "SELECT CAST(time AS BIGINT) FROM s ORDER BY time"));
+    let mut times =
+        integers(&rows(&project, "host", &spec, "SELECT CAST(time AS BIGINT) AS micros FROM s ORDER BY micros"));
     times.dedup();
     assert!(times.windows(2).all(|pair| (900_000..2_500_000).contains(&(pair[1] - pair[0]))), "{times:?}");
 }

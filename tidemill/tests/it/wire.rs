@@ -105,7 +105,10 @@ fn nobody_changes_anything_and_nobody_enters_without_the_key() {
     refused("CREATE EXTERNAL TABLE x STORED AS CSV LOCATION '/etc/passwd'", &[]);
     refused(&format!("COPY (SELECT 1) TO '{}'", target.display()), &["read-only"]);
     refused("SELECT * FROM '/etc/passwd'", &[]);
-    refused("SET datafusion.execution.batch_size = 1", &["no client may change", "datafusion.execution.batch_size"]);
+    refused(
+        "SET datafusion.execution.batch_size = 1",
+        &["that a client may change", "datafusion.execution.batch_size"],
+    );
     refused("SELECT colur FROM rows", &["did you mean \"colour\"?"]);
     refused("SELECT * FROM row", &["row"]);
     assert!(!target.exists());

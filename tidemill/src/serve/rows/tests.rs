@@ -35,8 +35,9 @@ fn table(seed: u64, rows: usize) -> RecordBatch {
         Arc::new(StringArray::from_iter((0..rows).map(|row| some(column, row).then(|| word(row)))))
     };
     // Some 300,000 years from now is beyond the calendar.
-    let seconds =
-        |row: usize| if draw(seed, 6, row) % 15 == 0 { 9_000_000_000_000 } else { (draw(seed, 6, row) >> 33) as i64 };
+    let seconds = |row: usize| {
+        if draw(seed, 6, row).is_multiple_of(15) { 9_000_000_000_000 } else { (draw(seed, 6, row) >> 33) as i64 }
+    };
     let lists =
         |row: usize| (0..draw(seed, 8, row) % 7).map(move |i| (i != 2).then(|| (draw(seed, 9, row) >> i) as i64 % 90));
     let columns: Vec<(&str, ArrayRef)> = vec![
@@ -58,7 +59,9 @@ fn table(seed: u64, rows: usize) -> RecordBatch {
         ),
         (
             "wet",
-            Arc::new(BooleanArray::from_iter((0..rows).map(|row| some(10, row).then(|| draw(seed, 10, row) % 2 == 0)))),
+            Arc::new(BooleanArray::from_iter(
+                (0..rows).map(|row| some(10, row).then(|| draw(seed, 10, row).is_multiple_of(2))),
+            )),
         ),
         ("lat", float(11)),
         ("y", Arc::new(Float64Array::from_iter_values((0..rows).map(|row| draw(seed, 12, row) as f64 % 97.0)))),
