@@ -16,7 +16,7 @@ fn a_run_freezes_its_rows_and_the_same_rows_are_kept_once() {
     assert_eq!((&snapshots[0]["rows"], &snapshots[0]["number"]), (&300.into(), &1.into()));
     assert_eq!(snapshots[0]["versions"], serde_json::json!([["kind", 1], ["kind", 2]]));
     let shown = project.ok(&["data", "show", "rows@1"]).stdout;
-    for part in ["300 rows", "SELECT * FROM \"rows\"", "version 2 of \"kind\"", "rows.csv", "colour", "red (100)"] {
+    for part in ["300 rows", "SELECT * FROM \"rows\"", "version 2 of \"kind\"", "rows.csv", "colour", "up (151)"] {
         assert!(shown.contains(part), "no {part:?} in {shown}");
     }
     let manifest = std::fs::read_to_string(project.version("kind", 2).join("manifest.json")).unwrap();
