@@ -296,6 +296,15 @@ fn judge_set(set: &Set) -> Verdict {
     }
 }
 
+/// What a client gets in place of an execution; none where the statement may be executed.
+fn verdict<T>(statement: &Statement, done: impl FnOnce() -> T) -> Option<PgWireResult<T>> {
+    match judge(statement) {
+        Verdict::Pass => None,
+        Verdict::Done => Some(Ok(done())),
+        Verdict::Refused(error) => Some(Err(error)),
+    }
+}
+
 #[async_trait]
 impl QueryHook for ReadOnly {
     async fn handle_simple_query(
@@ -304,11 +313,7 @@ impl QueryHook for ReadOnly {
         _session: &SessionContext,
         _client: &mut dyn HookClient,
     ) -> Option<PgWireResult<Response>> {
-        match judge(statement) {
-            Verdict::Pass => None,
-            Verdict::Done => Some(Ok(done(statement))),
-            Verdict::Refused(error) => Some(Err(error)),
-        }
+        verdict(statement, || done(statement))
     }
 
     async fn handle_extended_parse_query(
@@ -317,11 +322,7 @@ impl QueryHook for ReadOnly {
         _session: &SessionContext,
         _client: &(dyn ClientInfo + Send + Sync),
     ) -> Option<PgWireResult<LogicalPlan>> {
-        match judge(statement) {
-            Verdict::Pass => None,
-            Verdict::Done => Some(Ok(nothing())),
-            Verdict::Refused(error) => Some(Err(error)),
-        }
+        verdict(statement, nothing)
     }
 
     async fn handle_extended_query(
@@ -332,11 +333,7 @@ impl QueryHook for ReadOnly {
         _session: &SessionContext,
         _client: &mut dyn HookClient,
     ) -> Option<PgWireResult<Response>> {
-        match judge(statement) {
-            Verdict::Pass => None,
-            Verdict::Done => Some(Ok(done(statement))),
-            Verdict::Refused(error) => Some(Err(error)),
-        }
+        verdict(statement, || done(statement))
     }
 }
 
