@@ -11,6 +11,7 @@ mod engine;
 mod error;
 mod expect;
 mod hash;
+mod npy;
 mod profile;
 mod sink;
 mod source;
@@ -26,6 +27,7 @@ pub use expect::{
     ExpectRequest, ExpectationFault, ExpectationResult, ExpectationStatus, expect, faults as expectation_faults,
     suggest,
 };
+pub use npy::NpyWriter;
 pub use profile::{ColumnKind, ColumnProfile, Histogram, Profiler, TableProfile};
 pub use sink::Sink;
 pub use spec::{

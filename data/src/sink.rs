@@ -106,13 +106,13 @@ impl Sink {
 
 /// Temporary files are for their owner only; answers are ordinary files.
 #[cfg(unix)]
-fn open_to_others(file: &File) -> std::io::Result<()> {
+pub(crate) fn open_to_others(file: &File) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt;
     file.set_permissions(std::fs::Permissions::from_mode(0o644))
 }
 
 #[cfg(not(unix))]
-fn open_to_others(_: &File) -> std::io::Result<()> {
+pub(crate) fn open_to_others(_: &File) -> std::io::Result<()> {
     Ok(())
 }
 

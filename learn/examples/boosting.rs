@@ -74,6 +74,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         train: &spec,
         training: part(0..rows),
         validation: part(0..rows.min(WATCHED)),
+        spool: None,
         checkpoint: None,
         resume: false,
     };

@@ -95,6 +95,7 @@ fn step(folder: &str, numbers: &[&str]) -> Result<(), Box<dyn Error>> {
         train: &spec,
         training: part(0..rows as u32),
         validation: part(0..batch as u32),
+        spool: None,
         checkpoint: None,
         resume: false,
     };

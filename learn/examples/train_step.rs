@@ -114,6 +114,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         train: &spec,
         training: part(0..count as u32),
         validation: part(0..work.batch as u32),
+        spool: None,
         checkpoint: None,
         resume: false,
     };

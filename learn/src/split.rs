@@ -130,7 +130,7 @@ pub(crate) fn classes(target: &str, batches: &[RecordBatch]) -> Result<Vec<usize
     Ok(classes)
 }
 
-fn column<'a>(batch: &'a RecordBatch, name: &str, what: &str) -> Result<&'a dyn Array> {
+pub(crate) fn column<'a>(batch: &'a RecordBatch, name: &str, what: &str) -> Result<&'a dyn Array> {
     batch.column_by_name(name).map(AsRef::as_ref).ok_or_else(|| {
         let hint = did_you_mean(name, batch.schema_ref().fields().iter().map(|field| field.name().as_str()));
         Error::NotFound(format!("no {what} column \"{name}\" in the table{hint}"))

@@ -136,6 +136,12 @@ pub struct Features {
     /// without a version, what training would fit now.
     #[arg(value_name = "MODEL[:VERSION]")]
     pub model: Option<String>,
+    /// Write the features of every row here: .npy as a matrix of numbers, or .parquet, .csv, .tsv or .jsonl as a table.
+    #[arg(long, value_name = "FILE", requires = "model")]
+    pub output: Option<PathBuf>,
+    /// Table, source or file with the rows; the model's table where absent.
+    #[arg(long, value_name = "TABLE|FILE", requires = "output")]
+    pub input: Option<String>,
 }
 
 /// Options of `run`.

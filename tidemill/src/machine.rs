@@ -25,6 +25,16 @@ pub(crate) fn memory_available_bytes() -> Option<u64> {
     Some(control_group_free_bytes().map_or(free, |left| left.min(free)))
 }
 
+/// Bytes of memory of this machine (Linux), or the limit of our control group; `None` elsewhere.
+pub(crate) fn memory_bytes() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let all = line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()? * 1024;
+    let limit = std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok();
+    let limit = limit.and_then(|limit| limit.trim().parse::<u64>().ok());
+    Some(limit.map_or(all, |limit| limit.min(all)))
+}
+
 /// What the limit of the control group leaves, where there is one: a container sees its group at this place. Pages of files
 /// that nobody has used for a while make room when it is needed.
 fn control_group_free_bytes() -> Option<u64> {

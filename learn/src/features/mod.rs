@@ -15,6 +15,7 @@ mod encode;
 mod fit;
 mod holidays;
 mod image;
+mod matrix;
 mod neighbours;
 mod number;
 mod numeric;

@@ -140,6 +140,7 @@ impl Case {
             train: &train,
             training,
             validation,
+            spool: None,
             checkpoint: None,
             resume: false,
         };

@@ -57,21 +57,26 @@ fn place(device: &str, precision: Precision) -> Result<Place> {
     Ok(Place::Burn(Accelerator { kind, which, precision }))
 }
 
-/// Refuses parts without rows, and rows whose features or target are no finite numbers, naming column and rows.
+/// Refuses parts without rows, and rows that no network can learn from.
 pub(super) fn check_parts(job: &TrainJob) -> Result<()> {
     for (name, part) in [("training", &job.training), ("validation", &job.validation)] {
         if part.rows.is_empty() {
             return Err(Error::invalid(format!("there are no {name} rows; change the model's split")));
         }
-        let rows = part.encoded.rows.min(part.target.len());
-        if part.rows.iter().any(|row| *row as usize >= rows) {
-            return Err(Error::Internal(format!("a {name} row lies beyond the {rows} rows given")));
-        }
-        check_numbers(name, part, job.numeric)?;
-        check_codes(name, part, job.numeric)?;
-        check_target(name, part, job.target)?;
+        check_rows(name, part, job.numeric, job.target)?;
     }
     Ok(())
+}
+
+/// Refuses rows whose features or target are no finite numbers, naming column and rows.
+pub(super) fn check_rows(name: &str, part: &Part, numeric: &NumericPart, target: &Target) -> Result<()> {
+    let rows = part.encoded.rows.min(part.target.len());
+    if part.rows.iter().any(|row| *row as usize >= rows) {
+        return Err(Error::Internal(format!("a {name} row lies beyond the {rows} rows given")));
+    }
+    check_numbers(name, part, numeric)?;
+    check_codes(name, part, numeric)?;
+    check_target(name, part, target)
 }
 
 fn check_numbers(name: &str, part: &Part, numeric: &NumericPart) -> Result<()> {

@@ -30,6 +30,7 @@ pub(super) fn train_ensemble(
             train: &own,
             training: job.training.clone(),
             validation: job.validation.clone(),
+            spool: None,
             checkpoint: folder.as_deref(),
             resume: job.resume,
         };

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::Spool;
 use crate::features::{Encoded, NumericPart};
 use crate::spec::{NetSpec, TrainSpec};
 use crate::{Target, Weights};
@@ -19,8 +20,10 @@ pub struct TrainJob<'a> {
     pub net: &'a NetSpec,
     /// How it is trained.
     pub train: &'a TrainSpec,
-    /// The rows that are learned from.
+    /// The rows that are learned from; where `spool` has them, a sample of them.
     pub training: Part<'a>,
+    /// All rows that are learned from, where memory cannot hold them. For what [`super::reads_spool`] says.
+    pub spool: Option<&'a Spool>,
     /// The rows that say when to stop and which epoch was best.
     pub validation: Part<'a>,
     /// A folder of this run for its checkpoint; made if it is not there. None keeps no checkpoint.

@@ -6,10 +6,11 @@ use crate::spec::TrainSpec;
 use crate::{Encoded, Error, Result};
 
 /// A quick hash for telling runs apart, not against an enemy: FNV-1a by words of 64 bits with SplitMix64's last step.
-struct Hash(u64);
+#[derive(Debug)]
+pub(super) struct Hash(u64);
 
 impl Hash {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(0xcbf2_9ce4_8422_2325)
     }
 
@@ -32,7 +33,12 @@ impl Hash {
         words.for_each(|word| self.word(u64::from(word)));
     }
 
-    fn finish(self) -> String {
+    /// Adds rows and their answers.
+    pub(super) fn part(&mut self, rows: &Part) {
+        part(self, rows, true);
+    }
+
+    pub(super) fn finish(self) -> String {
         format!("{:016x}", self.0)
     }
 }
@@ -51,6 +57,9 @@ pub(super) fn of_spec(job: &TrainJob) -> Result<String> {
 /// Of all rows, their answers, and which of them are for training and for validation.
 pub(super) fn of_rows(job: &TrainJob) -> String {
     let mut hash = Hash::new();
+    if let Some(spool) = job.spool {
+        hash.bytes(spool.fingerprint().as_bytes());
+    }
     part(&mut hash, &job.training, true);
     // Both parts are mostly rows of the same table: its numbers are read once.
     part(&mut hash, &job.validation, !std::ptr::eq(job.training.encoded, job.validation.encoded));

@@ -19,6 +19,7 @@ mod ranges;
 mod rate;
 mod rule;
 mod run;
+mod spool;
 mod start;
 mod sweep;
 mod trees;
@@ -29,21 +30,43 @@ pub use check::check_device;
 pub use events::{EpochRecord, Flow, Part, TrainEvent, TrainJob, Trained};
 pub use fingerprint::of_part as fingerprint;
 pub use memory::{MemoryNeed, memory_need};
+pub use spool::{SPOOL_FILES_MAX, Spool, SpoolWriter};
 pub use sweep::{RateCurve, RatePoint, RateSweep};
 
-use crate::Result;
-use crate::spec::{NetSpec, TrainSpec};
+use crate::spec::{Balance, BatchSize, NetSpec, TrainSpec};
+use crate::{Error, Result};
 
 /// Trains a network and gives the weights of its best epoch. The same job gives the same weights, bit for bit, also
 /// across a stop and a resume.
 ///
 /// Errors name the setting, the row, or the epoch and step; a run that diverges says what to try.
 pub fn train(job: TrainJob, on: &mut dyn FnMut(&TrainEvent) -> Flow) -> Result<Trained> {
+    if job.spool.is_some() {
+        check_spool(&job)?;
+    }
     match job.net {
         net if net.is_trees() => trees::Run::new(job)?.run(on),
         NetSpec::Ensemble(spec) => ensemble::train_ensemble(&job, spec, on),
         _ => run::Run::new(job)?.run(on),
     }
+}
+
+/// Whether a network of this kind learns from rows that memory cannot hold, batch by batch. Trees and ensembles look at all rows
+/// at once, an autoencoder at those of one class.
+pub fn reads_spool(net: &NetSpec) -> bool {
+    !net.is_trees() && !matches!(net, NetSpec::Ensemble(_) | NetSpec::Autoencoder(_))
+}
+
+fn check_spool(job: &TrainJob) -> Result<()> {
+    if !reads_spool(job.net) {
+        return Err(Error::Internal("rows on disk were given to what reads them in memory".into()));
+    }
+    let (key, instead) = match (job.train.batch_size, job.train.balance) {
+        (BatchSize::Full, _) => ("batch_size: full", "take a number of rows"),
+        (_, Balance::Oversample) => ("balance: oversample", "take weights"),
+        _ => return Ok(()),
+    };
+    Err(Error::invalid(format!("train.{key} needs all rows in memory, which do not fit; {instead}")))
 }
 
 /// Finds a step size for a network by trying all of a range on a fresh one, a step each. The job's own step size,
@@ -57,7 +80,7 @@ pub fn find_learning_rate(
         return Err(trees::refuse_sweep(job.train));
     }
     let train = TrainSpec { accumulate: 1, ..job.train.clone() };
-    run::Run::new(TrainJob { train: &train, checkpoint: None, resume: false, ..job })?.sweep(sweep, on)
+    run::Run::new(TrainJob { train: &train, checkpoint: None, resume: false, spool: None, ..job })?.sweep(sweep, on)
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ use crate::net::{Batch, Chance};
 use crate::spec::{AdadeltaSpec, AdagradSpec, AdamSpec, AdamwSpec, Optimizer, RmspropSpec, SgdSpec, TrainSpec};
 use crate::{Encoded, ImageBlock, SeriesBlock, TokenBlock, Weights};
 
+/// Losses below are compared as this one.
+const SMALL_LOSS: f64 = 0.01;
 const ROWS: usize = 6;
 
 /// Family, optimiser, six losses.
@@ -113,8 +115,8 @@ fn twenty_steps_of_every_family_by_every_optimiser_follow_pytorch() {
         let losses: Vec<f32> = (0..20).map(&mut step).collect();
         for (at, expected) in [0, 1, 4, 9, 14, 19].into_iter().zip(expected) {
             let (found, expected) = (f64::from(losses[at]), expected.parse::<f64>().unwrap());
-            let error = (found / expected - 1.0).abs();
-            if error >= 1e-3 {
+            // Of a loss that has all but gone, what is left depends on the order of sums, which differs from processor to processor.
+            if (found - expected).abs() >= 1e-3 * expected.max(SMALL_LOSS) {
                 strayed.push(format!("{name}, {by}, step {}: {found} for {expected}", at + 1));
             }
             followed += 1;

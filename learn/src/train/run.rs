@@ -11,7 +11,8 @@ use super::rate::Plateau;
 use super::rule::Rule;
 use super::usual::Usual;
 use super::watch::{Metric, validate};
-use super::{EpochRecord, Flow, TrainEvent, TrainJob, Trained, check, diverged, fingerprint, ranges, start};
+use super::{EpochRecord, Flow, Spool, TrainEvent, TrainJob, Trained, check, diverged, fingerprint, ranges, start};
+use crate::features::Encoded;
 use crate::net::{Batch, Chance, Design, Head, HeadLoss, Network, design, standardised};
 use crate::{Result, Weights};
 
@@ -19,6 +20,16 @@ use crate::{Result, Weights};
 pub(super) const SAVE_EVERY: Duration = Duration::from_secs(2);
 
 type Listener<'a> = &'a mut dyn FnMut(&TrainEvent) -> Flow;
+
+/// Rows in memory, in the order in which they are learned from.
+struct Known<'a> {
+    encoded: &'a Encoded,
+    /// Class numbers or standardised values of all rows.
+    targets: &'a [f32],
+    order: &'a [u32],
+    /// Batches of the epoch before them.
+    first: usize,
+}
 
 /// A training run between two batches.
 pub(super) struct Run<'a> {
@@ -71,7 +82,7 @@ impl<'a> Run<'a> {
             Some(found) => found,
             None => Self::fresh(&job, &design, spec, rows)?,
         };
-        let rule = Rule::new(job.train, order.count());
+        let rule = Rule::new(job.train, job.spool.map_or(order.count(), Spool::rows));
         let first = rule.step(0, 0, &found.position.plateau);
         let net = Network::new(place, (&design, job.numeric), &found.weights, &found.memory, rule.batch(), &first)?;
         let targets = [job.training.target, job.validation.target].map(|values| standardised(values, job.target));
@@ -147,7 +158,7 @@ impl<'a> Run<'a> {
     fn started(&self) -> TrainEvent {
         let train = self.job.train;
         TrainEvent::Started {
-            rows: self.order.count(),
+            rows: self.rows(),
             batches: self.rule.batches(),
             epochs: train.epochs,
             parameters: self.design.parameters(),
@@ -157,13 +168,41 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The rest of the epoch's batches. What costs time to prepare is prepared by another thread.
+    /// Rows that are learned from in an epoch.
+    fn rows(&self) -> usize {
+        self.job.spool.map_or(self.order.count(), Spool::rows)
+    }
+
+    /// The rest of the epoch's batches.
     fn batches(&mut self, on: Listener) -> Result<Flow> {
-        let Self { job, design, rule, net, order, augmenter, class_weights, targets, position, .. } = self;
-        let (size, batches, order, epoch) = (rule.batch(), rule.batches(), order.of(position.epoch), position.epoch);
-        let (numeric, encoded, augmenter) = (job.numeric, job.training.encoded, *augmenter);
-        let all = Rows { targets: &targets[0], class_weights, augmenter };
-        let chunks = order.chunks(size).enumerate().skip(position.batch);
+        let (epoch, size, seed) = (self.position.epoch, self.rule.batch(), self.job.train.seed);
+        let Some(spool) = self.job.spool else {
+            let order = self.order.of(epoch);
+            let (encoded, targets) = (self.job.training.encoded, std::mem::take(&mut self.targets[0]));
+            let flow = self.learn(Known { encoded, targets: &targets, order: &order, first: 0 }, on);
+            self.targets[0] = targets;
+            return flow;
+        };
+        let (begin, before) = (Instant::now(), self.position.seconds);
+        let mut first = 0;
+        spool.epoch((seed, epoch), size, |encoded, targets, order| {
+            self.position.seconds = before + begin.elapsed().as_secs_f64();
+            let targets = standardised(targets, self.job.target);
+            let flow = self.learn(Known { encoded, targets: &targets, order, first }, on);
+            first += order.len().div_ceil(size);
+            flow
+        })
+    }
+
+    /// Learns from the batches of these rows that come after the run's position. What costs time to prepare is prepared by
+    /// another thread.
+    fn learn(&mut self, known: Known, on: Listener) -> Result<Flow> {
+        let Self { job, design, rule, net, augmenter, class_weights, position, .. } = self;
+        let (size, batches, epoch) = (rule.batch(), rule.batches(), position.epoch);
+        let (numeric, encoded, augmenter) = (job.numeric, known.encoded, *augmenter);
+        let all = Rows { targets: known.targets, class_weights, augmenter };
+        let done = position.batch;
+        let chunks = (known.first..).zip(known.order.chunks(size)).skip_while(|(number, _)| *number < done);
         let prepare = |(number, rows): (usize, &[u32]), into: &mut Prepared| {
             all.prepare(Batch { numeric, encoded, rows }, Place { epoch, first: number * size }, into);
         };
@@ -176,7 +215,10 @@ impl<'a> Run<'a> {
             let step = rule.step(epoch, number, &position.plateau);
             let loss = f64::from(net.step(batch, targets, &step, chance)?);
             if !loss.is_finite() {
-                let rows = diverged::rows(net, design.head(), plain, prepared.answers())?;
+                let rows = match job.spool {
+                    Some(_) => String::new(), // their numbers are those of a file that goes
+                    None => diverged::rows(net, design.head(), plain, prepared.answers())?,
+                };
                 let rate = rule.learning_rate(epoch, number, &position.plateau);
                 let place = format!("epoch {} at step {}", epoch + 1, number + 1);
                 return Err(diverged::error(job.train, rate, &place, loss, &rows));
@@ -206,7 +248,8 @@ impl<'a> Run<'a> {
     /// Validates, and decides whether this was the best epoch and the last one.
     fn end_epoch(&mut self, on: Listener) -> Result<Flow> {
         let begin = Instant::now();
-        let Self { job, rule, net, order, class_weights, targets, position, metric, design, .. } = self;
+        let rows_learned = self.rows();
+        let Self { job, rule, net, class_weights, targets, position, metric, design, .. } = self;
         let rows = &job.validation.rows;
         let mut logits = Vec::with_capacity(rows.len() * design.head().outputs);
         net.logits(Batch { numeric: job.numeric, encoded: job.validation.encoded, rows }, &mut logits)?;
@@ -226,7 +269,7 @@ impl<'a> Run<'a> {
         }
         let record = EpochRecord {
             epoch,
-            train_loss: f64::from_bits(position.loss_sum) / order.count() as f64,
+            train_loss: f64::from_bits(position.loss_sum) / rows_learned as f64,
             validation_loss: found.loss,
             metric: metric.name().to_owned(),
             validation_metric: found.metric,

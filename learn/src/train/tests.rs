@@ -73,6 +73,7 @@ impl Setup {
             train: &self.spec,
             training: part(&self.training),
             validation: part(&self.validation),
+            spool: None,
             checkpoint,
             resume,
         }

@@ -52,6 +52,9 @@ pub fn audit(common: &Common, args: &Audit, terminal: &Terminal) -> Result<()> {
     }
     for &spec in &wanted.models {
         let tables = pipeline::collect(&project, runtime.handle(), spec, None)?;
+        if let Some(beyond) = &tables.beyond {
+            terminal.note(beyond.describe(spec));
+        }
         let report =
             pipeline::audit_only(spec, tables).map_err(|failure| failure.at(format!("model \"{}\"", spec.name)))?;
         terminal.result(describe(&format!("model \"{}\", ", spec.name), &report));

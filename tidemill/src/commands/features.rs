@@ -1,4 +1,6 @@
-//! `tidemill features`: what is done with each column, step by step, and what it was fitted to.
+//! `tidemill features`: what is done with each column, step by step, what it was fitted to, and what comes of it.
+
+mod write;
 
 use learn::FeatureSteps;
 use serde_json::{Value, json};
@@ -7,7 +9,7 @@ use crate::cli::{Common, Features};
 use crate::config::{ModelSpec, Project};
 use crate::failure::{Failure, Fault, Result};
 use crate::pipeline;
-use crate::terminal::{Terminal, table};
+use crate::terminal::{Terminal, count, table};
 
 /// Widest a cell of steps is printed.
 const STEPS_CHARS_MAX: usize = 160;
@@ -18,10 +20,19 @@ pub fn features(common: &Common, args: &Features, terminal: &Terminal) -> Result
     let (names, version) = asked(args.model.as_deref())?;
     let mut shown = Vec::new();
     for spec in super::chosen(&project, &names)? {
-        let (number, steps) = match kept(&project, spec, version)? {
-            Some((number, steps)) => (Some(number), steps),
-            None => (None, planned(&project, spec)?),
+        let (number, features) = match kept(&project, spec, version)? {
+            Some((number, features)) => (Some(number), features),
+            None => (None, planned(&project, spec, terminal)?),
         };
+        let steps = features.steps();
+        if let Some(output) = &args.output {
+            let input = args.input.as_deref().unwrap_or(&spec.table);
+            let window = spec.window.as_ref();
+            let rows = pipeline::runtime()?.block_on(write::write(&project, (input, window), &features, output))?;
+            terminal.result(format!("{} rows of features written to {}", count(rows), output.display()));
+            shown.push(json!({ "model": spec.name, "version": number, "rows": rows, "features": steps }));
+            continue;
+        }
         terminal.result(describe(&spec.name, number, &steps));
         shown.push(json!({ "model": spec.name, "version": number, "features": steps }));
     }
@@ -42,7 +53,7 @@ fn asked(model: Option<&str>) -> Result<(Vec<String>, Option<u32>)> {
 }
 
 /// The features of this version, or of the champion; nothing where there is none yet.
-fn kept(project: &Project, spec: &ModelSpec, version: Option<u32>) -> Result<Option<(u32, Vec<FeatureSteps>)>> {
+fn kept(project: &Project, spec: &ModelSpec, version: Option<u32>) -> Result<Option<(u32, learn::Features)>> {
     let store = match super::open_to_read(project) {
         Err(failure) if failure.fault == Fault::NotFound && version.is_none() => return Ok(None), // nothing ran yet
         opened => opened?,
@@ -53,15 +64,18 @@ fn kept(project: &Project, spec: &ModelSpec, version: Option<u32>) -> Result<Opt
     };
     let Some(version) = found else { return Ok(None) };
     let model = crate::serve::load(&version.folder)?;
-    Ok(Some((version.number, model.features().steps())))
+    Ok(Some((version.number, model.features().clone())))
 }
 
 /// What training would fit on the rows there are now.
-fn planned(project: &Project, spec: &ModelSpec) -> Result<Vec<FeatureSteps>> {
+fn planned(project: &Project, spec: &ModelSpec, terminal: &Terminal) -> Result<learn::Features> {
     let runtime = pipeline::runtime()?;
     let tables = pipeline::collect(project, runtime.handle(), spec, None)?;
+    if let Some(beyond) = &tables.beyond {
+        terminal.note(beyond.describe(spec));
+    }
     let features = pipeline::features_only(spec, tables);
-    Ok(features.map_err(|failure| failure.at(format!("model \"{}\"", spec.name)))?.steps())
+    features.map_err(|failure| failure.at(format!("model \"{}\"", spec.name)))
 }
 
 fn describe(model: &str, version: Option<u32>, steps: &[FeatureSteps]) -> String {

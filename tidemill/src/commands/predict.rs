@@ -1,21 +1,19 @@
 //! `tidemill predict`: an answer for every row of a file, streaming.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::array::{ArrayRef, Float32Array, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
-use data::{Engine, EngineSpec, Rows, Sink};
-use futures::StreamExt;
+use data::Sink;
 use learn::{Model, Predictions};
 use serde_json::json;
 
 use crate::cli::{Common, Predict};
 use crate::config::{Project, WindowSpec};
 use crate::failure::{Failure, Fault, Result};
-use crate::pipeline::{self, Wanted, Windowed, Windows};
+use crate::pipeline::{self, Windowed};
 use crate::terminal::{Terminal, count};
 
 /// Answers every row of the input.
@@ -47,48 +45,24 @@ pub fn predict(common: &Common, args: &Predict, terminal: &Terminal) -> Result<(
 }
 
 async fn answer_all(project: &Project, args: &Predict, model: &Model, window: Option<&WindowSpec>) -> Result<u64> {
-    let order_by = window.map(pipeline::order_by).unwrap_or_default();
-    let mut input = open(project, &args.input, &order_by).await?;
-    let mut windows: Option<Windows<'_>> = None;
     let mut sink: Option<Sink> = None;
     let mut rows = 0;
-    while let Some(batch) = input.batches.next().await {
-        let batch = batch?;
-        let Windowed { windows: read, rows: shown } = match window {
-            None => Windowed { windows: batch.clone(), rows: batch },
-            Some(window) => {
-                let windows = match &mut windows {
-                    Some(windows) => windows,
-                    none => none.insert(Windows::new(window, &args.input, &batch.schema(), Wanted::Answering)?),
-                };
-                windows.push(&batch)?
-            }
+    let mut answer = |read: Windowed| -> Result<()> {
+        let answered = with_answers(&read.rows, &model.predict(&read.windows)?, args)?;
+        let sink = match &mut sink {
+            Some(sink) => sink,
+            none => none.insert(Sink::create(&args.output, &answered.schema())?),
         };
-        let answered = with_answers(&shown, &model.predict(&read)?, args)?;
-        if sink.is_none() {
-            sink = Some(Sink::create(&args.output, &answered.schema())?);
-        }
-        if let Some(sink) = &mut sink {
-            sink.write(&answered)?;
-        }
+        sink.write(&answered)?;
         rows += answered.num_rows() as u64;
-    }
+        Ok(())
+    };
+    pipeline::each_batch(project, &args.input, window, &mut answer).await?;
     match sink {
         Some(sink) => sink.finish()?,
         None => return Err(Failure::input(format!("{} has no rows", args.input))),
     }
     Ok(rows)
-}
-
-/// A table or source of the project by name, or else a file.
-async fn open(project: &Project, input: &str, order_by: &str) -> Result<Rows> {
-    if project.has_table(input) {
-        return pipeline::rows_in_order(project, input, order_by).await;
-    }
-    let source = data::detect(Path::new(input))?;
-    let engine = Engine::new(&EngineSpec::default())?;
-    engine.add_source("input", &source, Path::new(".")).await?;
-    Ok(engine.query(&format!("SELECT * FROM input{order_by}")).await?)
 }
 
 /// The columns of the input that a table can show, then the answers.

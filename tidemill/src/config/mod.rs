@@ -37,7 +37,7 @@ pub(crate) use expect::{expectations_yaml, is_file};
 pub use init::{InitRequest, init};
 pub(crate) use place::did_you_mean;
 pub use place::{ConfigError, ConfigErrors, Place};
-pub use raw::{ServerSpec, SnapshotsSpec, VersionSpec, WindowSpec};
+pub use raw::{MemorySpec, ServerSpec, SnapshotsSpec, VersionSpec, WindowSpec};
 pub(crate) use resolve::snapshot_name;
 pub use resolve::{EndpointSpec, ModelSpec, NamedSource, TableSpec};
 pub use schema::json_schema;
@@ -75,6 +75,8 @@ pub struct Project {
     pub server: ServerSpec,
     /// What is kept of the rows that models learned from.
     pub snapshots: SnapshotsSpec,
+    /// What is held in memory.
+    pub memory: MemorySpec,
     filled: Value,
     found: shape::Found,
     /// What was read, to lay other settings over it.
@@ -184,7 +186,7 @@ impl Project {
         let filled = raw::RawProject { endpoints: resolve::all_endpoints(&raw), ..raw };
         let filled = serde_json::to_value(filled)
             .map_err(|error| vec![ConfigError::new(Place::File, format!("the project cannot be written: {error}"))])?;
-        let resolve::Parts { sources, tables, expectations, mut models, endpoints, server, snapshots } = parts;
+        let resolve::Parts { sources, tables, expectations, mut models, endpoints, server, snapshots, memory } = parts;
         models.iter_mut().for_each(|model| resolve::files_from(&folder, model));
         let file = file.to_owned();
         let project = Self {
@@ -198,6 +200,7 @@ impl Project {
             endpoints,
             server,
             snapshots,
+            memory,
             filled,
             found,
             root,

@@ -26,6 +26,8 @@ pub(super) struct RawProject {
     pub(super) server: ServerSpec,
     /// What is kept of the rows that models learned from.
     pub(super) snapshots: SnapshotsSpec,
+    /// What is held in memory.
+    pub(super) memory: MemorySpec,
 }
 
 /// A table made by SQL.
@@ -220,6 +222,16 @@ impl Default for SnapshotsSpec {
     fn default() -> Self {
         Self { enabled: true, unused_kept: 5 }
     }
+}
+
+/// What is held in memory.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct MemorySpec {
+    /// Bytes of rows that a run holds. Of a larger table it holds a random sample of this size, to which features are fitted
+    /// and by which the model is judged; a network learns from all its other training rows, read from the snapshot. Where it
+    /// is absent: a quarter of the machine's memory, rounded down to a power of two.
+    pub rows_bytes_max: Option<u64>,
 }
 
 /// Values by name, in the order of the file.

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::expect::TableExpectations;
 use super::place::{ConfigError, Place, did_you_mean, join};
 use super::raw::{
-    Named, RawEndpoint, RawModel, RawProject, RawTable, ServerSpec, SnapshotsSpec, VersionSpec, WindowSpec,
+    MemorySpec, Named, RawEndpoint, RawModel, RawProject, RawTable, ServerSpec, SnapshotsSpec, VersionSpec, WindowSpec,
 };
 use super::shape::Found;
 use super::sql::tables_read;
@@ -85,6 +85,7 @@ pub(super) struct Parts {
     pub(super) endpoints: Vec<EndpointSpec>,
     pub(super) server: ServerSpec,
     pub(super) snapshots: SnapshotsSpec,
+    pub(super) memory: MemorySpec,
 }
 
 /// The folder of a project file, and the folder in it that holds what Tidemill writes.
@@ -138,6 +139,7 @@ pub(super) fn resolve(raw: &RawProject, found: &Found, text: &str) -> Result<Par
         endpoints: all_endpoints(raw).0.iter().map(|(name, endpoint)| answer(name, endpoint)).collect(),
         server: raw.server.clone(),
         snapshots: raw.snapshots.clone(),
+        memory: raw.memory.clone(),
     })
 }
 

@@ -125,7 +125,7 @@ error: unknown key "modles" in the project file; did you mean "models"?
    |
 10 | modles: 1
    | ^^^^^^
-   = known keys: sources, tables, expectations, models, endpoints, server, snapshots"#,
+   = known keys: sources, tables, expectations, models, endpoints, server, snapshots, memory"#,
     );
 }
 
@@ -249,7 +249,7 @@ error: models.income needs the key "target"
     );
     check(
         "[1, 2]",
-        "error: the project file: expected a mapping with the keys sources, tables, expectations, models, endpoints, server, snapshots, found a list\n --> p/tidemill.yaml:1:1\n  |\n1 | [1, 2]\n  | ^",
+        "error: the project file: expected a mapping with the keys sources, tables, expectations, models, endpoints, server, snapshots, memory, found a list\n --> p/tidemill.yaml:1:1\n  |\n1 | [1, 2]\n  | ^",
     );
     for empty in ["", "\n\n", "# nothing\n", "---\n", "~"] {
         check(
@@ -503,7 +503,7 @@ fn wrong_overrides_name_the_argument() {
     check_set(
         "modles.income.train.epochs=2",
         &[
-            "unknown key \"modles\" in the project file; did you mean \"models\"? | known keys: sources, tables, expectations, models, endpoints, server, snapshots",
+            "unknown key \"modles\" in the project file; did you mean \"models\"? | known keys: sources, tables, expectations, models, endpoints, server, snapshots, memory",
         ],
     );
     check_set(

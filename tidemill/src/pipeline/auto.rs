@@ -222,8 +222,7 @@ impl Work<'_> {
         let trained = self.fill(&mut tried, candidate, rows, &place, seconds);
         tried.fit_seconds = began.elapsed().as_secs_f64();
         if self.stop.load(Ordering::Relaxed) {
-            let message = format!("stopped; go on with: tidemill run {} --resume", self.spec.name);
-            return Err(Failure::new(Fault::Stopped, message));
+            return Err(super::stopped(self.spec));
         }
         match trained {
             Ok(trained) => {
@@ -254,6 +253,7 @@ impl Work<'_> {
             train: &candidate.train,
             training: encoding.training.part(),
             validation: encoding.validation.part(),
+            spool: None,
             checkpoint: Some(place),
             resume: true,
         };

@@ -1,15 +1,18 @@
 //! Collect: the rows of a model, from its sources through SQL.
 
+use std::path::PathBuf;
+
 use arrow::record_batch::RecordBatch;
 use data::{Engine, EngineSpec, ParquetSpec, Rows, SourceSpec};
 use futures::StreamExt;
 use learn::spec::SplitSpec;
+use learn::{Drawn, Sample};
 use store::Store;
 use tokio::runtime::Handle;
 
 use crate::config::{ModelSpec, NamedSource, Project, did_you_mean, snapshot_name};
 use crate::failure::{Failure, Fault, Result};
-use crate::terminal::count;
+use crate::terminal::{bytes, count};
 
 use super::freeze::Freezing;
 use super::window::{order_by, windowed};
@@ -19,12 +22,36 @@ use super::window::{order_by, windowed};
 pub(crate) struct Tables {
     /// Rows to divide, or the training rows where test rows have a table of their own.
     pub main: Vec<RecordBatch>,
+    /// What there is beyond `main`, where memory does not hold all rows.
+    pub beyond: Option<Beyond>,
     /// Validation rows with a table of their own.
     pub validation: Option<Vec<RecordBatch>>,
     /// Test rows with a table of their own.
     pub test: Option<Vec<RecordBatch>>,
     /// The snapshots of these tables, where they were frozen.
     pub snapshots: Vec<Frozen>,
+}
+
+/// A table of which memory holds a sample.
+#[derive(Clone)]
+pub(crate) struct Beyond {
+    /// Which rows it holds.
+    pub drawn: Drawn,
+    /// The Parquet file with all rows, where they were frozen.
+    pub frozen: Option<PathBuf>,
+}
+
+impl Beyond {
+    /// What is held, in words.
+    pub(crate) fn describe(&self, spec: &ModelSpec) -> String {
+        format!(
+            "table \"{}\" has {} rows ({}), more than memory.rows_bytes_max allows: {} of them, drawn at random, are looked at",
+            spec.table,
+            count(self.drawn.rows),
+            bytes(self.drawn.bytes),
+            count(self.drawn.drawn),
+        )
+    }
 }
 
 /// The name of a snapshot, and what its file is known by.
@@ -45,8 +72,9 @@ impl From<store::Snapshot> for Frozen {
 impl Tables {
     pub(super) fn describe(&self, spec: &ModelSpec) -> String {
         let rows = |batches: &[RecordBatch]| count(batches.iter().map(RecordBatch::num_rows).sum::<usize>() as u64);
+        let all = self.beyond.as_ref().map_or_else(|| rows(&self.main), |beyond| count(beyond.drawn.rows));
         let columns = self.main.first().map_or(0, RecordBatch::num_columns);
-        let mut text = format!("{} rows of {columns} columns from \"{}\"", rows(&self.main), spec.table);
+        let mut text = format!("{all} rows of {columns} columns from \"{}\"", spec.table);
         for (name, batches) in [("validation", &self.validation), ("test", &self.test)] {
             if let Some(batches) = batches {
                 text += &format!(", {} for {name}", rows(batches));
@@ -60,7 +88,10 @@ impl Tables {
     }
 }
 
-/// All rows of the model's tables, in memory; frozen on the way where there is a store for it.
+/// Table and validation and test tables share what may be held: this part is for each of the latter.
+const HELD_OUT_SHARE: usize = 8;
+
+/// The rows of the model's tables, as many as memory may hold; frozen on the way where there is a store for it.
 pub(crate) fn collect(
     project: &Project,
     runtime: &Handle,
@@ -68,49 +99,72 @@ pub(crate) fn collect(
     freeze_in: Option<&Store>,
 ) -> Result<Tables> {
     let mut snapshots = Vec::new();
-    let mut fetch = |table: &str| -> Result<Vec<RecordBatch>> {
+    let bytes_max = rows_bytes_max(project);
+    let mut fetch = |table: &str, bytes_max: usize| -> Result<(Vec<RecordBatch>, Option<Beyond>)> {
         let order = spec.window.as_ref().map(order_by).unwrap_or_default();
-        let rows = runtime.block_on(fetch(project, table, &order, freeze_in, &mut snapshots))?;
+        // Windows are made of all rows of a series, so all are held.
+        let bytes_max = if spec.window.is_some() { usize::MAX } else { bytes_max };
+        let sample = Sample::new(&spec.target, bytes_max, spec.train.seed);
+        let (rows, beyond) = runtime.block_on(fetch(project, table, &order, sample, freeze_in, &mut snapshots))?;
         match &spec.window {
-            Some(window) => windowed(window, table, &spec.target, rows),
-            None => Ok(rows),
+            Some(window) => Ok((windowed(window, table, &spec.target, rows)?, None)),
+            None => Ok((rows, beyond)),
         }
     };
-    let main = fetch(&spec.table)?;
+    let (main, beyond) = fetch(&spec.table, bytes_max)?;
+    let mut held_out = |table: &str| -> Result<Vec<RecordBatch>> { Ok(fetch(table, bytes_max / HELD_OUT_SHARE)?.0) };
     let (validation, test) = match &spec.split {
         SplitSpec::Tables(tables) => {
-            (tables.validation.as_deref().map(&mut fetch).transpose()?, Some(fetch(&tables.test)?))
+            (tables.validation.as_deref().map(&mut held_out).transpose()?, Some(held_out(&tables.test)?))
         }
         _ => (None, None),
     };
     if let Some(store) = freeze_in {
         store.prune_snapshots(project.snapshots.unused_kept)?;
     }
-    Ok(Tables { main, validation, test, snapshots })
+    Ok(Tables { main, beyond, validation, test, snapshots })
 }
 
-/// All rows of a table, in memory.
+/// Bytes of rows that may be held: what the project says, or a quarter of the machine's memory. A power of two, so that the
+/// same machine draws the same sample however busy it is.
+pub(super) fn rows_bytes_max(project: &Project) -> usize {
+    let of_machine = || crate::machine::memory_bytes().and_then(|bytes| (bytes / 4).checked_ilog2());
+    let bytes = project.memory.rows_bytes_max.or_else(|| of_machine().map(|power| 1 << power));
+    bytes.and_then(|bytes| usize::try_from(bytes).ok()).unwrap_or(usize::MAX)
+}
+
+/// The rows of a table that `sample` draws.
 async fn fetch(
     project: &Project,
     table: &str,
     order: &str,
+    mut sample: Sample,
     freeze_in: Option<&Store>,
     snapshots: &mut Vec<Frozen>,
-) -> Result<Vec<RecordBatch>> {
+) -> Result<(Vec<RecordBatch>, Option<Beyond>)> {
     let mut rows = rows_in_order(project, table, order).await?;
-    let Some(store) = freeze_in else { return Ok(rows.collect().await?) };
-    if let Some((table, number)) = snapshot_name(table) {
-        snapshots.push(store.snapshot(table, number)?.into()); // frozen already
-        return Ok(rows.collect().await?);
-    }
-    let (freezing, mut batches) = (Freezing::begin(store, &rows.schema)?, Vec::new());
+    let known = snapshot_name(table); // frozen already
+    let freezing = match (freeze_in, known) {
+        (Some(store), None) => Some(Freezing::begin(store, &rows.schema)?),
+        _ => None,
+    };
     while let Some(batch) = rows.batches.next().await {
         let batch = batch?;
-        freezing.add(&batch);
-        batches.push(batch);
+        if let Some(freezing) = &freezing {
+            freezing.add(&batch);
+        }
+        sample.push(&batch)?;
     }
-    snapshots.push(freezing.end(project, table, &all_of(table, order))?.into());
-    Ok(batches)
+    let frozen = match (freezing, freeze_in, known) {
+        (Some(freezing), ..) => Some(freezing.end(project, table, &all_of(table, order))?),
+        (None, Some(store), Some((table, number))) => Some(store.snapshot(table, number)?),
+        _ => None,
+    };
+    let path = frozen.as_ref().map(|snapshot| snapshot.path.clone());
+    snapshots.extend(frozen.map(Frozen::from));
+    let (batches, drawn) = sample.finish();
+    let beyond = (!drawn.is_all()).then_some(Beyond { drawn, frozen: path });
+    Ok((batches, beyond))
 }
 
 /// The query for all rows of a table.

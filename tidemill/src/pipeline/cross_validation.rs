@@ -184,6 +184,7 @@ fn train(
         train: &spec.train,
         training: training.part(),
         validation: validation.part(),
+        spool: None,
         checkpoint: Some(folder),
         resume: true,
     };
@@ -191,7 +192,7 @@ fn train(
         super::fit::fit(job, &mut |_| if stop.load(Ordering::Relaxed) { Flow::Stop } else { Flow::Continue })?;
     match trained.finished {
         true => Ok(trained),
-        false => Err(Failure::new(Fault::Stopped, format!("stopped; go on with: tidemill run {} --resume", spec.name))),
+        false => Err(super::stopped(spec)),
     }
 }
 

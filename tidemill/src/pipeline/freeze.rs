@@ -1,7 +1,6 @@
 //! Freeze: what a model learns from becomes a snapshot while it is collected, on a thread of its own.
 
-use std::sync::mpsc::{SyncSender, sync_channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::Receiver;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
@@ -11,16 +10,14 @@ use serde_json::{Map, Value, json};
 use store::{Snapshot, SnapshotSummary, StagedSnapshot, Store};
 
 use crate::config::Project;
-use crate::failure::{Failure, Fault, Result};
+use crate::failure::Result;
 
-/// Batches that wait to be written.
-const QUEUE_BATCHES_MAX: usize = 4;
+use super::writer::Writer;
 
 /// Rows that are being frozen: each batch is profiled and written as it comes.
 pub(crate) struct Freezing {
     staged: StagedSnapshot,
-    queue: SyncSender<RecordBatch>,
-    writer: JoinHandle<data::Result<TableProfile>>,
+    writer: Writer<RecordBatch, TableProfile>,
     schema: SchemaRef,
 }
 
@@ -30,8 +27,7 @@ impl Freezing {
         let staged = store.stage_snapshot()?;
         let mut sink = Sink::create(&staged.path(), schema)?;
         let mut profiler = Profiler::new(schema);
-        let (queue, batches) = sync_channel::<RecordBatch>(QUEUE_BATCHES_MAX);
-        let work = move || {
+        let write = move |batches: Receiver<RecordBatch>| {
             for batch in batches {
                 profiler.update(&batch)?;
                 sink.write(&batch)?;
@@ -39,21 +35,17 @@ impl Freezing {
             sink.finish()?;
             Ok(profiler.finish())
         };
-        let writer = std::thread::Builder::new().name("freeze".into()).spawn(work);
-        let writer = writer.map_err(|e| Failure::new(Fault::Exhausted, format!("cannot start a thread: {e}")))?;
-        Ok(Self { staged, queue, writer, schema: schema.clone() })
+        Ok(Self { staged, writer: Writer::begin(write)?, schema: schema.clone() })
     }
 
     /// Adds rows. Where the writer failed [`Freezing::end`] says why.
     pub(crate) fn add(&self, batch: &RecordBatch) {
-        let _ended = self.queue.send(batch.clone());
+        self.writer.add(batch.clone());
     }
 
     /// Makes the snapshot of `table`, whose rows `query` gave.
     pub(crate) fn end(self, project: &Project, table: &str, query: &str) -> Result<Snapshot> {
-        drop(self.queue);
-        let written = self.writer.join().map_err(|_| Failure::new(Fault::Ours, "the thread that froze rows died"))?;
-        let profile = written?;
+        let profile = self.writer.end()?;
         let column = |field: &arrow::datatypes::FieldRef| {
             json!([field.name(), field.data_type().to_string(), field.is_nullable()])
         };

@@ -1,6 +1,7 @@
 //! How does data become a registered model? collect -> prepare -> train -> evaluate -> deploy, each stage in its file.
 
 mod auto;
+mod beyond;
 mod collect;
 mod cross_validation;
 mod deploy;
@@ -10,15 +11,17 @@ mod fit;
 mod freeze;
 mod functions;
 mod prepare;
+mod reading;
 mod rows;
 mod tune;
 mod window;
+mod writer;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use learn::{Flow, TrainEvent, TrainJob, Trained};
+use learn::{Flow, Spool, TrainEvent, TrainJob, Trained};
 use serde::Serialize;
 use serde_json::json;
 use store::{RunId, RunOutcome, Store};
@@ -33,8 +36,10 @@ pub(crate) use cross_validation::{CrossValidation, Spread};
 pub(crate) use expect::{expect, expectations_of, tables_of};
 pub(crate) use freeze::freeze;
 pub(crate) use prepare::{audit_only, features_only};
+pub(crate) use reading::each_batch;
 pub(crate) use tune::{TrialRecord, Tuned, settings_text, tune};
-pub(crate) use window::{Wanted, Windowed, Windows, order_by, window_of};
+pub(crate) use window::{Windowed, window_of};
+pub(crate) use writer::Writer;
 
 /// Where a run happens.
 pub(crate) struct Place<'a> {
@@ -193,7 +198,15 @@ fn stages(
     let (trained, tried) = picked.as_ref().map(|picked| (picked.trained.clone(), picked.tried.clone())).unzip();
     let tried = tried.unwrap_or_default();
 
-    let prepared = prepare::prepare(spec, tables, on)?;
+    let mut prepared = prepare::prepare(spec, tables, on)?;
+    let spool = match (prepared.beyond.take(), &trained) {
+        (None, _) => None,
+        (Some((beyond, _)), Some(_)) => {
+            on(Progress::Warning(&beyond.describe(spec)));
+            None
+        }
+        (Some(beyond), None) => beyond::spool(place, spec, &prepared, beyond, (&folder, options.stop), on)?,
+    };
     let text = prepared.describe();
     clock.lap(Stage::Prepare, &text, on);
 
@@ -206,7 +219,9 @@ fn stages(
             trained
         }
         None => {
-            let trained = train(place, spec, &prepared, (run, &folder), (resumed, options.stop), on)?;
+            let rows = (&prepared, spool.as_ref());
+            let trained = train(place, spec, rows, (run, &folder), (resumed, options.stop), on)?;
+            drop(spool);
             let text = format!("{} epochs, epoch {} was best", trained.history.len(), trained.best_epoch);
             clock.lap(Stage::Train, &text, on);
             trained
@@ -256,7 +271,7 @@ fn stages(
 fn train(
     place: &Place,
     spec: &ModelSpec,
-    prepared: &prepare::Prepared,
+    (prepared, spool): (&prepare::Prepared, Option<&Spool>),
     (run, folder): (RunId, &std::path::Path),
     (resumed, stop): (bool, &AtomicBool),
     on: &mut dyn FnMut(Progress),
@@ -268,6 +283,7 @@ fn train(
         train: &spec.train,
         training: prepared.train.part(),
         validation: prepared.validation.part(),
+        spool,
         checkpoint: Some(folder),
         resume: resumed,
     };
@@ -284,10 +300,13 @@ fn train(
         return Err(error.into());
     }
     if !trained.finished {
-        let message = format!("stopped; go on with: tidemill run {} --resume", spec.name);
-        return Err(Failure::new(Fault::Stopped, message));
+        return Err(stopped(spec));
     }
     Ok(trained)
+}
+
+fn stopped(spec: &ModelSpec) -> Failure {
+    Failure::new(Fault::Stopped, format!("stopped; go on with: tidemill run {} --resume", spec.name))
 }
 
 /// Seconds of each stage.

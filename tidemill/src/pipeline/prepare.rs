@@ -4,14 +4,14 @@ use arrow::compute::interleave_record_batch;
 use arrow::record_batch::RecordBatch;
 use data::{AuditReport, AuditRequest, Depth, Severity};
 use learn::spec::{CrossValidationSpec, FoldsBy, SplitSpec};
-use learn::{Encoded, Features, Part, Split, Target, Task};
+use learn::{Encoded, Features, Others, Part, Split, Target, Task};
 
 use crate::config::ModelSpec;
 use crate::failure::{Failure, Fault, Result};
 use crate::terminal::count;
 
 use super::Progress;
-use super::collect::Tables;
+use super::collect::{Beyond, Tables};
 
 /// Rows per batch after dividing: bounds the copies that are alive at one time.
 const BATCH_ROWS: usize = 8_192;
@@ -34,6 +34,8 @@ pub(crate) struct Prepared {
     pub test_rows: Vec<RecordBatch>,
     /// All other rows as they were collected, where cross-validation is asked for.
     pub folds: Option<Seen>,
+    /// Training rows beyond `train`, where memory does not hold all.
+    pub beyond: Option<(Beyond, Others)>,
 }
 
 /// Training and validation rows as they were collected.
@@ -81,6 +83,7 @@ struct Divided {
     train: Vec<RecordBatch>,
     validation: Vec<RecordBatch>,
     test: Vec<RecordBatch>,
+    beyond: Option<(Beyond, Others)>,
 }
 
 pub(super) fn prepare(spec: &ModelSpec, tables: Tables, on: &mut dyn FnMut(Progress)) -> Result<Prepared> {
@@ -96,7 +99,8 @@ pub(super) fn prepare(spec: &ModelSpec, tables: Tables, on: &mut dyn FnMut(Progr
     let validation = encode(&features, &target, divided.validation)?;
     let test_rows = divided.test.clone();
     let test = encode(&features, &target, divided.test)?;
-    Ok(Prepared { features, target, audit: report, train, validation, test, test_rows, folds })
+    let beyond = divided.beyond;
+    Ok(Prepared { features, target, audit: report, train, validation, test, test_rows, folds, beyond })
 }
 
 /// The training and validation rows, audited; nothing looks at the test rows.
@@ -181,16 +185,25 @@ fn divide(spec: &ModelSpec, tables: Tables) -> Result<Divided> {
     }
     let task = Target::fit(spec.task, &spec.target, main)?.task;
     let seed = spec.train.seed;
-    let divided = match (&spec.split, tables.validation, tables.test) {
-        (SplitSpec::Tables(_), Some(validation), Some(test)) => Divided { task, train: tables.main, validation, test },
-        (SplitSpec::Tables(_), None, Some(test)) => {
-            let parts = learn::split(&spec.split, &spec.target, task, main, seed)?;
-            let (train, validation) = (take(main, &parts.train)?, take(main, &parts.validation)?);
-            Divided { task, train, validation, test }
+    let parts = match (&spec.split, &tables.validation) {
+        (SplitSpec::Tables(_), Some(_)) => None,
+        (by, _) => Some(learn::split(by, &spec.target, task, main, seed)?),
+    };
+    let none = Split::default();
+    let others = |beyond: Beyond| -> Result<_> {
+        let others = Others::new(&spec.split, beyond.drawn.clone(), main, parts.as_ref().unwrap_or(&none))?;
+        Ok((beyond, others))
+    };
+    let beyond = tables.beyond.map(others).transpose()?;
+    let part = |rows: &[u32]| take(main, rows);
+    let divided = match (parts, tables.validation, tables.test) {
+        (None, Some(validation), Some(test)) => Divided { task, train: tables.main, validation, test, beyond },
+        (Some(Split { train, validation, .. }), _, Some(test)) => {
+            Divided { task, train: part(&train)?, validation: part(&validation)?, test, beyond }
         }
-        (by, _, _) => {
-            let Split { train, validation, test } = learn::split(by, &spec.target, task, main, seed)?;
-            Divided { task, train: take(main, &train)?, validation: take(main, &validation)?, test: take(main, &test)? }
+        (parts, ..) => {
+            let Split { train, validation, test } = parts.unwrap_or_default();
+            Divided { task, train: part(&train)?, validation: part(&validation)?, test: part(&test)?, beyond }
         }
     };
     for (name, part) in [("validation", &divided.validation), ("test", &divided.test)] {

@@ -346,6 +346,55 @@ fn agree(a: &[f64], b: &[f64], tolerance: f64) {
 }
 
 #[test]
+fn the_features_of_every_row_are_written_as_a_matrix_or_a_table() {
+    let project = project();
+    project.ok(&["run", "-q"]);
+    let write = |name: &str, more: &[&str]| {
+        let path = project.path(name);
+        let done = project.run(&[&["features", "kind:1", "--output", path.to_str().unwrap()], more].concat());
+        assert_eq!(done.code, 0, "{}", done.stderr);
+        path
+    };
+    let table = std::fs::read_to_string(write("all.csv", &[])).unwrap();
+    let mut lines = table.lines();
+    let names = lines.next().unwrap();
+    for name in
+        ["age,", ",rooms missing", ",colour & wet=red & true,", ",area missing,", ",street#29,", ",age * income,"]
+    {
+        assert!(names.contains(name), "no {name:?} in {names:?}");
+    }
+    let width = lines.clone().next().unwrap().split(',').count();
+    let table: Vec<f32> = lines.flat_map(|line| line.split(',').map(|x| x.parse::<f32>().unwrap())).collect();
+    assert_eq!(table.len(), 900 * width);
+    let matrix = std::fs::read(write("all.npy", &[])).unwrap();
+    let shape = format!("'shape': (900, {width}), }}");
+    assert!(String::from_utf8_lossy(&matrix[..128]).contains(&shape), "{shape}");
+    let floats = |bytes: &[u8]| -> Vec<f32> {
+        bytes.chunks_exact(4).map(|x| f32::from_le_bytes([x[0], x[1], x[2], x[3]])).collect()
+    };
+    assert!(floats(&matrix[128..]) == table, "both hold the same numbers");
+
+    // A file with some of the rows, one by one, has the same bits.
+    let text = rows(false);
+    let all: Vec<&str> = text.lines().collect();
+    for row in [1, 17, 400, 900] {
+        let one = project.write("one.csv", format!("{}\n{}\n", all[0], all[row]).as_bytes());
+        let alone = std::fs::read(write("one.npy", &["--input", one.to_str().unwrap()])).unwrap();
+        assert!(alone[128..] == matrix[128 + (row - 1) * 4 * width..][..4 * width], "row {row}");
+    }
+
+    let embedded = ["--set", "models.kind.features.columns.street.category.encode={embedding: {dimension: 4}}"];
+    project.ok(&[&["run", "-q"][..], &embedded].concat());
+    let refused = project.run(&["features", "kind:2", "--output", "new.npy"]);
+    assert!(refused.code == 1 && refused.stderr.contains("write a .parquet"), "{}", refused.stderr);
+    let path = project.path("new.parquet");
+    project.ok(&["features", "kind:2", "--output", path.to_str().unwrap()]);
+    assert!(path.metadata().unwrap().len() > 10_000);
+    let refused = project.run(&["features", "--output", "new.npy"]);
+    assert_eq!(refused.code, 2, "a model has to be named: {}", refused.stderr);
+}
+
+#[test]
 fn wrong_settings_are_said_with_their_place() {
     let project = project();
     let check = |set: &str, expected: &str| {

@@ -19,7 +19,7 @@ const LONG: &[&str] = &[
     "models.kind.evaluate.importance_rows_max=0",
 ];
 
-fn weights(project: &Project, version: u32) -> Vec<u8> {
+pub fn weights(project: &Project, version: u32) -> Vec<u8> {
     std::fs::read(project.version("kind", version).join("weights.safetensors")).unwrap()
 }
 
@@ -34,24 +34,29 @@ fn twice_the_same() {
     assert_eq!(undisturbed(), undisturbed());
 }
 
-/// Runs until epoch 2 is reported, sends the signal, resumes.
-fn disturbed(by: &str) -> Project {
-    let project = Project::small(4_000);
+/// Runs until epoch 2 is reported, sends the signal, resumes. What it said before.
+pub fn interrupted(project: &Project, settings: &[&str], by: &str) -> Vec<String> {
     let mut child =
-        project.command(&[&["run"], LONG].concat()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        project.command(&[&["run"], settings].concat()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
     assert!(lines.any(|line| line.starts_with("epoch   2")), "it got to epoch 2");
     signal(child.id(), by);
     let said: Vec<String> = lines.collect();
     let code = child.wait().unwrap().code();
     assert_ne!(code, Some(0), "{said:?}");
+    let done = project.ok(&[&["run", "--resume"], settings].concat());
+    assert!(done.stderr.contains("resumed in epoch"), "{}", done.stderr);
+    said
+}
+
+fn disturbed(by: &str) -> Project {
+    let project = Project::small(4_000);
+    let said = interrupted(&project, LONG, by);
     if by == "INT" {
         assert!(said.iter().any(|line| line.contains("--resume")), "{said:?}");
     }
-    assert!(!project.version("kind", 1).exists());
-    let done = project.ok(&[&["run", "--resume"], LONG].concat());
     assert!(!said.iter().any(|line| line.starts_with("epoch 250")), "it was disturbed before its end");
-    assert!(done.stderr.contains("resumed in epoch"), "{}", done.stderr);
+    assert!(!project.version("kind", 2).exists());
     project
 }
 

@@ -122,6 +122,9 @@ impl Work<'_> {
         super::expect::refuse(place, spec, on)?;
         let tables = collect(place.project, place.runtime, spec, None)?;
         on(Progress::Done(Stage::Collect, &tables.describe(spec), began.elapsed().as_secs_f64()));
+        if let Some(beyond) = &tables.beyond {
+            on(Progress::Warning(&beyond.describe(spec)));
+        }
         let began = Instant::now();
         let rows = Rows::new(without_test(spec, tables, on)?);
         let first = rows.of(spec)?;

@@ -93,6 +93,7 @@ impl Trials<'_> {
             train: &spec.train,
             training: rows.training.part(),
             validation: rows.validation.part(),
+            spool: None,
             checkpoint: None,
             resume: false,
         };

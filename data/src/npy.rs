@@ -1,0 +1,109 @@
+//! Where does a matrix of numbers go? A file as NumPy reads it (NEP 1, version 1.0), which appears only when it is whole.
+
+use std::fs::File;
+use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use crate::sink::open_to_others;
+use crate::{Error, Result};
+
+/// Bytes before the numbers; room for the longest shape.
+const HEADER_BYTES: usize = 128;
+const BUFFER_BYTES: usize = 1 << 20;
+/// Numbers turned into bytes at a time.
+const CHUNK: usize = 16 * 1024;
+
+/// A file for a matrix `[rows, width]` of `f32`, little-endian, row by row.
+pub struct NpyWriter {
+    path: PathBuf,
+    file: NamedTempFile,
+    out: BufWriter<File>,
+    width: usize,
+    numbers: u64,
+    bytes: Vec<u8>,
+}
+
+impl NpyWriter {
+    /// A matrix with rows of `width` numbers.
+    ///
+    /// # Errors
+    /// A folder that is not there or cannot be written.
+    pub fn create(path: &Path, width: usize) -> Result<Self> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let file = NamedTempFile::new_in(folder).map_err(|e| Error::io(folder, e))?;
+        let out = file.reopen().map_err(|e| Error::io(path, e))?;
+        let mut out = BufWriter::with_capacity(BUFFER_BYTES, out);
+        out.write_all(&header(0, width)).map_err(|e| Error::io(path, e))?;
+        Ok(Self { path: path.to_owned(), file, out, width, numbers: 0, bytes: Vec::new() })
+    }
+
+    /// Adds whole rows.
+    ///
+    /// # Errors
+    /// A full disk; numbers that are no whole rows.
+    pub fn write(&mut self, rows: &[f32]) -> Result<()> {
+        if !rows.len().is_multiple_of(self.width.max(1)) {
+            return Err(Error::Internal(format!("{} numbers are no rows of {}", rows.len(), self.width)));
+        }
+        self.numbers += rows.len() as u64;
+        for chunk in rows.chunks(CHUNK) {
+            self.bytes.clear();
+            self.bytes.extend(chunk.iter().flat_map(|x| x.to_le_bytes()));
+            self.out.write_all(&self.bytes).map_err(|e| Error::io(&self.path, e))?;
+        }
+        Ok(())
+    }
+
+    /// Puts the file at its place, durable.
+    ///
+    /// # Errors
+    /// A full disk, or a place that cannot be written.
+    pub fn finish(mut self) -> Result<()> {
+        let failed = |e| Error::io(&self.path, e);
+        self.out.seek(SeekFrom::Start(0)).map_err(failed)?;
+        let rows = self.numbers / self.width.max(1) as u64;
+        self.out.write_all(&header(rows, self.width)).map_err(failed)?;
+        let file = self.out.into_inner().map_err(|e| Error::io(&self.path, e.into_error()))?;
+        file.sync_all().map_err(failed)?;
+        open_to_others(&file).map_err(failed)?;
+        self.file.persist(&self.path).map_err(|e| Error::io(&self.path, e.error))?;
+        Ok(())
+    }
+}
+
+fn header(rows: u64, width: usize) -> Vec<u8> {
+    let mut header = b"\x93NUMPY\x01\x00".to_vec();
+    header.extend(((HEADER_BYTES - 10) as u16).to_le_bytes());
+    header.extend(format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {width}), }}").bytes());
+    header.resize(HEADER_BYTES - 1, b' ');
+    header.push(b'\n');
+    header
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_header_tells_the_shape_and_the_numbers_follow() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.npy");
+        let mut out = NpyWriter::create(&path, 3).unwrap();
+        out.write(&[1.0, 2.0, 3.0]).unwrap();
+        out.write(&[4.0, f32::NAN, -0.5, 7.0, 8.0, 9.0]).unwrap();
+        assert!(out.write(&[1.0]).is_err());
+        assert!(!path.exists(), "nothing before it is whole");
+        out.finish().unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        assert_eq!(bytes.len(), 128 + 9 * 4);
+        assert_eq!(&bytes[..10], b"\x93NUMPY\x01\x00\x76\x00");
+        let text = String::from_utf8(bytes[10..128].to_vec()).unwrap();
+        assert!(text.starts_with("{'descr': '<f4', 'fortran_order': False, 'shape': (3, 3), }"), "{text}");
+        let numbers: Vec<f32> =
+            bytes[128..].chunks_exact(4).map(|x| f32::from_le_bytes([x[0], x[1], x[2], x[3]])).collect();
+        assert_eq!(numbers[..4], [1.0, 2.0, 3.0, 4.0]);
+        assert!(numbers[4].is_nan() && numbers[5..] == [-0.5, 7.0, 8.0, 9.0]);
+    }
+}
