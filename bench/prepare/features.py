@@ -23,7 +23,7 @@ models:
   bought:
     table: requests
     target: bought
-    task: binary
+    task: classification
     features:
       include: [width, latency_ms, bytes, price, quantity, score, temperature, load, at, device, country, status, page, referer]
       columns:

@@ -3,6 +3,7 @@
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use rayon::prelude::*;
 
 use super::counter::{Counter, EXACT_MAX};
 use super::numbers::{Numbers, SAMPLE_MAX, as_numbers};
@@ -54,9 +55,13 @@ impl Profiler {
                 list(self.columns.iter().map(|column| &column.name).collect()),
             )));
         }
-        for (index, (column, array)) in self.columns.iter_mut().zip(batch.columns()).enumerate() {
+        let columns = self.columns.par_iter_mut().zip(batch.columns());
+        let hashes = columns.map(|(column, array)| {
             let hashes = hash_column(array);
             column.update(array, &hashes);
+            hashes
+        });
+        for (index, hashes) in hashes.collect::<Vec<_>>().into_iter().enumerate() {
             hashed(index, &hashes);
         }
         self.rows += batch.num_rows() as u64;

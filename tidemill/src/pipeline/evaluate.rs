@@ -31,6 +31,11 @@ pub(crate) struct Judged {
 }
 
 impl Judged {
+    /// Figures by part and name.
+    pub(super) fn metrics(&self) -> BTreeMap<&'static str, BTreeMap<String, f64>> {
+        BTreeMap::from([("test", self.test.metrics.clone()), ("validation", self.validation.metrics.clone())])
+    }
+
     pub(super) fn describe(&self) -> String {
         let figure = |of: &BTreeMap<String, f64>| of.get(self.main).copied().unwrap_or(f64::NAN);
         let (main, validation) = (self.main, figure(&self.validation.metrics));

@@ -31,6 +31,7 @@ use crate::config::{ModelSpec, Project};
 use crate::failure::{Failure, Fault, Result};
 
 pub(crate) use auto::Tried;
+use collect::Tables;
 pub(crate) use collect::{Frozen, check_table, collect, engine_of_all, query, rows_in_order, runtime};
 pub(crate) use cross_validation::{CrossValidation, Spread};
 pub(crate) use expect::{expect, expectations_of, tables_of};
@@ -180,12 +181,8 @@ fn stages(
     on: &mut dyn FnMut(Progress),
 ) -> Result<Summary> {
     let mut clock = Clock::default();
-    expect::refuse(place, spec, on)?;
-    let freeze_in = place.project.snapshots.enabled.then_some(place.store);
-    let tables = collect(place.project, place.runtime, spec, freeze_in)?;
+    let tables = collected(place, spec, &mut clock, on)?;
     let snapshots = tables.snapshots.clone();
-    let text = tables.describe(spec);
-    clock.lap(Stage::Collect, &text, on);
 
     let folder = place.store.run_folder(run)?;
     let picked = auto::where_asked(place.project, spec, (&folder, options.stop), &tables, on)?;
@@ -200,28 +197,21 @@ fn stages(
 
     let mut prepared = prepare::prepare(spec, tables, on)?;
     let spool = match (prepared.beyond.take(), &trained) {
-        (None, _) => None,
-        (Some((beyond, _)), Some(_)) => {
-            on(Progress::Warning(&beyond.describe(spec)));
+        (Some(beyond), None) => beyond::spool(place, spec, &prepared, beyond, (&folder, options.stop), on)?,
+        (beyond, _) => {
+            beyond.iter().for_each(|(beyond, _)| on(Progress::Warning(&beyond.describe(spec))));
             None
         }
-        (Some(beyond), None) => beyond::spool(place, spec, &prepared, beyond, (&folder, options.stop), on)?,
     };
     let text = prepared.describe();
     clock.lap(Stage::Prepare, &text, on);
 
     let folds = cross_validation::where_asked(spec, prepared.folds.as_ref(), &folder, options.stop, on)?;
     let trained = match trained {
-        Some(trained) => {
-            for record in &trained.history {
-                place.store.record_epoch(run, record.epoch, &json!(record))?;
-            }
-            trained
-        }
+        Some(trained) => recorded(place.store, run, trained)?,
         None => {
-            let rows = (&prepared, spool.as_ref());
+            let rows = (&prepared, spool);
             let trained = train(place, spec, rows, (run, &folder), (resumed, options.stop), on)?;
-            drop(spool);
             let text = format!("{} epochs, epoch {} was best", trained.history.len(), trained.best_epoch);
             clock.lap(Stage::Train, &text, on);
             trained
@@ -252,10 +242,7 @@ fn stages(
     Ok(Summary {
         version: version.number,
         champion,
-        metrics: BTreeMap::from([
-            ("test", judged.test.metrics.clone()),
-            ("validation", judged.validation.metrics.clone()),
-        ]),
+        metrics: judged.metrics(),
         cross_validation: folds,
         tried,
         snapshots,
@@ -267,11 +254,28 @@ fn stages(
     })
 }
 
+/// The rows of the model, once they are as expected.
+fn collected(place: &Place, spec: &ModelSpec, clock: &mut Clock, on: &mut dyn FnMut(Progress)) -> Result<Tables> {
+    expect::refuse(place, spec, on)?;
+    let freeze_in = place.project.snapshots.enabled.then_some(place.store);
+    let tables = collect(place.project, place.runtime, spec, freeze_in)?;
+    clock.lap(Stage::Collect, &tables.describe(spec), on);
+    Ok(tables)
+}
+
+/// Writes the epochs of a network that was trained before into the store.
+fn recorded(store: &Store, run: RunId, trained: Trained) -> Result<Trained> {
+    for record in &trained.history {
+        store.record_epoch(run, record.epoch, &json!(record))?;
+    }
+    Ok(trained)
+}
+
 /// Trains the model's network, each epoch written into the store as it ends.
 fn train(
     place: &Place,
     spec: &ModelSpec,
-    (prepared, spool): (&prepare::Prepared, Option<&Spool>),
+    (prepared, spool): (&prepare::Prepared, Option<Spool>),
     (run, folder): (RunId, &std::path::Path),
     (resumed, stop): (bool, &AtomicBool),
     on: &mut dyn FnMut(Progress),
@@ -283,7 +287,7 @@ fn train(
         train: &spec.train,
         training: prepared.train.part(),
         validation: prepared.validation.part(),
-        spool,
+        spool: spool.as_ref(),
         checkpoint: Some(folder),
         resume: resumed,
     };
