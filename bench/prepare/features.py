@@ -83,8 +83,9 @@ def main(folder: Path) -> None:
                 print(f"{kind}: {name} {seconds:.1f} s, {memory:,.0f} MB: Tidemill is {seconds / ours:.2f} times as fast", flush=True)
 
 
-if len(sys.argv) > 1:
-    main(Path(sys.argv[1]))
-else:
-    with tempfile.TemporaryDirectory() as name:
-        main(Path(name))
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        main(Path(sys.argv[1]))
+    else:
+        with tempfile.TemporaryDirectory() as name:
+            main(Path(name))
