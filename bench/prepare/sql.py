@@ -31,6 +31,7 @@ QUERIES = {
 }
 DUCKDB = """
 import duckdb, json, sys
+duckdb.execute('SET enable_progress_bar = false')
 rows = duckdb.sql(sys.argv[1].replace('FROM requests', f"FROM '{sys.argv[2]}'"))
 names = [name for name in rows.columns]
 print(json.dumps([dict(zip(names, map(str, row))) for row in rows.fetchall()]))
