@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::source::{extension, first_member, is_url, is_workbook, missing, sniff_csv, sqlite_tables};
+use crate::source::{extension, first_member, is_url, is_workbook, looks_like_log, missing, sniff_csv, sqlite_tables};
 use crate::{
-    ArrowSpec, AvroSpec, CsvSpec, Error, ExcelSpec, IdxSpec, ImagesSpec, JsonSpec, ParquetSpec, Result, SourceSpec,
-    SqliteSpec, TextFileSpec, TextFolderSpec,
+    ArrowSpec, AvroSpec, CsvSpec, Error, ExcelSpec, IdxSpec, ImagesSpec, JsonSpec, LogsSpec, ParquetSpec, Result,
+    SourceSpec, SqliteSpec, TextFileSpec, TextFolderSpec,
 };
 
 /// Endings of picture files.
@@ -58,9 +58,13 @@ pub fn detect(path: &Path) -> Result<SourceSpec> {
     }
     let mut source = match by_extension(&extension(path), text) {
         Some(source) => source,
+        None if name.contains(".log.") => SourceSpec::Logs(LogsSpec::new(text)), // one that was put away: app.log.1.gz
         None if name.ends_with(".zip") && path.exists() => in_archive(path, text)?,
         None => by_first_bytes(path, text)?,
     };
+    if matches!(source, SourceSpec::Logs(_)) && starts_with_brace(path) {
+        source = SourceSpec::Json(JsonSpec::new(text)); // a log of objects
+    }
     if matches!(source, SourceSpec::Csv(_)) {
         source = csv(path, text)?;
     }
@@ -79,9 +83,17 @@ fn by_extension(extension: &str, text: &str) -> Option<SourceSpec> {
         "xlsx" | "xlsm" | "xlsb" | "xls" | "ods" => SourceSpec::Excel(ExcelSpec::new(text)),
         "avro" => SourceSpec::Avro(AvroSpec::new(text)),
         "arrow" | "arrows" | "ipc" | "feather" | "ftr" => SourceSpec::Arrow(ArrowSpec::new(text)),
-        "log" | "text" | "md" => SourceSpec::Text(TextFileSpec::new(text)),
+        "log" => SourceSpec::Logs(LogsSpec::new(text)),
+        "text" | "md" => SourceSpec::Text(TextFileSpec::new(text)),
         _ => return None,
     })
+}
+
+/// Whether a file that is not packed begins with an object.
+fn starts_with_brace(path: &Path) -> bool {
+    let mut first = Vec::new();
+    File::open(path).is_ok_and(|file| file.take(512).read_to_end(&mut first).is_ok())
+        && first.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{')
 }
 
 /// The kind of an archive's first member.
@@ -198,6 +210,7 @@ fn by_first_bytes(path: &Path, text: &str) -> Result<SourceSpec> {
     }
     match start.map(|start| first[start]) {
         Some(b'{') => Ok(SourceSpec::Json(JsonSpec::new(text))),
+        Some(_) if looks_like_log(first) => Ok(SourceSpec::Logs(LogsSpec::new(text))),
         Some(_) if !first.contains(&0) && first.contains(&b'\n') => csv(path, text),
         _ => Err(Error::invalid(format!("{text}: what kind of data is this? {KNOWN}"))),
     }
@@ -261,7 +274,11 @@ mod tests {
             ("c", b"\n {\"a\": 1}\n", "json"),
             ("d", b"a,b\n1,2\n", "csv"),
             ("a.csv.bz2", b"", "csv"),
-            ("a.log", b"started\n", "text"),
+            ("a.log", b"started\n", "logs"),
+            ("objects.log", b"{\"level\": \"info\"}\n", "json"),
+            ("a.log.1.gz", b"", "logs"),
+            ("a.md", b"started\n", "text"),
+            ("syslog", b"Jan 31 12:00:01 node1 cron[1]: run\n", "logs"),
             ("a.XLSX", b"", "excel"),
             ("a.ods", b"", "excel"),
             ("a.avro", b"", "avro"),

@@ -32,15 +32,15 @@ pub use profile::{ColumnKind, ColumnProfile, Histogram, Profiler, TableProfile};
 pub use sink::Sink;
 pub use spec::{
     ArrowSpec, AvroSpec, ColumnType, CsvSpec, DatabaseSpec, DriftCheck, Encoding, ExcelSpec, Expectation,
-    ForeignKeyCheck, FreshCheck, IdxSpec, ImagesSpec, JsonSpec, MatchesCheck, NotNullCheck, OnFailure, OneOfCheck,
-    ParquetSpec, RangeCheck, RowCountCheck, SampleName, SampleSpec, Scalar, Secret, SourceSpec, SqlCheck, SqliteSpec,
-    StoreSpec, TextFileSpec, TextFolderSpec, Tls, UniqueCheck,
+    ForeignKeyCheck, FreshCheck, IdxSpec, ImagesSpec, JsonSpec, LogsSpec, MatchesCheck, NotNullCheck, OnFailure,
+    OneOfCheck, ParquetSpec, RangeCheck, RowCountCheck, SampleName, SampleSpec, Scalar, Secret, SourceSpec, SqlCheck,
+    SqliteSpec, StoreSpec, TextFileSpec, TextFolderSpec, Tls, UniqueCheck,
 };
 pub use wire::WireSpec;
 
 pub use spec::{
     HostSpec, IngestSpec, MqttSpec, NatsSpec, OnError, PrometheusSpec, PrometheusWriteSpec, RedisSpec, StreamSpec,
-    StreamStart, UnknownKeys,
+    StreamStart, SyslogSpec, UnknownKeys,
 };
 pub use stream::{Collected, Figures, Ingest, Stored, Until, collect};
 

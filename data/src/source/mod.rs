@@ -12,6 +12,7 @@ mod idx;
 mod images;
 mod ipc;
 mod json;
+mod logs;
 mod many;
 mod packing;
 mod parquet;
@@ -40,12 +41,13 @@ pub(crate) use self::database::{sqlite_tables, tls_config};
 pub(crate) use self::excel::is_workbook;
 pub(crate) use self::files::{Input, Place, extension, missing};
 pub(crate) use self::ipc::stream_in_memory;
+pub(crate) use self::logs::{looks_like_log, syslog};
 pub(crate) use self::packing::{open, read_fully};
 pub(crate) use self::parquet::open as open_parquet;
 pub(crate) use self::remote::is_url;
 pub(crate) use self::stream::open as open_stream;
 pub(crate) use self::table::ReadTable;
-pub(crate) use self::text::{NotText, open_text, sniff_encoding};
+pub(crate) use self::text::{NotText, open_lossy, open_text, sniff_encoding};
 use crate::error::{Error, Result};
 use crate::spec::SourceSpec;
 
@@ -97,6 +99,7 @@ pub(crate) fn reader(source: &SourceSpec, base: &Path) -> Result<Arc<dyn Reader>
         SourceSpec::Avro(spec) => Arc::new(avro::AvroReader::open(spec, base)?),
         SourceSpec::Arrow(spec) => Arc::new(ipc::ArrowReader::open(spec, base)?),
         SourceSpec::Text(spec) => Arc::new(texts::TextReader::open(spec, base)?),
+        SourceSpec::Logs(spec) => Arc::new(logs::LogsReader::open(spec, base)?),
         SourceSpec::Texts(spec) => Arc::new(texts::TextsReader::open(spec, base)?),
         SourceSpec::Images(spec) => Arc::new(images::ImagesReader::open(spec, base)?),
         SourceSpec::Idx(spec) => Arc::new(idx::IdxReader::open(spec, base)?),
@@ -111,6 +114,7 @@ pub(crate) fn reader(source: &SourceSpec, base: &Path) -> Result<Arc<dyn Reader>
         | SourceSpec::Mqtt(_)
         | SourceSpec::Ingest(_)
         | SourceSpec::PrometheusWrite(_)
+        | SourceSpec::Syslog(_)
         | SourceSpec::Host(_) => return Err(Error::Internal("a stream has no reader".to_owned())),
     })
 }

@@ -19,6 +19,15 @@ const EVERYDAY_MIN: f64 = 0.9;
 
 /// The text of a file as UTF-8, unpacked and decoded as it is read.
 pub(crate) fn open_text(path: &Input, encoding: Encoding) -> Result<Box<dyn Read + Send>> {
+    open_decoded(path, encoding, false)
+}
+
+/// The same of a file in which bytes may have gone wrong: those of another encoding become U+FFFD. UTF-8 comes as it is.
+pub(crate) fn open_lossy(path: &Input, encoding: Encoding) -> Result<Box<dyn Read + Send>> {
+    open_decoded(path, encoding, true)
+}
+
+fn open_decoded(path: &Input, encoding: Encoding, is_lossy: bool) -> Result<Box<dyn Read + Send>> {
     let (decoder, sample, input) = match encoding {
         Encoding::Utf8 => return open(path),
         Encoding::Auto | Encoding::Utf16 => {
@@ -42,7 +51,18 @@ pub(crate) fn open_text(path: &Input, encoding: Encoding) -> Result<Box<dyn Read
     let name = decoder.name();
     let decoder = decoder.new_decoder_with_bom_removal();
     let (raw, text) = (vec![0; CHUNK_BYTES], vec![0; 4 * CHUNK_BYTES]);
-    Ok(Box::new(Decoded { input, decoder, name, raw, pending: 0..0, text, ready: 0..0, read: 0, is_ended: false }))
+    Ok(Box::new(Decoded {
+        input,
+        decoder,
+        name,
+        raw,
+        pending: 0..0,
+        text,
+        ready: 0..0,
+        read: 0,
+        is_ended: false,
+        is_lossy,
+    }))
 }
 
 /// The encoding that the settings of a source would name, for a file that is not UTF-8.
@@ -62,12 +82,14 @@ fn detect(sample: &[u8]) -> &'static encoding_rs::Encoding {
     match sample {
         [0xff, 0xfe, ..] => return UTF_16LE,
         [0xfe, 0xff, ..] => return UTF_16BE,
+        [0xef, 0xbb, 0xbf, ..] => return UTF_8,
         _ => {}
     }
     // Most characters of most texts are below 256: in UTF-16 every other byte is 0.
     let zeros = |from: usize| sample.iter().skip(from).step_by(2).filter(|byte| **byte == 0).count();
     let (even, odd) = (zeros(0), zeros(1));
-    if even + odd > sample.len() / 8 {
+    // Zeros on both sides are none of a text, such as those that a machine left that fell.
+    if even + odd > sample.len() / 8 && even.abs_diff(odd) > sample.len() / 16 {
         return if odd > even { UTF_16LE } else { UTF_16BE };
     }
     match std::str::from_utf8(sample) {
@@ -128,6 +150,8 @@ struct Decoded<R> {
     /// Bytes of the file before `pending`.
     read: u64,
     is_ended: bool,
+    /// Wrong bytes are replaced.
+    is_lossy: bool,
 }
 
 impl<R: Read> Read for Decoded<R> {
@@ -142,6 +166,12 @@ impl<R: Read> Read for Decoded<R> {
                 self.pending = 0..count;
             }
             let raw = &self.raw[self.pending.clone()];
+            if self.is_lossy {
+                let (_, taken, written, _) = self.decoder.decode_to_utf8(raw, &mut self.text, self.is_ended);
+                self.pending.start += taken;
+                self.ready = 0..written;
+                continue;
+            }
             let (result, taken, written) =
                 self.decoder.decode_to_utf8_without_replacement(raw, &mut self.text, self.is_ended);
             self.read += taken as u64;

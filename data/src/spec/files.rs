@@ -127,6 +127,84 @@ impl TextFolderSpec {
     }
 }
 
+/// Log files, one row per event: a line, with the lines that continue it. Columns `time`, `level` (as syslog names it: `error`,
+/// `warning`, ...), `host`, `program` and `pid` as far as a line has them; `template_id`, `template` (the first line of the
+/// message with `<*>` for what differs) and `parameters` (what stands there); `message` (without what stands in front of it),
+/// `line` (all of it), `line_number` (from 1) and `file`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LogsSpec {
+    /// The file, a pattern such as `logs/*.log.gz`, a folder, or a URL.
+    pub path: String,
+    /// How lines are written, such as `{time} {level} [{program}] {message}`, with the fields `time`, `level`, `host`, `program`,
+    /// `pid`, `message` and `_` for what is not wanted; other lines continue the one before. Found out where it is absent.
+    #[serde(default)]
+    pub format: Option<String>,
+    /// How times are written, such as `%d.%m.%Y %H:%M:%S%.f`; in one of the usual forms where it is absent.
+    #[serde(default)]
+    pub time_format: Option<String>,
+    /// Year of the first time that is written without one; the last such day before the file was written where it is absent.
+    #[serde(default)]
+    pub year: Option<i32>,
+    /// How far the clocks of times without an offset are ahead of UTC, such as `+08:00`.
+    #[serde(default = "utc")]
+    pub utc_offset: String,
+    /// Lines that begin no event of their own belong to the one before: indented ones, and those without a time where the
+    /// others have one.
+    #[serde(default = "super::yes")]
+    pub join_lines: bool,
+    /// Bytes of an event, at most: what a longer line has beyond is left out, and lines beyond are events of their own.
+    #[serde(default = "event_bytes_max")]
+    pub event_bytes_max: usize,
+    /// Percent of a line's words that must be equal for it to follow a template.
+    #[serde(default = "similarity_percent")]
+    pub similarity_percent: u8,
+    /// Templates, at most; events of the rarest beyond have none.
+    #[serde(default = "templates_max")]
+    pub templates_max: usize,
+    /// Which characters the bytes mean; bytes that mean none become U+FFFD.
+    #[serde(default)]
+    pub encoding: Encoding,
+    /// How the files are reached, where `path` is a URL.
+    #[serde(default)]
+    pub store: Option<StoreSpec>,
+}
+
+impl LogsSpec {
+    /// The defaults, for a path.
+    pub fn new(path: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            format: None,
+            time_format: None,
+            year: None,
+            utc_offset: utc(),
+            join_lines: true,
+            event_bytes_max: event_bytes_max(),
+            similarity_percent: similarity_percent(),
+            templates_max: templates_max(),
+            encoding: Encoding::Auto,
+            store: None,
+        }
+    }
+}
+
+fn utc() -> String {
+    "+00:00".to_owned()
+}
+
+fn event_bytes_max() -> usize {
+    1 << 20
+}
+
+fn similarity_percent() -> u8 {
+    40
+}
+
+fn templates_max() -> usize {
+    2_000
+}
+
 /// How files of an object store or of a web server are reached. Nothing is taken from the environment by itself: write
 /// `${NAME}` where a value is to come from there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -15,10 +15,10 @@ pub use self::expect::{
     DriftCheck, Expectation, ForeignKeyCheck, FreshCheck, MatchesCheck, NotNullCheck, OnFailure, OneOfCheck,
     RangeCheck, RowCountCheck, Scalar, SqlCheck, UniqueCheck,
 };
-pub use self::files::{ArrowSpec, AvroSpec, ExcelSpec, StoreSpec, TextFileSpec, TextFolderSpec};
+pub use self::files::{ArrowSpec, AvroSpec, ExcelSpec, LogsSpec, StoreSpec, TextFileSpec, TextFolderSpec};
 pub use self::stream::{
     HostSpec, IngestSpec, MqttSpec, NatsSpec, OnError, PrometheusSpec, PrometheusWriteSpec, RedisSpec, StreamSpec,
-    StreamStart, UnknownKeys,
+    StreamStart, SyslogSpec, UnknownKeys,
 };
 
 /// Where rows come from. Paths are relative to the project's folder, or URLs of object stores and web servers.
@@ -39,6 +39,8 @@ pub enum SourceSpec {
     Arrow(ArrowSpec),
     /// Plain text, one row per line.
     Text(TextFileSpec),
+    /// Log files, one row per event, with their templates.
+    Logs(LogsSpec),
     /// A folder of texts, one folder per class.
     Texts(TextFolderSpec),
     /// A folder of pictures, one folder per class.
@@ -64,6 +66,8 @@ pub enum SourceSpec {
     PrometheusWrite(PrometheusWriteSpec),
     /// A range query of a Prometheus server.
     Prometheus(PrometheusSpec),
+    /// Messages of syslog that are sent to this machine.
+    Syslog(SyslogSpec),
     /// Figures of this machine.
     Host(HostSpec),
     /// A small real data set that comes with the program.

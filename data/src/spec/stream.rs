@@ -276,6 +276,44 @@ impl Default for HostSpec {
     }
 }
 
+/// Messages of syslog (RFC 5424 and RFC 3164) that are sent to this machine: columns `time`, `facility`, `severity`, `host`,
+/// `program`, `pid`, `message_id`, `structured_data` (JSON) and `message`. Syslog tells no sender that a message is stored: what
+/// comes by TCP is lost where this program dies before it is written; what comes by UDP also where there is no room for it, which
+/// is counted as far as the system tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SyslogSpec {
+    /// Address and port for datagrams, such as `0.0.0.0:514`.
+    pub udp: Option<String>,
+    /// Address and port for connections (RFC 6587: lengths or line breaks), such as `0.0.0.0:601`. Anyone who reaches it can send
+    /// rows, unencrypted.
+    pub tcp: Option<String>,
+    /// How far the clocks of times without an offset are ahead of UTC, such as `+08:00`.
+    pub utc_offset: String,
+    /// Bytes of a message, at most; what is beyond is left out.
+    pub message_bytes_max: usize,
+    /// Bytes of messages that wait to be stored. Beyond it connections are not read and datagrams are lost.
+    pub queue_bytes_max: usize,
+    /// Connections that are read at once; others wait.
+    pub connections_max: usize,
+    /// How the rows are kept; `columns` are given.
+    pub rows: StreamSpec,
+}
+
+impl Default for SyslogSpec {
+    fn default() -> Self {
+        Self {
+            udp: None,
+            tcp: None,
+            utc_offset: "+00:00".to_owned(),
+            message_bytes_max: 64 << 10,
+            queue_bytes_max: 64 << 20,
+            connections_max: 1_000,
+            rows: StreamSpec::default(),
+        }
+    }
+}
+
 fn tidemill() -> String {
     "tidemill".to_owned()
 }

@@ -15,6 +15,7 @@ use super::host::HostConsumer;
 use super::mqtt::MqttConsumer;
 use super::nats::NatsConsumer;
 use super::redis::RedisConsumer;
+use super::syslog::SyslogConsumer;
 use super::writer::Writer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::spec::SourceSpec;
@@ -42,6 +43,16 @@ pub(crate) trait Consumer: Send {
 
     /// Forgets what was handed out and not committed: it is to come again.
     fn forget(&mut self) {}
+
+    /// What came already and would be lost at the end; nothing comes afterwards.
+    async fn rest(&mut self) -> Result<Vec<Message>> {
+        Ok(Vec::new())
+    }
+
+    /// Messages of which it is known that they were lost on their way to us.
+    fn lost(&self) -> u64 {
+        0
+    }
 
     /// Whether nothing more comes before a commit.
     fn is_full(&self) -> bool {
@@ -122,6 +133,7 @@ fn consumer(source: &SourceSpec, base: &Path) -> Result<Option<Box<dyn Consumer>
         SourceSpec::Redis(spec) => Box::new(RedisConsumer::new(spec)?),
         SourceSpec::Nats(spec) => Box::new(NatsConsumer::new(spec)?),
         SourceSpec::Mqtt(spec) => Box::new(MqttConsumer::new(spec, base)?),
+        SourceSpec::Syslog(spec) => Box::new(SyslogConsumer::new(spec)?),
         SourceSpec::Host(spec) => Box::new(HostConsumer::new(spec)),
         _ => return Ok(None),
     }))
@@ -190,6 +202,11 @@ impl Collecting {
                 }
             }
             let is_over = is_stopped || self.until.idle.is_some_and(|idle| last.elapsed() >= idle);
+            if is_over {
+                let rest = self.consumer.rest().await?;
+                self.work(|writer| writer.take(rest)).await?;
+            }
+            self.figures.lost.store(self.consumer.lost(), Ordering::Relaxed);
             let (is_empty, is_due) = self.writer.as_ref().map_or((true, false), |w| (w.is_empty(), w.is_due()));
             if !is_empty && (is_due || is_over || self.consumer.is_full()) {
                 self.cut().await?;

@@ -17,6 +17,7 @@ pub struct Figures {
     pub(crate) ahead: AtomicU64,
     pub(crate) removed: AtomicU64,
     pub(crate) reconnects: AtomicU64,
+    pub(crate) lost: AtomicU64,
     pub(crate) trouble: Mutex<Option<String>>,
 }
 
@@ -41,6 +42,8 @@ pub struct Collected {
     pub removed: u64,
     /// How often the server was lost and found again.
     pub reconnects: u64,
+    /// Messages that were lost on their way to us, as far as that is known: datagrams for which there was no room.
+    pub lost: u64,
     /// What is wrong just now.
     pub trouble: Option<String>,
 }
@@ -59,6 +62,7 @@ impl Figures {
             ahead: read(&self.ahead),
             removed: read(&self.removed),
             reconnects: read(&self.reconnects),
+            lost: read(&self.lost),
             trouble: self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         }
     }

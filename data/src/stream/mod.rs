@@ -1,7 +1,8 @@
 //! How do streams become tables? Messages are collected, or sent to us, into Parquet segments; the source reads those.
 //!
-//! *Good for*: Redis streams, NATS JetStream, MQTT, rows sent by HTTP, samples of Prometheus, figures of this machine. Each
-//! row is there at least once: a server is told that a message is ours after its rows are durable.
+//! *Good for*: Redis streams, NATS JetStream, MQTT, rows sent by HTTP, samples of Prometheus, syslog, figures of this
+//! machine. Each row is there at least once: a server is told that a message is ours after its rows are durable. Senders of
+//! syslog are told nothing.
 //! *Not for*: answering while a row is on its way; Kafka, which would be one more [`collect::Consumer`] beside the others.
 //!
 //! ```text
@@ -16,6 +17,7 @@ mod cells;
 mod collect;
 mod decode;
 mod figures;
+mod frames;
 mod host;
 mod ingest;
 mod known;
@@ -27,6 +29,7 @@ mod poison;
 mod redis;
 mod remote_write;
 mod segments;
+mod syslog;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -48,6 +51,7 @@ impl SourceSpec {
             Self::Mqtt(spec) => Some(&spec.rows),
             Self::Ingest(spec) => Some(&spec.rows),
             Self::PrometheusWrite(spec) => Some(&spec.rows),
+            Self::Syslog(spec) => Some(&spec.rows),
             Self::Host(spec) => Some(&spec.rows),
             _ => None,
         }
@@ -63,6 +67,7 @@ impl SourceSpec {
 pub(crate) fn given_columns(source: &SourceSpec) -> Option<Vec<(String, ColumnType)>> {
     match source {
         SourceSpec::PrometheusWrite(spec) => Some(remote_write::columns(spec)),
+        SourceSpec::Syslog(_) => Some(syslog::columns()),
         SourceSpec::Host(_) => Some(host::columns()),
         _ => None,
     }

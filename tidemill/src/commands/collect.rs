@@ -125,9 +125,10 @@ fn tell(terminal: &Terminal, names: &[&str], figures: &[Arc<Figures>]) {
 }
 
 fn describe(names: &[&str], counted: &[Collected]) -> String {
-    let head = ["source", "rows", "bytes", "segments", "kept aside", "late", "reconnects"].map(str::to_owned).to_vec();
+    let head =
+        ["source", "rows", "bytes", "segments", "kept aside", "late", "lost", "reconnects"].map(str::to_owned).to_vec();
     let line = |(name, counted): (&&str, &Collected)| {
-        let figures = [counted.segments, counted.poison, counted.late, counted.reconnects].map(count);
+        let figures = [counted.segments, counted.poison, counted.late, counted.lost, counted.reconnects].map(count);
         let mut line = vec![(*name).to_owned(), count(counted.rows), bytes(counted.bytes)];
         line.extend(figures);
         line

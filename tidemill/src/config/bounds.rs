@@ -53,6 +53,9 @@ fn of_streams() -> Vec<Bound> {
         ("PrometheusSpec", "timeout_s", count(3_600)),
         ("PrometheusSpec", "step_s", count(31_557_600)),
         ("PrometheusSpec", "last_s", count(3_155_760_000)),
+        ("SyslogSpec", "message_bytes_max", json!({ "minimum": 480, "maximum": 1 << 20 })),
+        ("SyslogSpec", "queue_bytes_max", json!({ "minimum": 65_536, "maximum": 1_u64 << 32 })),
+        ("SyslogSpec", "connections_max", count(65_536)),
         ("HostSpec", "every_s", count(86_400)),
     ]
 }
@@ -66,6 +69,10 @@ fn of_sections() -> Vec<Bound> {
         ("JsonSpec", "sample_rows", count(100_000_000)),
         ("SqliteSpec", "sample_rows", count(100_000_000)),
         ("DatabaseSpec", "timeout_s", count(3_600)),
+        ("LogsSpec", "event_bytes_max", json!({ "minimum": 256, "maximum": 64 << 20 })),
+        ("LogsSpec", "similarity_percent", count(100)),
+        ("LogsSpec", "templates_max", count(100_000)),
+        ("LogsSpec", "year", json!({ "minimum": 1970, "maximum": 2099 })),
         ("ExcelSpec", "skip_rows", json!({ "maximum": 1_048_576 })),
         ("StoreSpec", "timeout_s", count(3_600)),
         ("FractionSplit", "validation", share()),

@@ -58,7 +58,7 @@ pub fn init(request: &InitRequest<'_>) -> Result<String, String> {
         .columns
         .iter()
         .filter(|column| column.name != request.target)
-        .map(|column| (column, left_out(column, request.profile.rows)))
+        .map(|column| (column, left_out_of(request.source, column, request.profile.rows)))
         .collect();
     if columns.iter().all(|(_, reason)| reason.is_some()) {
         return Err(format!("no column but {:?} has anything to learn from", request.target));
@@ -132,6 +132,18 @@ fn task(target: &ColumnProfile, rows: u64) -> String {
 
 fn is_classification(target: &ColumnProfile, rows: u64) -> bool {
     task(target, rows).starts_with("classification")
+}
+
+/// Why a column of this kind of source is not read; `None` where it is.
+fn left_out_of(source: &SourceSpec, column: &ColumnProfile, rows: u64) -> Option<String> {
+    let reason = match (source, column.name.as_str()) {
+        (SourceSpec::Logs(_), "template_id") => "is counted anew in other files; the template says the same",
+        (SourceSpec::Logs(_), "parameters") => "is a list of texts",
+        (SourceSpec::Logs(_), "line") => "holds what all other columns say",
+        (SourceSpec::Logs(_), "line_number") => "is where a line stands",
+        _ => return left_out(column, rows),
+    };
+    Some(reason.to_owned())
 }
 
 /// Why a column is not read; `None` where it is.

@@ -17,6 +17,7 @@ mod features;
 mod files;
 mod functions;
 mod ingest;
+mod logs;
 mod memory;
 mod metrics;
 mod objects;

@@ -281,10 +281,10 @@ fn one_stream_that_fails_does_not_end_the_others() {
 }
 
 /// A collector in the background, asked to stop at the end.
-struct Collector(std::process::Child);
+pub struct Collector(std::process::Child);
 
 impl Collector {
-    fn start(project: &Project) -> Self {
+    pub fn start(project: &Project) -> Self {
         let mut command = project.command(&["collect", "-q", "--json"]);
         let child = command.stdin(std::process::Stdio::null()).stdout(std::process::Stdio::piped()).spawn().unwrap();
         Self(child)
@@ -295,8 +295,12 @@ impl Collector {
         self.0.wait().unwrap();
     }
 
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     /// What it counted once it ended by SIGTERM.
-    fn stop(self) -> Value {
+    pub fn stop(self) -> Value {
         crate::support::signal(self.0.id(), "TERM");
         let output = self.0.wait_with_output().unwrap();
         assert!(output.status.success());
@@ -307,7 +311,7 @@ impl Collector {
 
 /// Waits until so many rows are there.
 #[allow(clippy::disallowed_methods, reason = "what another process wrote is no event of this one")]
-fn wait_for(project: &Project, kind: &str, spec: &Value, count: i64) {
+pub fn wait_for(project: &Project, kind: &str, spec: &Value, count: i64) {
     let begin = Instant::now();
     while !project.path(".tidemill/streams/s/schema.json").exists()
         || integers(&rows(project, kind, spec, "SELECT count(*) FROM s"))[0] < count
