@@ -7,6 +7,7 @@
 
 mod audit;
 mod detect;
+mod diff;
 mod engine;
 mod error;
 mod expect;
@@ -21,11 +22,17 @@ mod wire;
 
 pub use audit::{AuditReport, AuditRequest, Depth, Finding, Severity, audit};
 pub use detect::detect;
-pub use engine::{Engine, EngineSpec, RowFunction, RowSignature, Rows, TableFunction};
+pub use diff::{
+    ColumnDifference, ColumnState, DiffRequest, DiffSide, Difference, KeyedDifference, RowDifference, diff,
+};
+pub use engine::{
+    CreateModel, Cursor, Engine, EngineSpec, IfModelExists, ModelAnswer, ModelNames, ModelOption, RowFunction,
+    RowSignature, Rows, TableFunction, create_model,
+};
 pub use error::{Error, ErrorKind, Result};
 pub use expect::{
-    ExpectRequest, ExpectationFault, ExpectationResult, ExpectationStatus, expect, faults as expectation_faults,
-    suggest,
+    ColumnDrift, ExpectRequest, ExpectationFault, ExpectationResult, ExpectationStatus, expect,
+    faults as expectation_faults, suggest,
 };
 pub use npy::NpyWriter;
 pub use profile::{ColumnKind, ColumnProfile, Histogram, Profiler, TableProfile};

@@ -1,6 +1,7 @@
 //! Who else may ask? Whatever speaks PostgreSQL's protocol: psql, drivers, notebooks, tools of business intelligence. They
 //! read, and nothing else; what catalogues they look at is `datafusion-postgres`'s.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -23,10 +24,15 @@ use datafusion_postgres::pgwire::api::auth::{
     AuthSource, DefaultServerParameterProvider, LoginInfo, Password, StartupHandler,
 };
 use datafusion_postgres::pgwire::api::cancel::{CancelHandler, DefaultCancelHandler};
+use datafusion_postgres::pgwire::api::portal::Portal;
 use datafusion_postgres::pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler};
 use datafusion_postgres::pgwire::api::results::{Response, Tag};
-use datafusion_postgres::pgwire::api::{ClientInfo, ConnectionManager, ErrorHandler, PgWireServerHandlers};
+use datafusion_postgres::pgwire::api::store::PortalStore;
+use datafusion_postgres::pgwire::api::{
+    ClientInfo, ClientPortalStore, ConnectionManager, ErrorHandler, PgWireServerHandlers,
+};
 use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError, PgWireResult};
+use datafusion_postgres::pgwire::messages::extendedquery::Parse;
 use datafusion_postgres::pgwire::messages::{PgWireBackendMessage, PgWireFrontendMessage};
 use datafusion_postgres::pgwire::tokio::process_socket;
 use futures::Sink;
@@ -34,7 +40,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::engine::{CATALOG, Engine, retell};
+use crate::engine::{CATALOG, Engine, create_model, retell};
 use crate::error::{Error, ErrorKind, Result};
 use crate::spec::Secret;
 
@@ -83,7 +89,7 @@ impl Engine {
 
 struct Handlers {
     engine: Arc<Engine>,
-    service: Arc<DfSessionService>,
+    service: Arc<WithModels>,
     connections: Arc<ConnectionManager>,
     cancel: Arc<DefaultCancelHandler>,
     password: Option<Arc<OnePassword>>,
@@ -98,9 +104,10 @@ impl Handlers {
             Arc::new(TransactionStatementHook),
         ];
         let connections = Arc::new(ConnectionManager::new());
+        let inner = DfSessionService::new_with_hooks(session, hooks);
         Self {
+            service: Arc::new(WithModels { engine: Arc::clone(&engine), inner }),
             engine,
-            service: Arc::new(DfSessionService::new_with_hooks(session, hooks)),
             cancel: Arc::new(DefaultCancelHandler::new(Arc::clone(&connections))),
             connections,
             password: password.map(|password| Arc::new(OnePassword(password))),
@@ -137,6 +144,76 @@ impl PgWireServerHandlers for Handlers {
 
     fn cancel_handler(&self) -> Arc<impl CancelHandler> {
         Arc::clone(&self.cancel)
+    }
+}
+
+/// Understands the words of BigQuery ML before others look at a query.
+struct WithModels {
+    engine: Arc<Engine>,
+    inner: DfSessionService,
+}
+
+impl WithModels {
+    fn rewritten(&self, sql: &str) -> PgWireResult<String> {
+        match create_model(sql) {
+            Ok(None) => {}
+            Ok(Some(_)) | Err(_) => {
+                let remedy = "train it with tidemill sql";
+                let message = format!("cannot execute CREATE MODEL: what is asked here is read-only; {remedy}");
+                return Err(refusal("25006", message));
+            }
+        }
+        let told = |error: Error| refusal(state_of(&error), error.to_string());
+        self.engine.rewritten(sql).map(Cow::into_owned).map_err(told)
+    }
+}
+
+#[async_trait]
+impl SimpleQueryHandler for WithModels {
+    async fn do_query<C>(&self, client: &mut C, query: &str) -> PgWireResult<Vec<Response>>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore,
+        C::Error: std::fmt::Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        SimpleQueryHandler::do_query(&self.inner, client, &self.rewritten(query)?).await
+    }
+}
+
+#[async_trait]
+impl ExtendedQueryHandler for WithModels {
+    type Statement = <DfSessionService as ExtendedQueryHandler>::Statement;
+    type QueryParser = <DfSessionService as ExtendedQueryHandler>::QueryParser;
+
+    fn query_parser(&self) -> Arc<Self::QueryParser> {
+        self.inner.query_parser()
+    }
+
+    async fn on_parse<C>(&self, client: &mut C, mut message: Parse) -> PgWireResult<()>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore<Statement = Self::Statement>,
+        C::Error: std::fmt::Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        message.query = self.rewritten(&message.query)?;
+        self.inner.on_parse(client, message).await
+    }
+
+    async fn do_query<C>(
+        &self,
+        client: &mut C,
+        portal: &Portal<Self::Statement>,
+        rows_max: usize,
+    ) -> PgWireResult<Response>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore<Statement = Self::Statement>,
+        C::Error: std::fmt::Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        ExtendedQueryHandler::do_query(&self.inner, client, portal, rows_max).await
     }
 }
 

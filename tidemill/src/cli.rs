@@ -99,8 +99,12 @@ pub struct Init {
 /// Options of `collect`.
 #[derive(Debug, Args)]
 pub struct Collect {
-    /// Streams to collect; all where none is named.
+    /// Streams to collect; all where none is named. With --every, tables and sources that are no streams.
     pub sources: Vec<String>,
+    /// Instead of streams: every so often, such as 10m or 2h, check what is expected of tables and sources, and take
+    /// snapshots of them; where snapshots.cursors names a column, of what came since.
+    #[arg(long, value_name = "TIME", value_parser = crate::commands::schedule::period, conflicts_with = "until_idle")]
+    pub every: Option<Duration>,
     /// End after this time, such as 60s, 10m or 2h; at Ctrl-C where absent.
     #[arg(long = "for", value_name = "TIME", value_parser = crate::commands::collect::time)]
     pub time: Option<Duration>,
@@ -256,11 +260,17 @@ pub enum DataAct {
         /// Its name, TABLE@NUMBER.
         snapshot: String,
     },
+    /// Say what changed between two sets of rows: their number, columns, values and distributions.
+    Diff(DataDiff),
     /// Freeze tables or sources as they are now.
     Take {
         /// The tables or sources.
         #[arg(required = true)]
         tables: Vec<String>,
+        /// Read only the rows beyond the last snapshot, by the column of snapshots.cursors, and put them behind its rows.
+        /// Rows that changed below the cursor are not seen.
+        #[arg(long)]
+        incremental: bool,
     },
     /// Take snapshots away that no version learned from.
     Prune {
@@ -268,6 +278,23 @@ pub enum DataAct {
         #[arg(long, value_name = "N")]
         keep: Option<usize>,
     },
+}
+
+/// Options of `data diff`.
+#[derive(Debug, Args)]
+pub struct DataDiff {
+    /// The rows to compare with: a snapshot TABLE@NUMBER, a table, a source or a file.
+    #[arg(value_name = "BEFORE")]
+    pub before: String,
+    /// The rows that are compared.
+    #[arg(value_name = "AFTER")]
+    pub after: String,
+    /// Columns that tell rows apart: rows that were added, removed and changed are counted and the first ten shown.
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
+    pub key: Vec<String>,
+    /// End with exit code 1 where a column is distributed in another way.
+    #[arg(long)]
+    pub fail_on_drift: bool,
 }
 
 /// Options of `report`.

@@ -1,9 +1,12 @@
 //! Which rows answer a query? Tables by name and SQL over them, in bounded memory.
 
+mod cursor;
 mod functions;
+mod models;
 mod retell;
 mod rows;
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -22,8 +25,10 @@ use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream, execut
 use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
 use tempfile::TempPath;
 
+pub use self::cursor::Cursor;
 use self::functions::{NeededColumns, RowCalls, TableCalls};
 pub use self::functions::{RowFunction, RowSignature, TableFunction};
+pub use self::models::{CreateModel, IfModelExists, ModelAnswer, ModelNames, ModelOption, create_model};
 pub(crate) use self::retell::retell;
 pub use self::rows::Rows;
 use crate::error::{Error, Result};
@@ -65,6 +70,8 @@ pub struct Engine {
     unpacked: Mutex<Vec<Arc<TempPath>>>,
     /// Names of the tables with more columns than a wildcard can stand for.
     wide: Mutex<Vec<String>>,
+    /// Who knows the models that SQL names.
+    models: Option<Arc<dyn ModelNames>>,
 }
 
 impl Engine {
@@ -94,6 +101,7 @@ impl Engine {
             threads_unordered: spec.threads_unordered,
             unpacked: Mutex::default(),
             wide: Mutex::default(),
+            models: None,
         })
     }
 
@@ -135,6 +143,20 @@ impl Engine {
         self.session.register_udtf(&name, Arc::new(TableCalls(function)));
     }
 
+    /// Makes the models known that `ML.PREDICT` and its kin name; they become calls of functions called `predict`,
+    /// `probabilities`, `ml_evaluate` and `importance`.
+    pub fn add_models(&mut self, models: Arc<dyn ModelNames>) {
+        self.models = Some(models);
+    }
+
+    /// The query with its calls of `ML.` as queries with our functions.
+    pub(crate) fn rewritten<'s>(&self, sql: &'s str) -> Result<Cow<'s, str>> {
+        match &self.models {
+            Some(models) => models::rewritten(sql, models.as_ref()),
+            None => Ok(Cow::Borrowed(sql)),
+        }
+    }
+
     /// Makes a query over the tables so far known under a name. It runs each time it is used.
     pub async fn add_table(&self, name: &str, sql: &str) -> Result<()> {
         self.check_free(name)?;
@@ -151,6 +173,15 @@ impl Engine {
         let stream = stream.map_err(|e| retell(&e, Some(self)))?;
         let unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Ok(Rows::new(stream, unpacked))
+    }
+
+    /// As [`Engine::query`], but joins are made by sorting both sides, which goes to disk where memory ends.
+    pub(crate) async fn query_by_sorting(&self, sql: &str) -> Result<Rows> {
+        let (mut state, plan) = self.plan(sql).await?.into_parts();
+        let options = state.config_mut().options_mut();
+        options.execution.target_partitions = options.execution.target_partitions.max(2); // one alone is always hashed
+        options.optimizer.prefer_hash_join = false;
+        self.answer(Ok(DataFrame::new(state, plan))).await
     }
 
     /// The query on as many threads as its order allows.
@@ -217,16 +248,17 @@ impl Engine {
     }
 
     async fn plan(&self, sql: &str) -> Result<DataFrame> {
+        let sql = self.rewritten(sql)?;
         let wide =
             self.wide.lock().unwrap_or_else(PoisonError::into_inner).iter().find(|name| sql.contains(*name)).cloned();
-        if let Some(name) = wide.filter(|_| has_wildcard(sql)) {
+        if let Some(name) = wide.filter(|_| has_wildcard(&sql)) {
             return Err(Error::Unsupported(format!(
                 "SQL: table \"{name}\" has more than {PLANNED_COLUMNS_MAX} columns; name those that are needed, or read all \
                  with SELECT * FROM \"{name}\" and nothing else"
             )));
         }
         let queries_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
-        self.session.sql_with_options(sql, queries_only).await.map_err(|e| retell(&e, Some(self)))
+        self.session.sql_with_options(&sql, queries_only).await.map_err(|e| retell(&e, Some(self)))
     }
 
     /// What plans and runs queries.

@@ -24,7 +24,7 @@ pub(super) type Fault = (String, String);
 
 /// What the values of a column are to an expectation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Family {
+pub(crate) enum Family {
     Number,
     Text,
     Boolean,
@@ -33,7 +33,7 @@ pub(super) enum Family {
 }
 
 impl Family {
-    pub(super) fn of(data_type: &DataType) -> Self {
+    pub(crate) fn of(data_type: &DataType) -> Self {
         match data_type {
             DataType::Dictionary(_, values) => Self::of(values),
             DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => Self::Text,
@@ -44,7 +44,7 @@ impl Family {
         }
     }
 
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Number => "numbers",
             Self::Text => "text",
@@ -56,7 +56,7 @@ impl Family {
 }
 
 /// The type of a column.
-pub(super) fn type_of(frame: &DataFrame, table: &str, column: &str) -> Result<DataType, String> {
+pub(crate) fn type_of(frame: &DataFrame, table: &str, column: &str) -> Result<DataType, String> {
     let fields = frame.schema().fields();
     match fields.iter().find(|field| field.name() == column) {
         Some(field) => Ok(field.data_type().clone()),

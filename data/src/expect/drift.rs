@@ -1,11 +1,14 @@
 //! Have the rows changed against others? Column by column, as Evidently does it: tests against few reference rows,
 //! distances against many.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::hash::BuildHasherDefault;
 
+use arrow::array::Array;
 use datafusion::prelude::{DataFrame, Expr, ident};
 use futures::StreamExt;
+use serde::Serialize;
 
 use super::Outcome;
 use super::conditions::Family;
@@ -55,7 +58,7 @@ pub(super) async fn drift(engine: &Engine, frame: &DataFrame, name: &str, check:
         let Some(found) = compare(past_values, now_values, past.rows, check) else { continue };
         checked += 1;
         if found.drifts {
-            drifted.push((found.strength, format!("\"{column}\": {}", found.words)));
+            drifted.push((found.strength(), format!("\"{column}\": {}", found.words())));
         }
     }
     drifted.sort_by(|a, b| b.0.total_cmp(&a.0));
@@ -76,7 +79,7 @@ pub(super) async fn drift(engine: &Engine, frame: &DataFrame, name: &str, check:
 }
 
 /// The columns that both have, with what their values are.
-fn compared(
+pub(crate) fn compared(
     frame: &DataFrame,
     reference: &DataFrame,
     check: &DriftCheck,
@@ -119,19 +122,44 @@ struct Gathered {
     columns: Vec<Values>,
 }
 
-enum Values {
+/// What is kept of the values of a column.
+pub(crate) enum Values {
     Numbers(Sample),
     /// Nothing where there are too many different ones.
     Categories(Option<HashMap<u64, u64, BuildHasherDefault<Already>>>),
 }
 
+impl Values {
+    pub(crate) fn of(family: Family) -> Self {
+        match family {
+            Family::Number | Family::Moment => Self::Numbers(Sample::new(VALUES_MAX)),
+            _ => Self::Categories(Some(HashMap::default())),
+        }
+    }
+
+    /// Adds values; `hashes` gives those of [`hash_column`].
+    pub(crate) fn add<'h>(&mut self, array: &dyn Array, hashes: impl FnOnce() -> Cow<'h, [u64]>) {
+        match self {
+            Self::Numbers(sample) => {
+                let numbers = as_numbers(array).unwrap_or_default();
+                numbers.into_iter().filter(|value| value.is_finite()).for_each(|value| sample.add(value));
+            }
+            Self::Categories(Some(counts)) => {
+                for hash in hashes().iter().filter(|hash| **hash != MISSING) {
+                    *counts.entry(*hash).or_insert(0) += 1;
+                }
+                if counts.len() > CATEGORIES_MAX {
+                    *self = Self::Categories(None);
+                }
+            }
+            Self::Categories(None) => {}
+        }
+    }
+}
+
 /// One pass over a table; what is kept has a bound.
 async fn gather(engine: &Engine, frame: &DataFrame, columns: &[(String, Family)]) -> Result<Gathered> {
-    let fresh = |(_, family): &(String, Family)| match family {
-        Family::Number | Family::Moment => Values::Numbers(Sample::new(VALUES_MAX)),
-        _ => Values::Categories(Some(HashMap::default())),
-    };
-    let mut gathered = Gathered { rows: 0, columns: columns.iter().map(fresh).collect() };
+    let mut gathered = Gathered { rows: 0, columns: columns.iter().map(|(_, family)| Values::of(*family)).collect() };
     if columns.is_empty() {
         return Ok(gathered);
     }
@@ -142,45 +170,54 @@ async fn gather(engine: &Engine, frame: &DataFrame, columns: &[(String, Family)]
         let batch = batch?;
         gathered.rows += batch.num_rows();
         for (values, array) in gathered.columns.iter_mut().zip(batch.columns()) {
-            match values {
-                Values::Numbers(sample) => {
-                    let numbers = as_numbers(array).unwrap_or_default();
-                    numbers.into_iter().filter(|value| value.is_finite()).for_each(|value| sample.add(value));
-                }
-                Values::Categories(Some(counts)) => {
-                    for hash in hash_column(array).into_iter().filter(|hash| *hash != MISSING) {
-                        *counts.entry(hash).or_insert(0) += 1;
-                    }
-                    if counts.len() > CATEGORIES_MAX {
-                        *values = Values::Categories(None);
-                    }
-                }
-                Values::Categories(None) => {}
-            }
+            values.add(array, || Cow::Owned(hash_column(array)));
         }
     }
     Ok(gathered)
 }
 
-struct Compared {
-    drifts: bool,
+/// How far the values of a column lie from those of a reference.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ColumnDrift {
+    /// `Kolmogorov-Smirnov`, `chi-square`, `normed Wasserstein` or `Jensen-Shannon`.
+    pub measure: &'static str,
+    /// The probability that a test gives, or a distance.
+    pub value: f64,
+    /// `value` is a probability: the smaller, the farther.
+    pub is_probability: bool,
+    /// The value from which on the columns are said to differ.
+    pub limit: f64,
+    /// The columns are said to differ.
+    pub drifts: bool,
+}
+
+impl ColumnDrift {
+    fn tested(measure: &'static str, p: f64, check: &DriftCheck) -> Self {
+        Self { measure, value: p, is_probability: true, limit: check.p_value, drifts: p < check.p_value }
+    }
+
+    fn measured(measure: &'static str, distance: f64, check: &DriftCheck) -> Self {
+        let drifts = distance >= check.distance;
+        Self { measure, value: distance, is_probability: false, limit: check.distance, drifts }
+    }
+
     /// To sort by: how far beyond the border.
-    strength: f64,
-    words: String,
+    fn strength(&self) -> f64 {
+        let (over, under) = if self.is_probability { (self.limit, self.value) } else { (self.value, self.limit) };
+        over / under.max(1e-300)
+    }
+
+    /// `Kolmogorov-Smirnov p = 0.0123` or `Jensen-Shannon 0.123`.
+    pub fn words(&self) -> String {
+        match self.is_probability {
+            true => format!("{} p = {}", self.measure, short(self.value)),
+            false => format!("{} {:.3}", self.measure, self.value),
+        }
+    }
 }
 
 /// Nothing where one side has no values, or names rows.
-fn compare(past: Values, now: Values, past_rows: usize, check: &DriftCheck) -> Option<Compared> {
-    let tested = |name: &str, p: f64| Compared {
-        drifts: p < check.p_value,
-        strength: check.p_value / p.max(1e-300),
-        words: format!("{name} p = {}", short(p)),
-    };
-    let measured = |name: &str, distance: f64| Compared {
-        drifts: distance >= check.distance,
-        strength: distance / check.distance.max(1e-300),
-        words: format!("{name} {distance:.3}"),
-    };
+pub(crate) fn compare(past: Values, now: Values, past_rows: usize, check: &DriftCheck) -> Option<ColumnDrift> {
     let has_few = past_rows <= TEST_ROWS_MAX;
     match (past, now) {
         (Values::Numbers(past), Values::Numbers(now)) => {
@@ -193,8 +230,8 @@ fn compare(past: Values, now: Values, past_rows: usize, check: &DriftCheck) -> O
                 return None;
             }
             Some(match has_few {
-                true => tested("Kolmogorov-Smirnov", kolmogorov_smirnov(&past, &now).1),
-                false => measured("normed Wasserstein", normed_wasserstein(&past, &now)),
+                true => ColumnDrift::tested("Kolmogorov-Smirnov", kolmogorov_smirnov(&past, &now).1, check),
+                false => ColumnDrift::measured("normed Wasserstein", normed_wasserstein(&past, &now), check),
             })
         }
         (Values::Categories(Some(past)), Values::Categories(Some(now))) => {
@@ -212,8 +249,8 @@ fn compare(past: Values, now: Values, past_rows: usize, check: &DriftCheck) -> O
                 return None;
             }
             Some(match has_few {
-                true => tested("chi-square", chi_square(&past, &now).1),
-                false => measured("Jensen-Shannon", jensen_shannon(&past, &now)),
+                true => ColumnDrift::tested("chi-square", chi_square(&past, &now).1, check),
+                false => ColumnDrift::measured("Jensen-Shannon", jensen_shannon(&past, &now), check),
             })
         }
         _ => None,

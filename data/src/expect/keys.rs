@@ -19,15 +19,15 @@ const THERE: &str = "tidemill: there";
 const KEY: &str = "tidemill: key";
 
 /// What was found.
-pub(super) struct Found {
-    pub(super) checked: u64,
-    pub(super) failing: u64,
+pub(crate) struct Found {
+    pub(crate) checked: u64,
+    pub(crate) failing: u64,
     /// Says which rows have one of the first failing keys.
     pub(super) first: Option<Expr>,
 }
 
 /// Rows that have the key of an earlier one.
-pub(super) async fn repeated(engine: &Engine, frame: &DataFrame, check: &UniqueCheck) -> Result<Found> {
+pub(crate) async fn repeated(engine: &Engine, frame: &DataFrame, check: &UniqueCheck) -> Result<Found> {
     let told = |e| retell(&e, Some(engine));
     let mut has_key = lit(true);
     for column in &check.columns {

@@ -21,7 +21,11 @@ use futures::StreamExt;
 use serde::{Deserialize, Serialize};
 
 use self::conditions::{Condition, condition};
+pub(crate) use self::conditions::{Family, type_of};
+pub use self::drift::ColumnDrift;
+pub(crate) use self::drift::{Values, compare, compared};
 use self::failing::Keeper;
+pub(crate) use self::keys::repeated;
 pub use self::suggest::suggest;
 use crate::audit::words::{counted, part, percent, share};
 use crate::engine::{Engine, retell};

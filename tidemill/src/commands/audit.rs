@@ -267,7 +267,7 @@ fn line(column: &ColumnProfile, rows: u64) -> Vec<String> {
 }
 
 /// Four significant digits, as few characters as possible.
-fn round(value: f64) -> f64 {
+pub(super) fn round(value: f64) -> f64 {
     if value == 0.0 || !value.is_finite() {
         return value;
     }

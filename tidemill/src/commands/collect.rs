@@ -22,6 +22,9 @@ const TOLD_EVERY: Duration = Duration::from_secs(10);
 /// Collects the named streams, or all. One that fails does not end the others; it ends in exit code 1.
 pub fn collect(common: &Common, args: &Collect, terminal: &Terminal) -> Result<()> {
     let project = super::load(common)?;
+    if let Some(period) = args.every {
+        return super::schedule::schedule(&project, args, period, terminal);
+    }
     let sources = chosen(&project, &args.sources)?;
     let runtime = pipeline::runtime()?;
     let stop = super::stop_flag(&runtime);
@@ -37,9 +40,10 @@ fn chosen<'a>(project: &'a Project, names: &[String]) -> Result<Vec<&'a NamedSou
     if names.is_empty() {
         let all: Vec<&NamedSource> = project.sources.iter().filter(is_collected).collect();
         return match all.is_empty() {
-            true => {
-                Err(Failure::input("the project has no stream to collect; files and databases are read when asked"))
-            }
+            true => Err(Failure::input(
+                "the project has no stream to collect; files and databases are read when asked, and snapshots of them taken \
+                     with --every",
+            )),
             false => Ok(all),
         };
     }
@@ -53,7 +57,9 @@ fn chosen<'a>(project: &'a Project, names: &[String]) -> Result<Vec<&'a NamedSou
             source if source.spec.is_sent_to() => {
                 Err(Failure::input(format!("source \"{name}\": its rows are sent to tidemill serve")))
             }
-            _ => Err(Failure::input(format!("source \"{name}\" is no stream; it is read when asked"))),
+            _ => Err(Failure::input(format!(
+                "source \"{name}\" is no stream; it is read when asked, and snapshots of it taken with --every"
+            ))),
         }
     };
     names.iter().map(find).collect()
@@ -107,7 +113,7 @@ async fn all(
     failed
 }
 
-async fn until(end: Option<tokio::time::Instant>) {
+pub(super) async fn until(end: Option<tokio::time::Instant>) {
     match end {
         Some(end) => tokio::time::sleep_until(end).await,
         None => std::future::pending().await,

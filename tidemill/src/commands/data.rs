@@ -1,4 +1,4 @@
-//! `tidemill data`: the frozen rows that models learned from: list, show, take, prune.
+//! `tidemill data`: the frozen rows that models learned from: list, show, compare, take, prune.
 
 use data::TableProfile;
 use serde_json::json;
@@ -19,7 +19,8 @@ pub fn data(common: &Common, args: &Data, terminal: &Terminal) -> Result<()> {
     match &args.act {
         DataAct::List { table } => list(&super::open_to_read(&project)?, table.as_deref(), terminal),
         DataAct::Show { snapshot } => show(&super::open_to_read(&project)?, snapshot, terminal),
-        DataAct::Take { tables } => take(&project, tables, terminal),
+        DataAct::Diff(args) => super::diff::diff(&project, args, terminal),
+        DataAct::Take { tables, incremental } => take(&project, tables, *incremental, terminal),
         DataAct::Prune { keep } => prune(&project, *keep, terminal),
     }
 }
@@ -76,7 +77,7 @@ fn show(store: &Store, name: &str, terminal: &Terminal) -> Result<()> {
     Ok(())
 }
 
-fn take(project: &Project, tables: &[String], terminal: &Terminal) -> Result<()> {
+fn take(project: &Project, tables: &[String], is_incremental: bool, terminal: &Terminal) -> Result<()> {
     for name in tables {
         pipeline::check_table(project, name)?;
         if snapshot_name(name).is_some() {
@@ -90,9 +91,12 @@ fn take(project: &Project, tables: &[String], terminal: &Terminal) -> Result<()>
     let runtime = pipeline::runtime()?;
     let mut taken = Vec::new();
     for name in tables {
-        let snapshot = runtime.block_on(pipeline::freeze(project, &store, name))?;
-        terminal.result(format!("{}: {} rows, {}", snapshot.name(), count(snapshot.rows), bytes(snapshot.bytes)));
-        taken.push(snapshot);
+        let frozen = match is_incremental {
+            true => runtime.block_on(pipeline::freeze_later(project, &store, name))?,
+            false => runtime.block_on(pipeline::freeze(project, &store, name))?.into(),
+        };
+        terminal.result(frozen.describe());
+        taken.push(frozen.snapshot);
     }
     store.prune_snapshots(project.snapshots.unused_kept)?;
     terminal.document(&json!({ "snapshots": taken }));

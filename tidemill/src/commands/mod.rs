@@ -2,7 +2,9 @@
 
 pub mod audit;
 pub mod collect;
+mod create_model;
 pub mod data;
+mod diff;
 pub mod features;
 pub mod init;
 pub mod models;
@@ -10,6 +12,7 @@ pub mod predict;
 pub mod project;
 pub mod report;
 pub mod run;
+pub(crate) mod schedule;
 pub mod serve;
 mod shell;
 pub mod sql;

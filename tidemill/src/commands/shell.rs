@@ -10,6 +10,7 @@ use rustyline::history::FileHistory;
 use rustyline::validate::{ValidationContext, ValidationResult, Validator};
 use rustyline::{Config, Context, Editor, Helper};
 
+use crate::cli::Common;
 use crate::config::Project;
 use crate::failure::{Failure, Fault, Result};
 use crate::pipeline;
@@ -22,7 +23,7 @@ const WORDS_MAX: usize = 20_000;
 /// Where, in the data folder.
 const HISTORY: &str = "sql_history";
 /// Words that complete themselves beside the names of tables and columns.
-const WORDS: [&str; 30] = [
+const WORDS: [&str; 34] = [
     "SELECT",
     "FROM",
     "WHERE",
@@ -52,6 +53,10 @@ const WORDS: [&str; 30] = [
     "profile('",
     "evaluate('",
     "importance('",
+    "CREATE MODEL",
+    "ML.PREDICT(MODEL ",
+    "ML.EVALUATE(MODEL ",
+    "ML.FEATURE_IMPORTANCE(MODEL ",
     "WITH",
 ];
 const HELP: &str = "\
@@ -63,12 +68,12 @@ a query ends with ;        the arrows find earlier ones, Tab completes names
 ";
 
 /// Reads queries from a terminal until its user leaves, and shows `rows_max` rows of each.
-pub(super) fn shell(project: &Project, rows_max: usize, terminal: &Terminal) -> Result<()> {
+pub(super) fn shell(common: &Common, mut project: Project, rows_max: usize, terminal: &Terminal) -> Result<()> {
     let runtime = pipeline::runtime()?;
     let failed = |e: ReadlineError| Failure::new(Fault::Ours, format!("the terminal: {e}"));
     let config = Config::builder().max_history_size(HISTORY_MAX).map_err(failed)?.auto_add_history(true).build();
     let mut editor: Editor<Names, FileHistory> = Editor::with_config(config).map_err(failed)?;
-    editor.set_helper(Some(Names::of(project, &runtime)));
+    editor.set_helper(Some(Names::of(&project, &runtime)));
     let history = project.data_folder.join(HISTORY);
     let _first_time = editor.load_history(&history);
     terminal.note("a query ends with ; and .help says more");
@@ -91,17 +96,23 @@ pub(super) fn shell(project: &Project, rows_max: usize, terminal: &Terminal) -> 
                 Ok(())
             }
             [".tables"] => {
-                terminal.result(tables(project));
+                terminal.result(tables(&project));
                 Ok(())
             }
             [".columns", name] => {
                 let query = format!("SELECT * FROM profile('{}')", name.replace('\'', "''"));
-                answer(project, &runtime, &query, rows_max, terminal)
+                answer(&project, &runtime, &query, rows_max, terminal)
             }
             [word, ..] if word.starts_with('.') => {
                 Err(Failure::new(Fault::Usage, format!("no command {word}; .help lists them")))
             }
-            _ => answer(project, &runtime, asked, rows_max, terminal),
+            _ => match data::create_model(asked) {
+                Ok(Some(wanted)) => super::create_model::create(common, &project, &wanted, &runtime, terminal)
+                    .and_then(|()| super::load(common))
+                    .map(|changed| project = changed),
+                Ok(None) => answer(&project, &runtime, asked, rows_max, terminal),
+                Err(error) => Err(error.into()),
+            },
         };
         if let Err(failure) = done {
             terminal.warning(failure.message);

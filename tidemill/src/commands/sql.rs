@@ -22,10 +22,16 @@ const CELL_CHARACTERS_MAX: usize = 60;
 pub fn sql(common: &Common, args: &Sql, terminal: &Terminal) -> Result<()> {
     let project = super::load(common)?;
     if args.query.is_none() && args.output.is_none() && !terminal.json() && std::io::stdin().is_terminal() {
-        return super::shell::shell(&project, args.rows, terminal);
+        return super::shell::shell(common, project, args.rows, terminal);
     }
     let query = query(args)?;
     let runtime = pipeline::runtime()?;
+    if let Some(wanted) = data::create_model(&query)? {
+        if args.output.is_some() {
+            return Err(Failure::new(Fault::Usage, "CREATE MODEL gives no rows; leave --output out"));
+        }
+        return super::create_model::create(common, &project, &wanted, &runtime, terminal);
+    }
     runtime.block_on(async {
         let rows = pipeline::query(&project, &query).await?;
         match &args.output {

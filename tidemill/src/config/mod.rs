@@ -7,6 +7,8 @@
 //! the structs) -> serde (`raw`) -> `resolve` (names and what belongs together) -> [`Project`].
 
 mod bounds;
+mod create_model;
+mod edit;
 mod environment;
 mod expect;
 mod form;
@@ -31,6 +33,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+pub(crate) use create_model::{Created, created};
 pub use environment::Environment;
 pub use expect::TableExpectations;
 pub(crate) use expect::{expectations_yaml, is_file};

@@ -1,5 +1,6 @@
 //! The project file as the user wrote it: sections by name, defaults filled in, nothing checked against one another.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use data::{Expectation, SourceSpec};
@@ -216,11 +217,16 @@ pub struct SnapshotsSpec {
     pub enabled: bool,
     /// The newest snapshots of each table that are kept although no version learned from them.
     pub unused_kept: usize,
+    /// Tables and sources that `tidemill data take --incremental` and `tidemill collect --every` read only beyond their last
+    /// snapshot, and for each the column that says how far that went: a number, a date or text that grows with every row.
+    /// Rows that are changed, or come late with a value that was passed already, are not seen: take a whole snapshot where
+    /// there are such.
+    pub cursors: BTreeMap<String, String>,
 }
 
 impl Default for SnapshotsSpec {
     fn default() -> Self {
-        Self { enabled: true, unused_kept: 5 }
+        Self { enabled: true, unused_kept: 5, cursors: BTreeMap::new() }
     }
 }
 

@@ -121,6 +121,13 @@ pub(super) fn resolve(raw: &RawProject, found: &Found, text: &str) -> Result<Par
     for (table, all) in &raw.expectations.0 {
         check.expectations(table, all);
     }
+    for (table, column) in &raw.snapshots.cursors {
+        let path = join("snapshots.cursors", table);
+        check.table_exists_by_key(&path, table);
+        if column.is_empty() {
+            check.at_value(&path, format!("{path} is empty; it names the column that grows with every row"));
+        }
+    }
     for (name, model) in &raw.models.0 {
         check.model(name, model);
     }

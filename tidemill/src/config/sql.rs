@@ -88,6 +88,10 @@ pub(crate) fn tables_read(sql: &str) -> Vec<String> {
                     expects_table = true;
                 }
                 "join" => expects_table = level.in_from,
+                // as in `ML.PREDICT(MODEL m, TABLE t)`
+                "table" if index > 0 && tokens[index - 1] == Token::Mark(',') => {
+                    expects_table = matches!(tokens.get(index + 1), Some(Token::Word(..)));
+                }
                 word if is_clause(word) => {
                     level.in_from = false;
                     expects_table = false;
@@ -195,6 +199,8 @@ mod tests {
         check("SELECT * FROM a, b x, (SELECT * FROM c) d, e WHERE f IN (SELECT g FROM h)", &["a", "b", "c", "e", "h"]);
         check("SELECT 1 FROM a UNION ALL SELECT 2 FROM b ORDER BY c, d", &["a", "b"]);
         check("SELECT * FROM a JOIN b ON f(a.x, c) = b.x, g", &["a", "b", "g"]);
+        check("SELECT * FROM ML.PREDICT(MODEL m, TABLE t) p JOIN a ON true", &["t", "a"]);
+        check("SELECT * FROM ML.EVALUATE(MODEL m, (SELECT x, y FROM t JOIN b ON true))", &["t", "b"]);
         check("SELECT * FROM \"Odd Name\" JOIN \"b\" USING (id)", &["Odd Name", "b"]);
     }
 

@@ -149,7 +149,7 @@ pub(super) fn refuse(place: &Place, spec: &ModelSpec, on: &mut dyn FnMut(Progres
 }
 
 /// The failure of a table that does not keep its expectations.
-fn failed(table: &str, results: &[ExpectationResult]) -> Option<Failure> {
+pub(crate) fn failed(table: &str, results: &[ExpectationResult]) -> Option<Failure> {
     let failed: Vec<String> = results
         .iter()
         .filter(|result| result.status == ExpectationStatus::Failed)

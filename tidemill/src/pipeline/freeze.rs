@@ -10,7 +10,8 @@ use serde_json::{Map, Value, json};
 use store::{Snapshot, SnapshotSummary, StagedSnapshot, Store};
 
 use crate::config::Project;
-use crate::failure::Result;
+use crate::failure::{Failure, Fault, Result};
+use crate::terminal::{bytes, count};
 
 use super::writer::Writer;
 
@@ -69,6 +70,109 @@ pub(crate) async fn freeze(project: &Project, store: &Store, table: &str) -> Res
         freezing.add(&batch?);
     }
     freezing.end(project, table, &super::collect::all_of(table, ""))
+}
+
+/// A snapshot that was taken.
+pub(crate) struct Taken {
+    pub(crate) snapshot: Snapshot,
+    /// Rows that came since the snapshot before; nothing where all were read.
+    later: Option<u64>,
+}
+
+impl From<Snapshot> for Taken {
+    fn from(snapshot: Snapshot) -> Self {
+        Self { snapshot, later: None }
+    }
+}
+
+impl Taken {
+    pub(crate) fn describe(&self) -> String {
+        let Snapshot { rows, bytes: size, .. } = &self.snapshot;
+        let later = match self.later {
+            None => String::new(),
+            Some(0) => ", none of them new".to_owned(),
+            Some(rows) => format!(", {} of them new", count(rows)),
+        };
+        format!("{}: {} rows{later}, {}", self.snapshot.name(), count(*rows), bytes(*size))
+    }
+}
+
+/// Freezes the rows of the last snapshot and those that came since by the column of `snapshots.cursors`; all rows where there
+/// is no snapshot yet, and the last one stays where nothing came.
+pub(crate) async fn freeze_later(project: &Project, store: &Store, table: &str) -> Result<Taken> {
+    let column = project.snapshots.cursors.get(table).ok_or_else(|| {
+        Failure::input(format!(
+            "\"{table}\" has no cursor; name the column that grows with every row in the project file: \
+             snapshots: {{ cursors: {{ {table}: COLUMN }} }}"
+        ))
+    })?;
+    let Some(last) = store.snapshots(Some(table))?.into_iter().next() else {
+        super::collect::engine(project, &[table]).await?.cursor(table, table, column).await?; // it can be one
+        return Ok(freeze(project, store, table).await?.into());
+    };
+    let name = last.name();
+    let engine = super::collect::engine(project, &[table, &name]).await?;
+    let cursor = engine.cursor(&name, &name, column).await?;
+    let schema = same_columns(&engine.schema(&name).await?, &engine.schema(table).await?).map_err(|change| {
+        Failure::input(format!(
+            "{change} in \"{table}\" since {name}; take a whole snapshot once: tidemill data take {table}"
+        ))
+    })?;
+    let mut later = engine.rows_beyond(table, &cursor).await?;
+    let mut first = None;
+    while let Some(batch) = later.batches.next().await {
+        let batch = batch?;
+        if batch.num_rows() > 0 {
+            first = Some(batch);
+            break;
+        }
+    }
+    let Some(first) = first else { return Ok(Taken { snapshot: last, later: Some(0) }) };
+    let freezing = Freezing::begin(store, &schema)?;
+    let fit = |batch: RecordBatch| {
+        RecordBatch::try_new(schema.clone(), batch.columns().to_vec())
+            .map_err(|e| Failure::input(format!("rows of \"{table}\" do not fit those of {name}: {e}")))
+    };
+    let mut rows = engine.query(&super::collect::all_of(&name, "")).await?;
+    while let Some(batch) = rows.batches.next().await {
+        freezing.add(&fit(batch?)?);
+    }
+    let mut came = first.num_rows() as u64;
+    freezing.add(&fit(first)?);
+    while let Some(batch) = later.batches.next().await {
+        let batch = batch?;
+        came += batch.num_rows() as u64;
+        freezing.add(&fit(batch)?);
+    }
+    let beyond = cursor.condition().map(|condition| format!(" WHERE {condition}")).unwrap_or_default();
+    let query =
+        format!("{} UNION ALL {}{beyond}", super::collect::all_of(&name, ""), super::collect::all_of(table, ""));
+    Ok(Taken { snapshot: freezing.end(project, table, &query)?, later: Some(came) })
+}
+
+/// The columns that old and new rows have, which are to be the same; what changed in words otherwise.
+fn same_columns(old: &SchemaRef, new: &SchemaRef) -> Result<SchemaRef, String> {
+    let missing = |of: &SchemaRef, other: &SchemaRef| {
+        of.fields().iter().find(|field| other.field_with_name(field.name()).is_err()).map(|field| field.name().clone())
+    };
+    if let Some(gone) = missing(old, new) {
+        return Err(format!("column \"{gone}\" is gone"));
+    }
+    if let Some(came) = missing(new, old) {
+        return Err(format!("there is a new column \"{came}\""));
+    }
+    let mut fields = Vec::new();
+    for (was, is) in old.fields().iter().zip(new.fields()) {
+        if was.name() != is.name() {
+            return Err("the columns stand in another order".to_owned());
+        }
+        if was.data_type() != is.data_type() {
+            let (name, was, is) = (was.name(), was.data_type(), is.data_type());
+            return Err(format!("column \"{name}\" has become {is} from {was}"));
+        }
+        fields.push(was.as_ref().clone().with_nullable(was.is_nullable() || is.is_nullable()));
+    }
+    Ok(std::sync::Arc::new(arrow::datatypes::Schema::new(fields)))
 }
 
 /// The sources and tables that a table is made of, as the project file shows them.

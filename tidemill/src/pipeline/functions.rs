@@ -1,5 +1,7 @@
-//! What SQL can ask of models and tables: `predict('model')`, `confidence('model')`, `probability('model', 'class')` for
-//! every row; `profile('table')`, `evaluate('model', 'table')`, `importance('model')` as tables.
+//! What SQL can ask of models and tables: `predict('model')`, `confidence('model')`, `probability('model', 'class')`,
+//! `probabilities('model')` for every row; `profile('table')`, `evaluate('model', 'table')`, `importance('model')` as tables.
+
+mod ml;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,7 +11,7 @@ use arrow::array::{ArrayRef, Float32Array, Float64Array, StringArray, UInt64Arra
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use data::{Engine, Error, Profiler, RowFunction, RowSignature, TableFunction};
+use data::{Engine, Error, Profiler, RowFunction, RowSignature, Rows, TableFunction};
 use futures::StreamExt;
 use learn::evaluate::Importance;
 use learn::{Model, Predictions, Task};
@@ -24,12 +26,14 @@ const MODELS_MAX: usize = 16;
 /// Makes the functions known to an engine.
 pub(super) fn add(engine: &mut Engine, project: &Project) -> Result<()> {
     let models = Arc::new(Models { project: project.clone(), loaded: Mutex::default() });
-    for what in [What::Answer, What::Confidence, What::Probability] {
+    for what in [What::Answer, What::Confidence, What::Probability, What::Probabilities] {
         engine.add_row_function(Arc::new(Answers { what, models: Arc::clone(&models), last: Mutex::default() }))?;
     }
     engine.add_table_function(Arc::new(ProfileOf(Arc::clone(&models))));
     engine.add_table_function(Arc::new(EvaluationOf(Arc::clone(&models))));
-    engine.add_table_function(Arc::new(ImportanceOf(models)));
+    engine.add_table_function(Arc::new(ml::BigQueryEvaluation(Arc::clone(&models))));
+    engine.add_table_function(Arc::new(ImportanceOf(Arc::clone(&models))));
+    engine.add_models(models);
     Ok(())
 }
 
@@ -49,6 +53,8 @@ impl std::fmt::Debug for Models {
 struct Named {
     model: Model,
     folder: std::path::PathBuf,
+    /// What its run found on the test rows.
+    test: serde_json::Value,
 }
 
 impl Models {
@@ -81,12 +87,33 @@ impl Models {
                 format!("model \"{model}\" reads windows over time, and a row is none; use tidemill predict"),
             ));
         }
-        let named = Arc::new(Named { model: crate::serve::load(&version.folder)?, folder: version.folder });
+        let model = crate::serve::load(&version.folder)?;
+        let named = Arc::new(Named { model, folder: version.folder, test: version.test });
         if loaded.len() >= MODELS_MAX {
             loaded.clear();
         }
         loaded.insert(name.to_owned(), Arc::clone(&named));
         Ok(named)
+    }
+
+    /// The figures of a model on rows that have its target, and how many there are; nothing where there are none.
+    async fn figures(&self, model: &str, mut rows: Rows) -> Result<Option<(BTreeMap<String, f64>, u64)>> {
+        let named = self.get(model)?;
+        let target = named.model.target();
+        let (mut answers, mut truth): (Option<Predictions>, Vec<f32>) = (None, Vec::new());
+        while let Some(batch) = rows.batches.next().await {
+            let batch = batch?;
+            truth.extend(target.encode(std::slice::from_ref(&batch))?);
+            let more = named.model.predict(&batch)?;
+            match &mut answers {
+                Some(answers) => answers.append(more)?,
+                none => *none = Some(more),
+            }
+        }
+        match answers.filter(|_| !truth.is_empty()) {
+            Some(answers) => Ok(Some((learn::evaluate(&answers, target, &truth)?.metrics, truth.len() as u64))),
+            None => Ok(None),
+        }
     }
 }
 
@@ -96,9 +123,10 @@ enum What {
     Answer,
     Confidence,
     Probability,
+    Probabilities,
 }
 
-/// `predict`, `confidence`, `probability`.
+/// `predict`, `confidence`, `probability`, `probabilities`.
 struct Answers {
     what: What,
     models: Arc<Models>,
@@ -138,7 +166,7 @@ impl Answers {
     /// The model's name, and the class where one is asked for.
     fn words<'w>(&self, words: &'w [String]) -> Result<(&'w str, Option<&'w str>)> {
         match (self.what, words) {
-            (What::Answer | What::Confidence, [model]) => Ok((model, None)),
+            (What::Answer | What::Confidence | What::Probabilities, [model]) => Ok((model, None)),
             (What::Probability, [model, class]) => Ok((model, Some(class))),
             (What::Probability, _) => {
                 Err(Failure::input("probability takes a model and a class: probability('churn', 'yes')"))
@@ -160,6 +188,7 @@ impl Answers {
                     self.name()
                 )));
             }
+            (What::Probabilities, _) => ml::probabilities_type(),
             _ => DataType::Float32,
         };
         if let Some(class) = class.filter(|class| !target.labels.iter().any(|label| label == class)) {
@@ -182,6 +211,9 @@ impl Answers {
             (Predictions::Classes { labels, classes, .. }, What::Answer) => {
                 Arc::new(StringArray::from_iter_values(classes.iter().map(|&class| labels[class as usize].as_str())))
             }
+            (Predictions::Classes { labels, probabilities, .. }, What::Probabilities) => {
+                ml::probabilities(labels, probabilities)?
+            }
             (Predictions::Classes { labels, probabilities, classes, .. }, _) => {
                 let place = class.and_then(|class| labels.iter().position(|label| label == class));
                 let width = labels.len();
@@ -199,6 +231,7 @@ impl RowFunction for Answers {
             What::Answer => "predict",
             What::Confidence => "confidence",
             What::Probability => "probability",
+            What::Probabilities => "probabilities",
         }
     }
 
@@ -313,23 +346,9 @@ struct EvaluationOf(Arc<Models>);
 
 impl EvaluationOf {
     async fn figures(&self, model: &str, table: &str) -> Result<(BTreeMap<String, f64>, u64)> {
-        let named = self.0.get(model)?;
-        let target = named.model.target();
-        let mut rows = super::rows_in_order(&self.0.project, table, "").await?;
-        let (mut answers, mut truth): (Option<Predictions>, Vec<f32>) = (None, Vec::new());
-        while let Some(batch) = rows.batches.next().await {
-            let batch = batch?;
-            truth.extend(target.encode(std::slice::from_ref(&batch))?);
-            let more = named.model.predict(&batch)?;
-            match &mut answers {
-                Some(answers) => answers.append(more)?,
-                none => *none = Some(more),
-            }
-        }
-        match answers.filter(|_| !truth.is_empty()) {
-            Some(answers) => Ok((learn::evaluate(&answers, target, &truth)?.metrics, truth.len() as u64)),
-            None => Err(Failure::input(format!("table \"{table}\" has no rows"))),
-        }
+        let rows = super::rows_in_order(&self.0.project, table, "").await?;
+        let found = self.0.figures(model, rows).await?;
+        found.ok_or_else(|| Failure::input(format!("table \"{table}\" has no rows")))
     }
 }
 

@@ -85,3 +85,107 @@ fn wrong_words_are_named() {
     check("SELECT * FROM profile('row')", &["no table or source \"row\""]);
     check("SELECT * FROM evaluate('kind')", &["write evaluate('model', 'table')"]);
 }
+
+#[test]
+fn models_answer_in_the_words_of_bigquery() {
+    let project = Project::small(300);
+    project.ok(&["run", "-q"]);
+    let asked = rows(
+        &project,
+        "SELECT * FROM ML.PREDICT(MODEL kind, (SELECT x, colour, 'ML.PREDICT(' AS note FROM rows WHERE x > 0.9)) LIMIT 1",
+    );
+    let columns: Vec<&String> = asked[0].as_object().unwrap().keys().collect();
+    assert_eq!(columns, ["predicted_kind", "predicted_kind_probs", "x", "colour", "note"]);
+    assert_eq!((&asked[0]["predicted_kind"], &asked[0]["note"]), (&json!("up"), &json!("ML.PREDICT(")));
+    let probabilities = asked[0]["predicted_kind_probs"].as_str().unwrap();
+    assert!(probabilities.contains("label: down") && probabilities.contains("prob: 0."), "{probabilities}");
+    let same = rows(
+        &project,
+        "SELECT count(*) AS n FROM ml.predict(MODEL \"kind:1\", TABLE rows) p WHERE p.predicted_kind = predict('kind')",
+    );
+    assert_eq!(same[0]["n"], "300");
+
+    let own = rows(&project, "SELECT accuracy FROM ML.EVALUATE(MODEL kind, TABLE rows)");
+    let ours = rows(&project, "SELECT value FROM evaluate('kind', 'rows') WHERE metric = 'accuracy'");
+    assert_eq!(own[0]["accuracy"], ours[0]["value"]);
+    let some = rows(&project, "SELECT * FROM ML.EVALUATE(MODEL kind, (SELECT * FROM rows WHERE colour = 'red')) AS e");
+    let columns: Vec<&String> = some[0].as_object().unwrap().keys().collect();
+    assert_eq!(columns, ["precision", "recall", "accuracy", "f1_score", "log_loss", "roc_auc"]);
+    let of_run = rows(&project, "SELECT accuracy FROM ML.EVALUATE(MODEL kind)");
+    assert!(of_run[0]["accuracy"].as_str().unwrap().parse::<f64>().unwrap() > 0.8);
+    let importance = rows(&project, "SELECT feature FROM ML.FEATURE_IMPORTANCE(MODEL kind) ORDER BY importance DESC");
+    assert_eq!(importance[0]["feature"], "x");
+
+    let check = |query: &str, expected: &[&str]| {
+        let done = project.run(&["sql", query]);
+        assert_eq!(done.code, 1, "{}", done.stderr);
+        expected.iter().for_each(|part| assert!(done.stderr.contains(part), "no {part:?} in: {}", done.stderr));
+    };
+    check("SELECT * FROM ML.PREDICT(MODEL kid, TABLE rows)", &["line 1, column 32", "did you mean \"kind\"?"]);
+    check("SELECT * FROM ML.PREDICT(MODEL kind, TABLE row)", &["no table or source \"row\"", "did you mean \"rows\"?"]);
+    check("SELECT * FROM ML.PREDICT(MODEL kind, (SELECT x FROM rows))", &["needs a column \"colour\""]);
+    check("SELECT * FROM ML.EVALUATE(MODEL kind, (SELECT x, colour FROM rows))", &["kind"]);
+    check("SELECT * FROM ML.PREDICTS(MODEL kind, TABLE rows)", &["did you mean \"ML.PREDICT\"?"]);
+}
+
+#[test]
+fn create_model_trains_registers_and_writes_the_project_file() {
+    let project = Project::small(300);
+    let before = std::fs::read_to_string(project.path("tidemill.yaml")).unwrap();
+    let sql = "CREATE MODEL half OPTIONS(model_type='boosted_tree_classifier', input_label_cols=['kind'], max_iterations=5) \
+               AS SELECT x / 2 AS half, colour, kind FROM rows WHERE colour <> 'it''s $x';";
+    let done = project.ok(&["sql", "--json", "-q", sql]).json();
+    assert_eq!((&done["model"], &done["created"], &done["run"]["version"]), (&json!("half"), &json!(true), &json!(1)));
+    let text = std::fs::read_to_string(project.path("tidemill.yaml")).unwrap();
+    assert!(text.starts_with(&before), "all that stood there stays: {text}");
+    assert!(text.contains("half_rows:") && text.contains("gradient_boosting:\n        trees: 5"), "{text}");
+    project.ok(&["config"]);
+    let found = rows(&project, "SELECT * FROM ML.PREDICT(MODEL half, TABLE half_rows) LIMIT 3");
+    assert_eq!(found.len(), 3);
+    project.ok(&["predict", "--model", "half", "--input", "half_rows", "--output", "answers.csv", "-q"]);
+    project.ok(&["run", "half", "-q"]);
+
+    let again = project.run(&["sql", sql]);
+    assert_eq!(again.code, 1);
+    assert!(
+        again.stderr.contains("there is a model \"half\" already; write CREATE OR REPLACE MODEL"),
+        "{}",
+        again.stderr
+    );
+    let kept = project.ok(&["sql", "--json", "CREATE MODEL IF NOT EXISTS half AS SELECT * FROM rows"]).json();
+    assert_eq!(kept["created"], false);
+    let replaced = "CREATE OR REPLACE MODEL half OPTIONS(model_type='logistic_reg', input_label_cols=['kind'], \
+                    max_iterations=4) AS SELECT * FROM rows";
+    let done = project.ok(&["sql", "--json", "-q", replaced]).json();
+    assert_eq!(
+        (&done["run"]["version"], &done["run"]["champion"]),
+        (&json!(3), &json!(3)),
+        "the name means the new one"
+    );
+    let text = std::fs::read_to_string(project.path("tidemill.yaml")).unwrap();
+    assert!(!text.contains("gradient_boosting") && text.contains("linear: {}"), "{text}");
+}
+
+#[test]
+fn a_model_that_cannot_be_made_changes_no_file() {
+    let project = Project::small(100);
+    let before = std::fs::read_to_string(project.path("tidemill.yaml")).unwrap();
+    let check = |sql: &str, expected: &[&str]| {
+        let done = project.run(&["sql", sql]);
+        assert_eq!(done.code, 1, "{}", done.stderr);
+        expected.iter().for_each(|part| assert!(done.stderr.contains(part), "no {part:?} in: {}", done.stderr));
+        assert_eq!(std::fs::read_to_string(project.path("tidemill.yaml")).unwrap(), before);
+    };
+    check(
+        "CREATE MODEL a OPTIONS(model_typ='auto') AS SELECT * FROM rows",
+        &["column 24", "did you mean \"model_type\"?"],
+    );
+    check("CREATE MODEL a OPTIONS(model_type='dnn_classifier') AS SELECT * FROM rows", &["label"]);
+    check("CREATE MODEL a AS SELECT * FROM row", &["row", "did you mean"]);
+    check("CREATE MODEL Ab AS SELECT * FROM rows", &["lower-case letters"]);
+    let wrong = "CREATE MODEL a OPTIONS(model_type='dnn_classifier', input_label_cols=['kind'], dropout=2) AS SELECT * FROM rows";
+    check(wrong, &["models.a.network.dense.dropout"]);
+    check("CREATE MODEL a", &["expected AS SELECT"]);
+    let done = project.run(&["sql", "--output", "x.csv", "CREATE MODEL a AS SELECT * FROM rows"]);
+    assert_eq!(done.code, 2, "{}", done.stderr);
+}

@@ -66,6 +66,11 @@ fn psql_reads_tables_models_and_the_catalogue() {
     };
     assert_eq!(ask("SELECT count(*), min(colour) FROM rows"), "300|blue");
     assert_eq!(ask("SELECT predict('kind') FROM (SELECT 0.9 AS x, 'red' AS colour)"), "up");
+    let asked =
+        "SELECT predicted_kind, predicted_kind_probs FROM ML.PREDICT(MODEL kind, (SELECT 0.9 AS x, 'red' AS colour))";
+    let answer = ask(asked);
+    assert!(answer.starts_with("up|") && answer.contains("down"), "{answer}");
+    assert_eq!(ask("SELECT count(*) FROM ML.EVALUATE(MODEL kind, TABLE rows)"), "1");
     assert!(ask("\\dt").contains("rows"), "{}", ask("\\dt"));
     let described = ask("\\d rows");
     for part in ["x|double precision", "colour|", "kind|"] {
@@ -100,6 +105,8 @@ fn nobody_changes_anything_and_nobody_enters_without_the_key() {
     };
     refused("DROP TABLE rows", &["read-only"]);
     refused("CREATE TABLE more AS SELECT 1", &["read-only"]);
+    refused("CREATE OR REPLACE MODEL kind AS SELECT * FROM rows", &["CREATE MODEL", "read-only", "tidemill sql"]);
+    refused("SELECT * FROM ML.PREDICT(MODEL kid, TABLE rows)", &["did you mean \"kind\"?"]);
     refused("INSERT INTO rows VALUES (1, 'red', 'up')", &["read-only"]);
     refused("EXPLAIN ANALYZE INSERT INTO rows VALUES (1, 'red', 'up')", &["read-only"]);
     refused("CREATE EXTERNAL TABLE x STORED AS CSV LOCATION '/etc/passwd'", &[]);
