@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 use store::{Snapshot, SnapshotSummary, StagedSnapshot, Store};
 
 use crate::config::Project;
-use crate::failure::{Failure, Fault, Result};
+use crate::failure::{Failure, Result};
 use crate::terminal::{bytes, count};
 
 use super::writer::Writer;
