@@ -95,7 +95,7 @@ fn keys_that_are_none_are_named() {
     });
 }
 
-/// 80,000 rows of 1,000 bytes with 64 MB of memory: sorting goes to disk.
+/// 80,000 rows of 1,000 bytes with 96 MB of memory: sorting goes to disk.
 #[test]
 fn memory_has_a_bound() {
     run(async {
@@ -108,7 +108,7 @@ fn memory_has_a_bound() {
             }
             text
         };
-        let spec = EngineSpec { memory_bytes_max: 64 << 20, ..EngineSpec::default() };
+        let spec = EngineSpec { memory_bytes_max: 96 << 20, ..EngineSpec::default() };
         let rows = compared(&spec, &table(0), &table(1), &["id"]).await.unwrap().by_key.unwrap();
         assert_eq!((rows.same, rows.added, rows.removed, rows.changed), (39_960, 0, 0, 40));
         assert_eq!(rows.first_changed.len(), 10);

@@ -16,6 +16,7 @@ use datafusion::common::TableReference;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::Result as EngineResult;
 use datafusion::execution::FunctionRegistry;
+use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::{LogicalPlan, TableType};
@@ -39,6 +40,9 @@ use crate::spec::SourceSpec;
 pub(crate) const CATALOG: &str = "tidemill";
 /// Columns that a wildcard in a query may stand for.
 const PLANNED_COLUMNS_MAX: usize = 10_000;
+
+/// Rows of a batch where both sides of a join are sorted: one batch of every part on disk is in memory at once.
+const SORTED_BATCH_ROWS: usize = 1_024;
 
 /// Limits of an engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +68,7 @@ impl Default for EngineSpec {
 /// Tables by name, and SQL over them. Names mean what they say: `Age` and `age` are different columns.
 pub struct Engine {
     session: SessionContext,
+    memory_bytes_max: usize,
     disk_bytes_max: u64,
     threads_unordered: usize,
     /// Temporary files; whoever reads rows holds them too.
@@ -97,6 +102,7 @@ impl Engine {
         let session = SessionContext::new_with_state(state);
         Ok(Self {
             session,
+            memory_bytes_max: spec.memory_bytes_max,
             disk_bytes_max: spec.disk_bytes_max,
             threads_unordered: spec.threads_unordered,
             unpacked: Mutex::default(),
@@ -181,6 +187,13 @@ impl Engine {
         let options = state.config_mut().options_mut();
         options.execution.target_partitions = options.execution.target_partitions.max(2); // one alone is always hashed
         options.optimizer.prefer_hash_join = false;
+        *state.config_mut() = state.config().clone().with_batch_size(SORTED_BATCH_ROWS);
+        // of a pool for all, the first to sort would leave the others no room to merge what is on disk
+        let runtime = RuntimeEnvBuilder::from_runtime_env(state.runtime_env())
+            .with_memory_pool(Arc::new(FairSpillPool::new(self.memory_bytes_max)))
+            .build_arc()
+            .map_err(|e| retell(&e, Some(self)))?;
+        let state = SessionStateBuilder::new_from_existing(state).with_runtime_env(runtime).build();
         self.answer(Ok(DataFrame::new(state, plan))).await
     }
 
