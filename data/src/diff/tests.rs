@@ -95,7 +95,7 @@ fn keys_that_are_none_are_named() {
     });
 }
 
-/// 80,000 rows of 1,000 bytes with 96 MB of memory: sorting goes to disk.
+/// 80,000 rows of 1,000 bytes with 192 MB of memory, of which each of six sorts has its share: sorting goes to disk.
 #[test]
 fn memory_has_a_bound() {
     run(async {
@@ -108,10 +108,13 @@ fn memory_has_a_bound() {
             }
             text
         };
-        let spec = EngineSpec { memory_bytes_max: 96 << 20, ..EngineSpec::default() };
+        let spec = EngineSpec { memory_bytes_max: 192 << 20, ..EngineSpec::default() };
         let rows = compared(&spec, &table(0), &table(1), &["id"]).await.unwrap().by_key.unwrap();
         assert_eq!((rows.same, rows.added, rows.removed, rows.changed), (39_960, 0, 0, 40));
         assert_eq!(rows.first_changed.len(), 10);
         assert_eq!(json!(rows.first_changed[1].after), json!({"value": "1008"}));
+        let no_disk = EngineSpec { disk_bytes_max: 1 << 20, ..spec };
+        let error = compared(&no_disk, &table(0), &table(1), &["id"]).await.unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::Exhausted, "it is on disk that the rest is: {error}");
     });
 }
