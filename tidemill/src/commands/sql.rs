@@ -112,7 +112,7 @@ pub(super) async fn show(mut rows: Rows, rows_max: usize, terminal: &Terminal) -
         true => {
             terminal.note(format!("the first {} rows; more with --rows, all with --output FILE", count(found as u64)))
         }
-        false => terminal.note(format!("{} rows", count(found as u64))),
+        false => terminal.note(format!("{} {}", count(found as u64), if found == 1 { "row" } else { "rows" })),
     }
     Ok(())
 }

@@ -90,11 +90,8 @@ fn encode(
         Ok(())
     })?;
     let spool = writer.finish()?;
-    on(Progress::Note(&format!(
-        "{} training rows encoded into {} files ({})",
-        count(spool.rows() as u64),
-        spool.files(),
-        bytes(spool.bytes())
-    )));
+    let files = if spool.files() == 1 { "a file".to_owned() } else { format!("{} files", spool.files()) };
+    let (rows, size) = (count(spool.rows() as u64), bytes(spool.bytes()));
+    on(Progress::Note(&format!("{rows} training rows encoded into {files} ({size})")));
     Ok(spool)
 }

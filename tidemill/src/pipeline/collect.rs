@@ -28,6 +28,8 @@ pub(crate) struct Tables {
     pub validation: Option<Vec<RecordBatch>>,
     /// Test rows with a table of their own.
     pub test: Option<Vec<RecordBatch>>,
+    /// Rows of the validation and test tables, where they have more than are held.
+    held_out_rows: [Option<u64>; 2],
     /// The snapshots of these tables, where they were frozen.
     pub snapshots: Vec<Frozen>,
 }
@@ -75,9 +77,11 @@ impl Tables {
         let all = self.beyond.as_ref().map_or_else(|| rows(&self.main), |beyond| count(beyond.drawn.rows));
         let columns = self.main.first().map_or(0, RecordBatch::num_columns);
         let mut text = format!("{all} rows of {columns} columns from \"{}\"", spec.table);
-        for (name, batches) in [("validation", &self.validation), ("test", &self.test)] {
+        let held_out = [("validation", &self.validation), ("test", &self.test)].into_iter().zip(self.held_out_rows);
+        for ((name, batches), all) in held_out {
+            let of = all.map(|all| format!(" of {} at random", count(all))).unwrap_or_default();
             if let Some(batches) = batches {
-                text += &format!(", {} for {name}", rows(batches));
+                text += &format!(", {}{of} for {name}", rows(batches));
             }
         }
         let frozen: Vec<&str> = self.snapshots.iter().map(|frozen| frozen.name.as_str()).collect();
@@ -88,7 +92,7 @@ impl Tables {
     }
 }
 
-/// Table and validation and test tables share what may be held: this part is for each of the latter.
+/// Validation and test tables may hold this part of what the model's table may.
 const HELD_OUT_SHARE: usize = 8;
 
 /// The rows of the model's tables, as many as memory may hold; frozen on the way where there is a store for it.
@@ -112,17 +116,20 @@ pub(crate) fn collect(
         }
     };
     let (main, beyond) = fetch(&spec.table, bytes_max)?;
-    let mut held_out = |table: &str| -> Result<Vec<RecordBatch>> { Ok(fetch(table, bytes_max / HELD_OUT_SHARE)?.0) };
-    let (validation, test) = match &spec.split {
-        SplitSpec::Tables(tables) => {
-            (tables.validation.as_deref().map(&mut held_out).transpose()?, Some(held_out(&tables.test)?))
-        }
-        _ => (None, None),
+    let mut held_out = |table: Option<&str>| {
+        let found = table.map(|table| fetch(table, bytes_max / HELD_OUT_SHARE)).transpose()?;
+        let (rows, beyond) = found.unzip();
+        Ok::<_, Failure>((rows, beyond.flatten().map(|beyond| beyond.drawn.rows)))
     };
+    let ((validation, validation_rows), (test, test_rows)) = match &spec.split {
+        SplitSpec::Tables(tables) => (held_out(tables.validation.as_deref())?, held_out(Some(&tables.test))?),
+        _ => Default::default(),
+    };
+    let held_out_rows = [validation_rows, test_rows];
     if let Some(store) = freeze_in {
         store.prune_snapshots(project.snapshots.unused_kept)?;
     }
-    Ok(Tables { main, beyond, validation, test, snapshots })
+    Ok(Tables { main, beyond, validation, test, held_out_rows, snapshots })
 }
 
 /// Bytes of rows that may be held: what the project says, or a quarter of the machine's memory. A power of two, so that the

@@ -18,7 +18,7 @@ fn a_network_learns_from_all_rows_of_a_table_that_memory_may_not_hold() {
         "table \"rows\" has 120,000 rows",
         "more than memory.rows_bytes_max allows",
         "the network learns from all other training rows too",
-        "training rows encoded into 1 files",
+        "training rows encoded into a file",
     ] {
         assert!(done.stderr.contains(part), "no {part:?} in: {}", done.stderr);
     }
@@ -53,6 +53,20 @@ fn a_network_learns_from_all_rows_of_a_table_that_memory_may_not_hold() {
     let refused = run(&["--set", "models.kind.train.batch_size=full"]);
     assert_eq!(refused.code, 1, "{}", refused.stderr);
     assert!(refused.stderr.contains("train.batch_size: full needs all rows in memory"), "{}", refused.stderr);
+}
+
+#[test]
+fn a_large_table_of_test_rows_is_judged_by_a_sample_and_it_is_said() {
+    let project = Project::small(ROWS);
+    let other: String =
+        (0..ROWS).map(|n| format!("{},red,{}\n", n as f64 / 1e5 - 0.6, if n > 0 { "up" } else { "down" })).collect();
+    project.write("other.csv", format!("x,colour,kind\n{other}").as_bytes());
+    let split = ["models.kind.split={tables: {test: other}}", "sources.other={csv: {path: other.csv}}"];
+    let done = project.ok(&[&["run"], QUICK, SMALL_MEMORY, &["--set", split[0], "--set", split[1]]].concat());
+    let collected = done.stderr.lines().find(|line| line.starts_with("collect")).unwrap();
+    assert!(collected.contains("120,000 rows of 3 columns"), "{collected}");
+    let judged = number_before(collected, " of 120,000 at random for test");
+    assert!((1_000..20_000).contains(&judged), "{collected}");
 }
 
 #[test]
