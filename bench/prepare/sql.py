@@ -27,7 +27,8 @@ QUERIES = {
     "by phrase": "SELECT phrase, count(*) AS n FROM requests WHERE phrase IS NOT NULL GROUP BY phrase ORDER BY n DESC, phrase LIMIT 10",
     "by user and phrase": "SELECT user_id, phrase, count(*) AS n FROM requests GROUP BY user_id, phrase ORDER BY n DESC, user_id, phrase LIMIT 10",
     "pages like": "SELECT page, count(*) AS n, min(bytes) AS b FROM requests WHERE page LIKE '%aa%' GROUP BY page ORDER BY n DESC, page LIMIT 10",
-    "by hour": "SELECT date_trunc('hour', at) AS h, count(*) AS n FROM requests WHERE at >= '2026-03-01' AND at < '2026-03-15' GROUP BY 1 ORDER BY 1 LIMIT 10",
+    "by hour": """SELECT date_trunc('hour', "at") AS h, count(*) AS n FROM requests
+        WHERE "at" >= '2026-03-01' AND "at" < '2026-03-15' GROUP BY 1 ORDER BY 1 LIMIT 10""",
 }
 DUCKDB = """
 import duckdb, json, sys
