@@ -39,12 +39,12 @@ def describe() -> str:
 
 
 def measured(command: list[str], **kwargs) -> dict:
-    """Runs a process to its end, as the only child of a small Python: seconds, peak resident bytes, standard output."""
+    """Runs a process to its end, as the only child of a small Python: seconds, those of the processor, peak resident bytes, output."""
     code = (
         "import json,resource,subprocess,sys,time\n"
         "b=time.monotonic();p=subprocess.run(sys.argv[1:],capture_output=True,text=True)\n"
-        "s=time.monotonic()-b;m=resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss\n"
-        "print(json.dumps({'seconds':s,'peak_rss_bytes':m*1024,'code':p.returncode,'stdout':p.stdout,'stderr':p.stderr[-2000:]}))"
+        "s=time.monotonic()-b;u=resource.getrusage(resource.RUSAGE_CHILDREN);m=u.ru_maxrss\n"
+        "print(json.dumps({'seconds':s,'cpu_seconds':u.ru_utime+u.ru_stime,'peak_rss_bytes':m*1024,'code':p.returncode,'stdout':p.stdout,'stderr':p.stderr[-2000:]}))"
     )
     done = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True, check=True, **kwargs)
     result = json.loads(done.stdout)

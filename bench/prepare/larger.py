@@ -31,17 +31,12 @@ models:
     evaluate: { importance_rows_max: 0 }
 memory: { rows_bytes_max: 134217728 }
 """
-# Memory is that of the program alone, not of the pages of files, which the system takes back.
-CODE = """
-import json, os, resource, subprocess, sys, time
-if os.environ.get('CGROUP'):
-    open(os.environ['CGROUP'] + '/cgroup.procs', 'w').write(str(os.getpid()))
-begun = time.monotonic()
-done = subprocess.run(sys.argv[1:], capture_output=True, text=True)
-used = resource.getrusage(resource.RUSAGE_CHILDREN)
-print(json.dumps({'seconds': time.monotonic() - begun, 'cpu': used.ru_utime + used.ru_stime, 'peak': used.ru_maxrss * 1024,
-                  'code': done.returncode, 'stdout': done.stdout, 'stderr': done.stderr[-2000:]}))
-"""
+
+
+def join_group() -> None:
+    """In the process that is started: what it starts is in the group too."""
+    if group := os.environ.get("CGROUP"):
+        Path(group, "cgroup.procs").write_text(str(os.getpid()), encoding="utf-8")
 
 
 def repeated(rows: Path, times: int) -> None:
@@ -61,15 +56,12 @@ def carried(folder: Path, times: int) -> None:
     project = folder / f"times-{times}"
     repeated(project / "rows.csv", times)
     (project / "tidemill.yaml").write_text(PROJECT, encoding="utf-8")
-    command = [sys.executable, "-c", CODE, machine.binary(), "run", "-p", str(project), "--json"]
-    done = json.loads(machine.measured(command)["stdout"])
-    if done["code"] != 0:
-        sys.exit(done["stderr"])
+    done = machine.measured([machine.binary(), "run", "-p", str(project), "--json"], preexec_fn=join_group)
     seconds = json.loads(done["stdout"])["models"]["bought"]["seconds"]
     rows = ROWS * times / 1e6
     print(
-        f"{(project / 'rows.csv').stat().st_size / 1e9:.1f} GB, {rows:.0f} million rows: peak {done['peak'] / 1e6:.0f} MB; per million rows "
-        f"{done['seconds'] / rows:.2f} s ({done['cpu'] / rows:.2f} s of processor), of them "
+        f"{(project / 'rows.csv').stat().st_size / 1e9:.1f} GB, {rows:.0f} million rows: peak {done['peak_rss_bytes'] / 1e6:.0f} MB; per million rows "
+        f"{done['seconds'] / rows:.2f} s ({done['cpu_seconds'] / rows:.2f} s of processor), of them "
         + ", ".join(f"{stage} {value / rows:.2f}" for stage, value in seconds.items()),
         flush=True,
     )

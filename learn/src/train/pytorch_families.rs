@@ -13,8 +13,9 @@ use crate::net::{Batch, Chance};
 use crate::spec::{AdadeltaSpec, AdagradSpec, AdamSpec, AdamwSpec, Optimizer, RmspropSpec, SgdSpec, TrainSpec};
 use crate::{Encoded, ImageBlock, SeriesBlock, TokenBlock, Weights};
 
-/// Losses below are compared as this one.
-const SMALL_LOSS: f64 = 0.01;
+/// Without AVX-512 sums are taken in another order, and what is left of a loss that has all but gone depends on it: there smaller
+/// losses are compared as this one.
+const SMALL_LOSS: f64 = 0.005;
 const ROWS: usize = 6;
 
 /// Family, optimiser, six losses.
@@ -92,6 +93,7 @@ fn optimizer(name: &str, rate: f64) -> Optimizer {
 fn twenty_steps_of_every_family_by_every_optimiser_follow_pytorch() {
     let families = families();
     let order: Vec<u32> = (0..ROWS as u32).collect();
+    let least = if has_avx512() { 0.0 } else { SMALL_LOSS };
     let (mut followed, mut strayed) = (0, Vec::new());
     for line in LOSSES.lines() {
         let fields: Vec<&str> = line.split('\t').collect();
@@ -115,8 +117,7 @@ fn twenty_steps_of_every_family_by_every_optimiser_follow_pytorch() {
         let losses: Vec<f32> = (0..20).map(&mut step).collect();
         for (at, expected) in [0, 1, 4, 9, 14, 19].into_iter().zip(expected) {
             let (found, expected) = (f64::from(losses[at]), expected.parse::<f64>().unwrap());
-            // Of a loss that has all but gone, what is left depends on the order of sums, which differs from processor to processor.
-            if (found - expected).abs() >= 1e-3 * expected.max(SMALL_LOSS) {
+            if (found - expected).abs() >= 1e-3 * expected.max(least) {
                 strayed.push(format!("{name}, {by}, step {}: {found} for {expected}", at + 1));
             }
             followed += 1;
@@ -124,4 +125,14 @@ fn twenty_steps_of_every_family_by_every_optimiser_follow_pytorch() {
     }
     assert!(strayed.is_empty(), "{}", strayed.join("\n"));
     assert_eq!(followed, 15 * 8 * 6);
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_avx512() -> bool {
+    std::arch::is_x86_feature_detected!("avx512f")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn has_avx512() -> bool {
+    false
 }
