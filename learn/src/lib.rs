@@ -27,8 +27,8 @@ mod weights;
 pub use error::{Error, ErrorKind, Result};
 pub use evaluate::{Evaluation, evaluate};
 pub use features::{
-    BagBlock, Choice, Column, ColumnKind, EmbeddedColumn, Encoded, FeatureSteps, Features, ImageBlock, SeriesBlock,
-    TokenBlock,
+    BagBlock, Choice, Column, ColumnKind, EmbeddedColumn, Encoded, FeatureSteps, Features, ImageBlock, PATH_COLUMN,
+    SeriesBlock, TokenBlock,
 };
 pub use folds::folds;
 pub use model::{Model, Predictions, on_answering_thread};

@@ -1,5 +1,6 @@
 //! Which rows answer a query? Tables by name and SQL over them, in bounded memory.
 
+mod ahead;
 mod cursor;
 mod functions;
 mod models;
@@ -23,7 +24,7 @@ use datafusion::logical_expr::{LogicalPlan, TableType};
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::limit::GlobalLimitExec;
 use datafusion::physical_plan::{ExecutionPlan, SendableRecordBatchStream, execute_stream};
-use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext};
+use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext, ident};
 use tempfile::TempPath;
 
 pub use self::cursor::Cursor;
@@ -57,11 +58,13 @@ pub struct EngineSpec {
     /// Parts that a query is divided into whose rows have no order of their own: grouped, distinct or sorted ones. With
     /// more than 1, sums of real numbers may differ in their last digits from run to run.
     pub threads_unordered: usize,
+    /// Parts of the files of a table that are read at a time where all its rows are asked for; the rows keep their order.
+    pub threads_reading: usize,
 }
 
 impl Default for EngineSpec {
     fn default() -> Self {
-        Self { memory_bytes_max: 1 << 30, disk_bytes_max: 16 << 30, threads: 1, threads_unordered: 1 }
+        Self { memory_bytes_max: 1 << 30, disk_bytes_max: 16 << 30, threads: 1, threads_unordered: 1, threads_reading: 1 }
     }
 }
 
@@ -71,6 +74,7 @@ pub struct Engine {
     memory_bytes_max: usize,
     disk_bytes_max: u64,
     threads_unordered: usize,
+    threads_reading: usize,
     /// Temporary files; whoever reads rows holds them too.
     unpacked: Mutex<Vec<Arc<TempPath>>>,
     /// Names of the tables with more columns than a wildcard can stand for.
@@ -105,6 +109,7 @@ impl Engine {
             memory_bytes_max: spec.memory_bytes_max,
             disk_bytes_max: spec.disk_bytes_max,
             threads_unordered: spec.threads_unordered,
+            threads_reading: spec.threads_reading,
             unpacked: Mutex::default(),
             wide: Mutex::default(),
             models: None,
@@ -173,12 +178,27 @@ impl Engine {
     /// Plans a query and starts it; the rows are made as they are read.
     pub async fn query(&self, sql: &str) -> Result<Rows> {
         let stream = match self.whole_source(sql).await {
-            Some((table, limit)) => self.scan(table.as_ref(), limit).await,
+            Some((table, limit)) => self.scan(table.as_ref(), None, limit).await,
             None => self.on_threads(self.plan(sql).await?).execute_stream().await,
         };
-        let stream = stream.map_err(|e| retell(&e, Some(self)))?;
-        let unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Ok(Rows::new(stream, unpacked))
+        self.told(stream)
+    }
+
+    /// All rows of a table, of which these columns are wanted; of those that it has, in its own order.
+    ///
+    /// # Errors
+    /// A table that is not known or cannot be read.
+    pub async fn rows_of(&self, name: &str, columns: &[String]) -> Result<Rows> {
+        let provider = self.session.table_provider(TableReference::bare(name)).await;
+        let table = provider.map_err(|e| retell(&e, Some(self)))?;
+        let schema = table.schema();
+        let has = |place: &usize| columns.contains(schema.field(*place).name());
+        let wanted: Vec<usize> = (0..schema.fields().len()).filter(has).collect();
+        if table.table_type() == TableType::Base {
+            return self.told(self.scan(table.as_ref(), Some(&wanted), None).await);
+        }
+        let fields = wanted.iter().map(|&place| ident(schema.field(place).name()));
+        self.answer(self.frame(name).await?.select(fields)).await
     }
 
     /// As [`Engine::query`], but joins are made by sorting both sides, which goes to disk where memory ends.
@@ -230,12 +250,19 @@ impl Engine {
         (table.table_type() == TableType::Base).then_some((table, limit))
     }
 
-    async fn scan(&self, table: &dyn TableProvider, limit: Option<usize>) -> EngineResult<SendableRecordBatchStream> {
+    async fn scan(
+        &self,
+        table: &dyn TableProvider,
+        columns: Option<&Vec<usize>>,
+        limit: Option<usize>,
+    ) -> EngineResult<SendableRecordBatchStream> {
         let state = self.session.state();
-        let mut plan = table.scan(&state, None, &[], limit).await?;
+        let mut plan = table.scan(&state, columns, &[], limit).await?;
         if limit.is_some() {
             let one: Arc<dyn ExecutionPlan> = Arc::new(CoalescePartitionsExec::new(plan));
             plan = Arc::new(GlobalLimitExec::new(one, 0, limit));
+        } else if let Some(parts) = ahead::parts(&plan, self.threads_reading, state.config_options())? {
+            return ahead::in_order(parts, self.threads_reading, state.task_ctx());
         }
         execute_stream(plan, state.task_ctx())
     }
@@ -247,8 +274,12 @@ impl Engine {
 
     /// Starts what was asked by expressions; the rows are made as they are read.
     pub(crate) async fn answer(&self, frame: EngineResult<DataFrame>) -> Result<Rows> {
-        let told = |e| retell(&e, Some(self));
-        let stream = frame.map_err(told)?.execute_stream().await.map_err(told)?;
+        let frame = frame.map_err(|e| retell(&e, Some(self)))?;
+        self.told(frame.execute_stream().await)
+    }
+
+    fn told(&self, stream: EngineResult<SendableRecordBatchStream>) -> Result<Rows> {
+        let stream = stream.map_err(|e| retell(&e, Some(self)))?;
         let unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner).clone();
         Ok(Rows::new(stream, unpacked))
     }

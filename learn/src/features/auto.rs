@@ -76,7 +76,7 @@ fn numbers(training: &Training<'_>, asked: bool) -> Result<Outcome> {
     if !asked && !missing && is_identifier(training, &numbers) {
         return Ok(Outcome::Identifier(IDENTIFIER.into()));
     }
-    read(number::fit(training, &NumberSpec::default(), &numbers, true)?)
+    read(number::fit(training, &NumberSpec::default(), numbers, true)?)
 }
 
 /// Whether whole numbers are different in every row and either called an id or close enough together to be row numbers.

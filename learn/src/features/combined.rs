@@ -217,6 +217,17 @@ pub(super) fn sources(spec: &FeaturesSpec) -> Vec<(&'static str, &String)> {
     products.chain(crosses).chain(ends.map(|name| ("distances", name))).collect()
 }
 
+impl FeaturesSpec {
+    /// The columns of which features are made; nothing where every column of the table may become one.
+    pub fn columns_read(&self) -> Option<Vec<&str>> {
+        if self.include.is_empty() {
+            return None;
+        }
+        let sources = sources(self).into_iter().map(|(_, name)| name);
+        Some(self.include.iter().chain(self.columns.keys()).chain(&self.exclude).chain(sources).map(String::as_str).collect())
+    }
+}
+
 /// Fits what is made of several columns, with the inputs and the words for each.
 pub(super) fn fit(
     spec: &FeaturesSpec,

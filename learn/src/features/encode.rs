@@ -348,7 +348,10 @@ fn find<'a>(batch: &'a RecordBatch, name: &str, near: &mut usize) -> Result<(&'a
     Err(Error::NotFound(format!("no column \"{name}\" in the rows, which the model reads{hint}")))
 }
 
+/// The column with the files of pictures, by which messages name them.
+pub const PATH_COLUMN: &str = "path";
+
 /// The column with the pictures' files, where there is one.
 pub(super) fn paths(batch: &RecordBatch) -> Option<&dyn Array> {
-    batch.column_by_name("path").map(AsRef::as_ref)
+    batch.column_by_name(PATH_COLUMN).map(AsRef::as_ref)
 }

@@ -2,6 +2,7 @@
 
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::{Field, Schema};
+use rayon::prelude::*;
 use serde_json::Value;
 
 use super::column::{Choice, Column, ColumnKind};
@@ -196,7 +197,25 @@ enum Identifiers {
     LeftOut,
 }
 
-/// What each field becomes.
+/// A column to be fitted.
+struct Asked<'a> {
+    field: &'a Field,
+    /// The model reads it by itself.
+    read: bool,
+    /// The list of the settings under which other features are made of it.
+    source: Option<&'static str>,
+}
+
+/// What a column became.
+enum Made {
+    Read(Box<Fitted>),
+    /// Read only for what is made of it, under this list, and why it is not read by itself.
+    Apart(Box<Fitted>, &'static str, String),
+    LeftOut(String),
+    Identifier(String),
+}
+
+/// What each field becomes; every core fits columns.
 fn fit_fields(
     spec: &FeaturesSpec,
     fields: &[&Field],
@@ -205,35 +224,68 @@ fn fit_fields(
     takes: Takes<'_>,
     found: Identifiers,
 ) -> Result<Parts> {
-    let mut parts = Parts::default();
     let sources = combined::sources(spec);
-    for field in fields {
+    let asked = fields.iter().filter_map(|field| {
         let name = field.name();
         let source = sources.iter().find(|(_, source)| *source == name).map(|(list, _)| *list);
         let read = (spec.include.is_empty() || spec.include.contains(name)) && !spec.exclude.contains(name);
-        if !read && source.is_none() {
-            continue;
-        }
-        let training = Training::new(field, train, target, takes)?;
-        if !read {
-            parts.add_apart(&training, source.unwrap_or_default(), "")?;
-            continue;
-        }
-        let asked = found == Identifiers::Kept || spec.include.contains(name);
-        let outcome = fit_column(&training, spec.columns.get(name).unwrap_or(&FeatureSpec::Auto), asked)?;
-        parts.identifiers |= matches!(outcome, Outcome::Identifier(_)) && source.is_none();
-        match (outcome, source) {
-            (Outcome::Read(fitted), _) => parts.add(name, *fitted),
-            (Outcome::LeftOut(reason) | Outcome::Identifier(reason), Some(list)) => {
-                parts.add_apart(&training, list, &format!(" (by itself it is left out: {reason})"))?;
-            }
-            (Outcome::LeftOut(reason) | Outcome::Identifier(reason), None) => {
-                let how = format!("left out: {reason}");
-                parts.choices.push(Choice { column: name.clone(), feature: "left out".into(), how });
+        (read || source.is_some()).then_some(Asked { field, read, source })
+    });
+    let asked: Vec<Asked<'_>> = asked.collect();
+    let made = asked.par_iter().map(|asked| {
+        let training = Training::new(asked.field, train, target, takes)?;
+        make(spec, asked, &training, found)
+    });
+    let made: Vec<Result<Made>> = made.collect();
+    let mut parts = Parts::default();
+    // In order, so that of several wrong columns the first is named.
+    for (asked, made) in asked.iter().zip(made) {
+        let name = asked.field.name();
+        match made? {
+            Made::Read(fitted) => parts.add(name, *fitted),
+            Made::Apart(fitted, list, why) => parts.add_apart(name, *fitted, list, &why),
+            Made::LeftOut(reason) => parts.without(name, &reason),
+            Made::Identifier(reason) => {
+                parts.identifiers = true;
+                parts.without(name, &reason);
             }
         }
     }
     Ok(parts)
+}
+
+fn make(spec: &FeaturesSpec, asked: &Asked<'_>, training: &Training<'_>, found: Identifiers) -> Result<Made> {
+    let name = asked.field.name();
+    let apart = |list, why| Ok(Made::Apart(Box::new(fit_apart(training, list)?), list, why));
+    if let (false, Some(list)) = (asked.read, asked.source) {
+        return apart(list, String::new());
+    }
+    let kept = found == Identifiers::Kept || spec.include.contains(name);
+    let outcome = fit_column(training, spec.columns.get(name).unwrap_or(&FeatureSpec::Auto), kept)?;
+    match (outcome, asked.source) {
+        (Outcome::Read(fitted), _) => Ok(Made::Read(fitted)),
+        (Outcome::LeftOut(reason) | Outcome::Identifier(reason), Some(list)) => {
+            apart(list, format!(" (by itself it is left out: {reason})"))
+        }
+        (Outcome::LeftOut(reason), None) => Ok(Made::LeftOut(reason)),
+        (Outcome::Identifier(reason), None) => Ok(Made::Identifier(reason)),
+    }
+}
+
+/// A column that is read only for what is made of it, under this list of the settings.
+fn fit_apart(training: &Training<'_>, list: &str) -> Result<Fitted> {
+    match training.field.data_type() {
+        kind if kind.is_null() => Err(training.without_values()),
+        kind if is_number(kind) => number::fit(training, &NumberSpec::default(), number::read(training)?, false),
+        arrow::datatypes::DataType::Boolean => number::fit_boolean(training, false),
+        kind if is_text(kind) => category::fit(training, &CategorySpec::default(), category::count(training)?),
+        kind => {
+            let (name, holds) = (training.name, super::values::holds(kind));
+            Err(Error::invalid(format!(
+                "features.{list}: column \"{name}\" holds {holds}, of which no feature can be made with another"
+            )))
+        }
+    }
 }
 
 impl Parts {
@@ -243,35 +295,25 @@ impl Parts {
         self.columns.push((Column { name: name.into(), kind, missing, example, prepared }, inputs));
     }
 
-    /// Adds a column that is read only for what is made of it, under this list of the settings.
-    fn add_apart(&mut self, training: &Training<'_>, list: &str, why: &str) -> Result<()> {
-        let (name, kind) = (training.name, training.field.data_type());
-        let fitted = match kind {
-            kind if kind.is_null() => return Err(training.without_values()),
-            kind if is_number(kind) => number::fit(training, &NumberSpec::default(), &number::read(training)?, false)?,
-            arrow::datatypes::DataType::Boolean => number::fit_boolean(training, false)?,
-            kind if is_text(kind) => category::fit(training, &CategorySpec::default(), category::count(training)?)?,
-            kind => {
-                let holds = super::values::holds(kind);
-                return Err(Error::invalid(format!(
-                    "features.{list}: column \"{name}\" holds {holds}, of which no feature can be made with another"
-                )));
-            }
-        };
+    fn add_apart(&mut self, name: &str, fitted: Fitted, list: &str, why: &str) {
         self.add(name, fitted);
         let (Some((column, inputs)), Some(choice)) = (self.columns.last_mut(), self.choices.last_mut()) else {
-            return Ok(());
+            return;
         };
         set_apart(column, inputs);
         choice.how = format!("read only for features.{list}{why}");
-        Ok(())
+    }
+
+    fn without(&mut self, name: &str, reason: &str) {
+        let how = format!("left out: {reason}");
+        self.choices.push(Choice { column: name.into(), feature: "left out".into(), how });
     }
 }
 
 fn fit_column(training: &Training<'_>, spec: &FeatureSpec, asked: bool) -> Result<Outcome> {
     let fitted = match spec {
         FeatureSpec::Auto => return auto::fit(training, asked),
-        FeatureSpec::Number(spec) => number::fit(training, spec, &number::read(training)?, false)?,
+        FeatureSpec::Number(spec) => number::fit(training, spec, number::read(training)?, false)?,
         FeatureSpec::Category(spec) => category::fit(training, spec, category::count(training)?)?,
         FeatureSpec::Boolean(_) => number::fit_boolean(training, false)?,
         FeatureSpec::Date(spec) => match date::fit(training, spec, &date::read(training)?, false)? {

@@ -41,6 +41,7 @@ pub use bag::{BagBlock, BagInput};
 pub use column::{Choice, Column, ColumnKind, DateInput, Vocabulary};
 pub use combined::{Combined, CombinedKind};
 pub use curve::Curve;
+pub use encode::PATH_COLUMN;
 pub use holidays::Holidays;
 pub use neighbours::{Neighbour, Neighbours};
 pub use numeric::{

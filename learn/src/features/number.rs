@@ -32,13 +32,15 @@ pub(super) fn read(training: &Training<'_>) -> Result<Numbers> {
 }
 
 /// Fits a number. `auto` adds the missing indicator where values are missing often enough to matter.
-pub(super) fn fit(training: &Training<'_>, spec: &NumberSpec, numbers: &Numbers, auto: bool) -> Result<Fitted> {
+pub(super) fn fit(training: &Training<'_>, spec: &NumberSpec, numbers: Numbers, auto: bool) -> Result<Fitted> {
     check(training.name, spec)?;
-    let mut present: Vec<f32> = numbers.values.iter().copied().filter(|x| !x.is_nan()).collect();
+    let Numbers { values: mut present, infinite } = numbers;
+    let rows = present.len();
+    present.retain(|x| !x.is_nan());
     if present.is_empty() {
         return Err(training.without_values());
     }
-    let missing = (numbers.values.len() - present.len()) as u64;
+    let missing = (rows - present.len()) as u64;
     let (min, max) = range(&present);
     let median = quantile(&mut present, 0.5);
     let integer = training.field.data_type().is_integer();
@@ -51,13 +53,13 @@ pub(super) fn fit(training: &Training<'_>, spec: &NumberSpec, numbers: &Numbers,
         let edges = edges(bins, &mut present);
         let cardinality = edges.len() + 1 + Vocabulary::FIRST as usize;
         let how =
-            format!("{range}{}, {}", missing_words(missing, numbers.infinite, None, 0.0), bins_words(bins, &edges));
+            format!("{range}{}, {}", missing_words(missing, infinite, None, 0.0), bins_words(bins, &edges));
         let inputs = CategoryInput::OneHot { name: training.name.into(), cardinality };
         let inputs = NumericPart { categories: vec![inputs], ..NumericPart::default() };
         return Ok(Fitted { kind, prepared: Prepared::Bins { edges }, example, missing, inputs, how });
     }
     let fill = Fill::of(spec.impute);
-    let impute = self::fill(fill, &mut present);
+    let impute = if let Fill::Median = fill { median } else { self::fill(fill, &mut present) };
     let clip = limits(spec, &mut present);
     present.iter_mut().for_each(|x| *x = x.max(clip[0]).min(clip[1]));
     let (curve, bending) = curve(spec.scale, &mut present);
@@ -66,7 +68,7 @@ pub(super) fn fit(training: &Training<'_>, spec: &NumberSpec, numbers: &Numbers,
     let indicator = spec.indicator || (auto && missing_rows);
     let how = format!(
         "{range}{}{}, {bending}{scaling}{}",
-        missing_words(missing, numbers.infinite, Some(fill), impute),
+        missing_words(missing, infinite, Some(fill), impute),
         if clip[0] > f32::NEG_INFINITY {
             format!(", clipped to {} to {}", shown(clip[0]), shown(clip[1]))
         } else {

@@ -70,7 +70,7 @@ fn kept(project: &Project, spec: &ModelSpec, version: Option<u32>) -> Result<Opt
 /// What training would fit on the rows there are now.
 fn planned(project: &Project, spec: &ModelSpec, terminal: &Terminal) -> Result<learn::Features> {
     let runtime = pipeline::runtime()?;
-    let tables = pipeline::collect(project, runtime.handle(), spec, None)?;
+    let tables = pipeline::collect_to_fit(project, runtime.handle(), spec)?;
     if let Some(beyond) = &tables.beyond {
         terminal.note(beyond.describe(spec));
     }

@@ -57,7 +57,7 @@ async fn answer_all(project: &Project, args: &Predict, model: &Model, window: Op
         rows += answered.num_rows() as u64;
         Ok(())
     };
-    pipeline::each_batch(project, &args.input, window, &mut answer).await?;
+    pipeline::each_batch(project, &args.input, None, window, &mut answer).await?;
     match sink {
         Some(sink) => sink.finish()?,
         None => return Err(Failure::input(format!("{} has no rows", args.input))),

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use data::{Engine, EngineSpec, ParquetSpec, SourceSpec};
+use data::{Engine, ParquetSpec, SourceSpec};
 use futures::StreamExt;
 use learn::{Drawn, Others, SPOOL_FILES_MAX, Spool, SpoolWriter};
 
@@ -12,7 +12,7 @@ use crate::failure::{Failure, Fault, Result};
 use crate::machine::disk_free_bytes;
 use crate::terminal::{bytes, count};
 
-use super::collect::{Beyond, rows_bytes_max};
+use super::collect::{Beyond, in_order, rows_bytes_max};
 use super::prepare::Prepared;
 use super::{Place, Progress};
 
@@ -73,7 +73,7 @@ fn encode(
     let mut writer = SpoolWriter::create(&folder.join(FOLDER), (features.numeric(), target), files, spec.train.seed)?;
     writer.push(&train.encoded, &train.truth)?;
     place.runtime.block_on(async {
-        let engine = Engine::new(&EngineSpec::default())?;
+        let engine = Engine::new(&in_order())?;
         let rows = SourceSpec::Parquet(ParquetSpec::new(file.to_string_lossy()));
         engine.add_source("rows", &rows, &place.project.folder).await?;
         let mut rows = engine.query("SELECT * FROM rows").await?;

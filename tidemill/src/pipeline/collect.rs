@@ -1,6 +1,6 @@
 //! Collect: the rows of a model, from its sources through SQL.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use arrow::record_batch::RecordBatch;
 use data::{Engine, EngineSpec, ParquetSpec, Rows, SourceSpec};
@@ -15,6 +15,7 @@ use crate::failure::{Failure, Fault, Result};
 use crate::terminal::{bytes, count};
 
 use super::freeze::Freezing;
+use super::prepare::columns_read;
 use super::window::{order_by, windowed};
 
 /// The rows of a model as they were collected.
@@ -57,7 +58,7 @@ impl Beyond {
 }
 
 /// The name of a snapshot, and what its file is known by.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Frozen {
     /// `table@number`.
     pub name: String,
@@ -69,6 +70,37 @@ impl From<store::Snapshot> for Frozen {
     fn from(snapshot: store::Snapshot) -> Self {
         Self { name: snapshot.name(), content: snapshot.content }
     }
+}
+
+/// Which snapshots a run learns from, in its folder.
+const SNAPSHOTS_FILE: &str = "snapshots.json";
+
+/// Writes down which snapshots a run learns from, so that it goes on with the same rows after a stop.
+pub(super) fn keep_names(folder: &Path, snapshots: &[Frozen]) -> Result<()> {
+    let path = folder.join(SNAPSHOTS_FILE);
+    let text = serde_json::to_vec(snapshots);
+    let text = text.map_err(|e| Failure::new(Fault::Ours, format!("{}: {e}", path.display())))?;
+    Ok(store::write_atomic(&path, &text)?)
+}
+
+/// The model with the snapshots that a stopped run learned from in place of its tables; nothing where one of them is not
+/// there any more.
+pub(super) fn as_frozen(spec: &ModelSpec, folder: &Path, store: &Store) -> Option<ModelSpec> {
+    let kept: Vec<Frozen> = serde_json::from_slice(&std::fs::read(folder.join(SNAPSHOTS_FILE)).ok()?).ok()?;
+    let frozen = |table: &str| {
+        let (of, number) = kept.iter().filter_map(|kept| snapshot_name(&kept.name)).find(|(of, _)| *of == table)?;
+        store.snapshot(of, number).ok().map(|snapshot| snapshot.name())
+    };
+    let mut spec = spec.clone();
+    let mut tables = vec![&mut spec.table];
+    if let SplitSpec::Tables(split) = &mut spec.split {
+        tables.push(&mut split.test);
+        tables.extend(&mut split.validation);
+    }
+    for table in tables.into_iter().filter(|table| snapshot_name(table).is_none()) {
+        *table = frozen(table)?;
+    }
+    Some(spec)
 }
 
 impl Tables {
@@ -102,6 +134,21 @@ pub(crate) fn collect(
     spec: &ModelSpec,
     freeze_in: Option<&Store>,
 ) -> Result<Tables> {
+    collect_of(project, runtime, spec, None, freeze_in)
+}
+
+/// As [`collect`], but of the main table only what the features are fitted to, where the project file names it.
+pub(crate) fn collect_to_fit(project: &Project, runtime: &Handle, spec: &ModelSpec) -> Result<Tables> {
+    collect_of(project, runtime, spec, columns_read(spec), None)
+}
+
+fn collect_of(
+    project: &Project,
+    runtime: &Handle,
+    spec: &ModelSpec,
+    columns: Option<Vec<String>>,
+    freeze_in: Option<&Store>,
+) -> Result<Tables> {
     let mut snapshots = Vec::new();
     let bytes_max = rows_bytes_max(project);
     let mut fetch = |table: &str, bytes_max: usize| -> Result<(Vec<RecordBatch>, Option<Beyond>)> {
@@ -109,7 +156,9 @@ pub(crate) fn collect(
         // Windows are made of all rows of a series, so all are held.
         let bytes_max = if spec.window.is_some() { usize::MAX } else { bytes_max };
         let sample = Sample::new(&spec.target, bytes_max, spec.train.seed);
-        let (rows, beyond) = runtime.block_on(fetch(project, table, &order, sample, freeze_in, &mut snapshots))?;
+        let columns = columns.as_deref().filter(|_| spec.window.is_none());
+        let rows = runtime.block_on(rows_of(project, table, &order, columns))?;
+        let (rows, beyond) = runtime.block_on(fetch(project, (table, &order), rows, sample, freeze_in, &mut snapshots))?;
         match &spec.window {
             Some(window) => Ok((windowed(window, table, &spec.target, rows)?, None)),
             None => Ok((rows, beyond)),
@@ -143,13 +192,12 @@ pub(super) fn rows_bytes_max(project: &Project) -> usize {
 /// The rows of a table that `sample` draws.
 async fn fetch(
     project: &Project,
-    table: &str,
-    order: &str,
+    (table, order): (&str, &str),
+    mut rows: Rows,
     mut sample: Sample,
     freeze_in: Option<&Store>,
     snapshots: &mut Vec<Frozen>,
 ) -> Result<(Vec<RecordBatch>, Option<Beyond>)> {
-    let mut rows = rows_in_order(project, table, order).await?;
     let known = snapshot_name(table); // frozen already
     let freezing = match (freeze_in, known) {
         (Some(store), None) => Some(Freezing::begin(store, &rows.schema)?),
@@ -181,7 +229,29 @@ pub(super) fn all_of(table: &str, order_by: &str) -> String {
 
 /// The rows of a table or source of the project, as a stream; `order_by` is SQL, or empty for the order they come in.
 pub(crate) async fn rows_in_order(project: &Project, table: &str, order_by: &str) -> Result<Rows> {
-    let engine = engine(project, &[table]).await?;
+    rows_of(project, table, order_by, None).await
+}
+
+/// As [`rows_in_order`], but only of these columns where some are named.
+pub(super) async fn rows_of(
+    project: &Project,
+    table: &str,
+    order_by: &str,
+    columns: Option<&[String]>,
+) -> Result<Rows> {
+    chosen(&engine(project, &[table]).await?, table, order_by, columns).await
+}
+
+/// The rows of a table of the engine: of these columns where they are named and all there, and no order is asked for.
+pub(super) async fn chosen(engine: &Engine, table: &str, order_by: &str, columns: Option<&[String]>) -> Result<Rows> {
+    if let Some(columns) = columns.filter(|_| order_by.is_empty()) {
+        let schema = engine.schema(table).await?;
+        // Whoever misses a column has something to say of all that are there.
+        if columns.iter().all(|column| schema.column_with_name(column).is_some()) {
+            let with_path = [columns, &[learn::PATH_COLUMN.to_owned()]].concat();
+            return Ok(engine.rows_of(table, &with_path).await?);
+        }
+    }
     Ok(engine.query(&all_of(table, order_by)).await?)
 }
 
@@ -190,7 +260,7 @@ pub(crate) async fn query(project: &Project, sql: &str) -> Result<Rows> {
     let names = crate::config::tables_read(sql);
     names.iter().try_for_each(|name| check_table(project, name))?;
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let spec = EngineSpec { threads_unordered: crate::machine::cores(), ..EngineSpec::default() };
+    let spec = EngineSpec { threads_unordered: crate::machine::cores(), ..in_order() };
     Ok(engine_with(&spec, project, &names).await?.query(sql).await?)
 }
 
@@ -207,7 +277,12 @@ pub(crate) fn check_table(project: &Project, name: &str) -> Result<()> {
 
 /// The engine with what these tables need, and nothing else: a broken source troubles only who reads it.
 pub(crate) async fn engine(project: &Project, tables: &[&str]) -> Result<Engine> {
-    engine_with(&EngineSpec::default(), project, tables).await
+    engine_with(&in_order(), project, tables).await
+}
+
+/// Rows in the same order every time, on all cores where that allows it.
+pub(super) fn in_order() -> EngineSpec {
+    EngineSpec { threads_reading: crate::machine::cores(), ..EngineSpec::default() }
 }
 
 async fn engine_with(spec: &EngineSpec, project: &Project, tables: &[&str]) -> Result<Engine> {

@@ -19,6 +19,7 @@ mod window;
 mod writer;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
@@ -33,7 +34,7 @@ use crate::failure::{Failure, Fault, Result};
 
 pub(crate) use auto::Tried;
 use collect::Tables;
-pub(crate) use collect::{Frozen, check_table, collect, engine_of_all, query, rows_in_order, runtime};
+pub(crate) use collect::{Frozen, check_table, collect, collect_to_fit, engine_of_all, query, rows_in_order, runtime};
 pub(crate) use cross_validation::{CrossValidation, Spread};
 pub(crate) use diff::diff;
 pub(crate) use expect::{expect, expectations_of, failed, tables_of};
@@ -183,10 +184,10 @@ fn stages(
     on: &mut dyn FnMut(Progress),
 ) -> Result<Summary> {
     let mut clock = Clock::default();
-    let tables = collected(place, spec, &mut clock, on)?;
+    let folder = place.store.run_folder(run)?;
+    let tables = collected(place, spec, (&folder, resumed), &mut clock, on)?;
     let snapshots = tables.snapshots.clone();
 
-    let folder = place.store.run_folder(run)?;
     let picked = auto::where_asked(place.project, spec, (&folder, options.stop), &tables, on)?;
     if let Some(picked) = &picked {
         clock.lap(Stage::Train, &format!("{} networks were tried", picked.tried.len()), on);
@@ -256,12 +257,24 @@ fn stages(
     })
 }
 
-/// The rows of the model, once they are as expected.
-fn collected(place: &Place, spec: &ModelSpec, clock: &mut Clock, on: &mut dyn FnMut(Progress)) -> Result<Tables> {
-    expect::refuse(place, spec, on)?;
+/// The rows of the model, once they are as expected; of a run that goes on those that it began with, where they were frozen.
+fn collected(
+    place: &Place,
+    spec: &ModelSpec,
+    (folder, resumed): (&Path, bool),
+    clock: &mut Clock,
+    on: &mut dyn FnMut(Progress),
+) -> Result<Tables> {
+    let frozen = if resumed { collect::as_frozen(spec, folder, place.store) } else { None };
+    if frozen.is_none() {
+        expect::refuse(place, spec, on)?;
+    }
     let freeze_in = place.project.snapshots.enabled.then_some(place.store);
-    let tables = collect(place.project, place.runtime, spec, freeze_in)?;
-    clock.lap(Stage::Collect, &tables.describe(spec), on);
+    let tables = collect(place.project, place.runtime, frozen.as_ref().unwrap_or(spec), freeze_in)?;
+    if frozen.is_none() && freeze_in.is_some() {
+        collect::keep_names(folder, &tables.snapshots)?;
+    }
+    clock.lap(Stage::Collect, &tables.describe(frozen.as_ref().unwrap_or(spec)), on);
     Ok(tables)
 }
 
@@ -278,7 +291,7 @@ fn train(
     place: &Place,
     spec: &ModelSpec,
     (prepared, spool): (&prepare::Prepared, Option<Spool>),
-    (run, folder): (RunId, &std::path::Path),
+    (run, folder): (RunId, &Path),
     (resumed, stop): (bool, &AtomicBool),
     on: &mut dyn FnMut(Progress),
 ) -> Result<Trained> {

@@ -1,6 +1,8 @@
 //! Prepare: audit the rows, divide them, fit the features on the training part, encode all parts.
 
-use arrow::compute::interleave_record_batch;
+use arrow::array::{BooleanArray, BooleanBufferBuilder};
+use arrow::compute::BatchCoalescer;
+use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use data::{AuditReport, AuditRequest, Depth, Severity};
 use learn::spec::{CrossValidationSpec, FoldsBy, SplitSpec};
@@ -127,8 +129,23 @@ pub(super) fn fit(spec: &ModelSpec, task: Task, train: &[RecordBatch]) -> Result
 
 /// The features alone, as training would fit them, for `tidemill features`.
 pub(crate) fn features_only(spec: &ModelSpec, tables: Tables) -> Result<Features> {
-    let divided = divide(spec, tables)?;
-    Ok(fit(spec, divided.task, &divided.train)?.features)
+    let (task, parts) = parts(spec, &tables)?;
+    let train = match parts {
+        Some(Split { train, .. }) => copied(tables.main, [&train])?.concat(),
+        None => tables.main,
+    };
+    Ok(fit(spec, task, &train)?.features)
+}
+
+/// The columns of which features can be made, the target and what divides the rows; nothing where all of the table may be.
+pub(super) fn columns_read(spec: &ModelSpec) -> Option<Vec<String>> {
+    let mut columns: Vec<String> = spec.features.columns_read()?.into_iter().map(str::to_owned).collect();
+    columns.push(spec.target.clone());
+    columns.extend(ignored(spec));
+    if let SplitSpec::Time(split) = &spec.split {
+        columns.push(split.column.clone());
+    }
+    Some(columns)
 }
 
 /// The audit alone, for `tidemill audit`.
@@ -178,32 +195,39 @@ fn schema_of(batches: &[RecordBatch], spec: &ModelSpec) -> Result<arrow::datatyp
     Ok(first.schema())
 }
 
-fn divide(spec: &ModelSpec, tables: Tables) -> Result<Divided> {
+/// What is to be learned, and which rows are for what; nothing where the parts are tables.
+fn parts(spec: &ModelSpec, tables: &Tables) -> Result<(Task, Option<Split>)> {
     let main = &tables.main;
     if main.iter().all(|batch| batch.num_rows() == 0) {
         return Err(Failure::input(format!("table \"{}\" has no rows", spec.table)));
     }
     let task = Target::fit(spec.task, &spec.target, main)?.task;
-    let seed = spec.train.seed;
     let parts = match (&spec.split, &tables.validation) {
         (SplitSpec::Tables(_), Some(_)) => None,
-        (by, _) => Some(learn::split(by, &spec.target, task, main, seed)?),
+        (by, _) => Some(learn::split(by, &spec.target, task, main, spec.train.seed)?),
     };
-    let none = Split::default();
+    Ok((task, parts))
+}
+
+fn divide(spec: &ModelSpec, tables: Tables) -> Result<Divided> {
+    let (task, parts) = parts(spec, &tables)?;
+    let (main, none) = (&tables.main, Split::default());
     let others = |beyond: Beyond| -> Result<_> {
         let others = Others::new(&spec.split, beyond.drawn.clone(), main, parts.as_ref().unwrap_or(&none))?;
         Ok((beyond, others))
     };
     let beyond = tables.beyond.map(others).transpose()?;
-    let part = |rows: &[u32]| take(main, rows);
-    let divided = match (parts, tables.validation, tables.test) {
-        (None, Some(validation), Some(test)) => Divided { task, train: tables.main, validation, test, beyond },
-        (Some(Split { train, validation, .. }), _, Some(test)) => {
-            Divided { task, train: part(&train)?, validation: part(&validation)?, test, beyond }
+    let (main, held_out) = (tables.main, (tables.validation, tables.test));
+    let divided = match (parts, held_out) {
+        (None, (Some(validation), Some(test))) => Divided { task, train: main, validation, test, beyond },
+        (Some(Split { train, validation, .. }), (_, Some(test))) => {
+            let [train, validation] = copied(main, [&train, &validation])?;
+            Divided { task, train, validation, test, beyond }
         }
-        (parts, ..) => {
+        (parts, _) => {
             let Split { train, validation, test } = parts.unwrap_or_default();
-            Divided { task, train: part(&train)?, validation: part(&validation)?, test: part(&test)?, beyond }
+            let [train, validation, test] = copied(main, [&train, &validation, &test])?;
+            Divided { task, train, validation, test, beyond }
         }
     };
     for (name, part) in [("validation", &divided.validation), ("test", &divided.test)] {
@@ -214,28 +238,64 @@ fn divide(spec: &ModelSpec, tables: Tables) -> Result<Divided> {
     Ok(divided)
 }
 
-/// Copies of these rows of all batches, in batches of bounded size.
+/// Copies of these rows of all batches, ascending, in batches of bounded size.
 pub(super) fn take(batches: &[RecordBatch], rows: &[u32]) -> Result<Vec<RecordBatch>> {
-    let mut starts = Vec::with_capacity(batches.len());
-    let mut start = 0;
+    let [taken] = copied(batches.iter().cloned(), [rows])?;
+    Ok(taken)
+}
+
+/// Copies of the rows of each part, ascending, in batches of bounded size. Each batch is let go before the next is copied, so
+/// that memory does not hold all rows twice.
+fn copied<const PARTS: usize>(
+    batches: impl IntoIterator<Item = RecordBatch>,
+    parts: [&[u32]; PARTS],
+) -> Result<[Vec<RecordBatch>; PARTS]> {
+    let wrong = |e: ArrowError| Failure::new(Fault::Ours, format!("cannot divide the rows: {e}"));
+    let mut taking = parts.map(|rows| Taking { rows, copies: None, taken: Vec::new() });
+    let mut before = 0;
     for batch in batches {
-        starts.push(start);
-        start += batch.num_rows();
+        taking.iter_mut().try_for_each(|part| part.push(&batch, before)).map_err(wrong)?;
+        before += batch.num_rows();
     }
-    let all: Vec<&RecordBatch> = batches.iter().collect();
-    rows.chunks(BATCH_ROWS)
-        .map(|chunk| {
-            let places: Vec<(usize, usize)> = chunk
-                .iter()
-                .map(|&row| {
-                    let batch = starts.partition_point(|&start| start <= row as usize) - 1;
-                    (batch, row as usize - starts[batch])
-                })
-                .collect();
-            interleave_record_batch(&all, &places)
-                .map_err(|e| Failure::new(Fault::Ours, format!("cannot divide the rows: {e}")))
-        })
-        .collect()
+    taking.iter_mut().try_for_each(Taking::finish).map_err(wrong)?;
+    Ok(taking.map(|part| part.taken))
+}
+
+/// A part of the rows that is being copied.
+struct Taking<'r> {
+    /// Those that are still to come.
+    rows: &'r [u32],
+    copies: Option<BatchCoalescer>,
+    taken: Vec<RecordBatch>,
+}
+
+impl Taking<'_> {
+    /// Copies its rows of the next batch, whose first row is this one.
+    fn push(&mut self, batch: &RecordBatch, before: usize) -> std::result::Result<(), ArrowError> {
+        let end = before + batch.num_rows();
+        let (here, later) = self.rows.split_at(self.rows.partition_point(|&row| (row as usize) < end));
+        self.rows = later;
+        if here.is_empty() {
+            return Ok(());
+        }
+        let mut wanted = BooleanBufferBuilder::new(batch.num_rows());
+        wanted.append_n(batch.num_rows(), false);
+        here.iter().for_each(|&row| wanted.set_bit(row as usize - before, true));
+        let copies = self.copies.get_or_insert_with(|| BatchCoalescer::new(batch.schema(), BATCH_ROWS));
+        copies.push_batch_with_filter(batch.clone(), &BooleanArray::new(wanted.finish(), None))?;
+        while let Some(full) = copies.next_completed_batch() {
+            self.taken.push(full);
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> std::result::Result<(), ArrowError> {
+        if let Some(copies) = &mut self.copies {
+            copies.finish_buffered_batch()?;
+            self.taken.extend(copies.next_completed_batch());
+        }
+        Ok(())
+    }
 }
 
 /// The rows that the features were fitted on.

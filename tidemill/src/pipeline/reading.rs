@@ -3,28 +3,29 @@
 use std::path::Path;
 
 use arrow::record_batch::RecordBatch;
-use data::{Engine, EngineSpec, Rows};
+use data::{Engine, Rows};
 use futures::StreamExt;
 use tokio::sync::mpsc;
 
 use crate::config::{Project, WindowSpec};
 use crate::failure::{Failure, Fault, Result};
 
-use super::collect::rows_in_order;
+use super::collect::{chosen, in_order, rows_of};
 use super::window::{Wanted, Windowed, Windows, order_by};
 
 /// Batches that are read ahead.
 const AHEAD_BATCHES: usize = 2;
 
 /// Calls `on` with each batch of `input`, the next of which is read meanwhile: a table or source of the project by name, or
-/// else a file.
+/// else a file. Where columns are named and all there, these are enough.
 pub(crate) async fn each_batch(
     project: &Project,
     input: &str,
+    columns: Option<&[String]>,
     window: Option<&WindowSpec>,
     on: &mut dyn FnMut(Windowed) -> Result<()>,
 ) -> Result<()> {
-    let rows = open(project, input, &window.map(order_by).unwrap_or_default()).await?;
+    let rows = open(project, input, columns.filter(|_| window.is_none()), &window.map(order_by).unwrap_or_default()).await?;
     let mut windows = match window {
         Some(window) => Some(Windows::new(window, input, &rows.schema, Wanted::Answering)?),
         None => None,
@@ -48,12 +49,12 @@ pub(crate) async fn each_batch(
     reader.await.map_err(|died| Failure::new(Fault::Ours, format!("the task that read rows died: {died}")))
 }
 
-async fn open(project: &Project, input: &str, order_by: &str) -> Result<Rows> {
+async fn open(project: &Project, input: &str, columns: Option<&[String]>, order_by: &str) -> Result<Rows> {
     if project.has_table(input) {
-        return rows_in_order(project, input, order_by).await;
+        return rows_of(project, input, order_by, columns).await;
     }
     let source = data::detect(Path::new(input))?;
-    let engine = Engine::new(&EngineSpec::default())?;
+    let engine = Engine::new(&in_order())?;
     engine.add_source("input", &source, Path::new(".")).await?;
-    Ok(engine.query(&format!("SELECT * FROM input{order_by}")).await?)
+    chosen(&engine, "input", order_by, columns).await
 }

@@ -36,6 +36,11 @@ fn twice_the_same() {
 
 /// Runs until epoch 2 is reported, sends the signal, resumes. What it said before.
 pub fn interrupted(project: &Project, settings: &[&str], by: &str) -> Vec<String> {
+    interrupted_and_then(project, settings, by, || {})
+}
+
+/// The same; something happens before it goes on.
+fn interrupted_and_then(project: &Project, settings: &[&str], by: &str, happens: impl FnOnce()) -> Vec<String> {
     let mut child =
         project.command(&[&["run"], settings].concat()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
@@ -44,6 +49,7 @@ pub fn interrupted(project: &Project, settings: &[&str], by: &str) -> Vec<String
     let said: Vec<String> = lines.collect();
     let code = child.wait().unwrap().code();
     assert_ne!(code, Some(0), "{said:?}");
+    happens();
     let done = project.ok(&[&["run", "--resume"], settings].concat());
     assert!(done.stderr.contains("resumed in epoch"), "{}", done.stderr);
     said
@@ -63,6 +69,18 @@ fn disturbed(by: &str) -> Project {
 #[test]
 fn after_a_stop_and_resume() {
     assert!(weights(&disturbed("INT"), 1) == undisturbed());
+}
+
+#[test]
+fn a_run_goes_on_with_the_rows_it_began_with() {
+    let project = Project::small(4_000);
+    interrupted_and_then(&project, LONG, "KILL", || {
+        let file = project.path("rows.csv");
+        let rows = std::fs::read_to_string(&file).unwrap();
+        let half: Vec<&str> = rows.lines().take(2_000).collect();
+        std::fs::write(&file, half.join("\n")).unwrap();
+    });
+    assert!(weights(&project, 1) == undisturbed());
 }
 
 #[test]

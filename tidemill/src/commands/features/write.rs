@@ -47,7 +47,8 @@ async fn all<T: Send + 'static>(
         writer.add(block(&encoded)?);
         Ok(())
     };
-    pipeline::each_batch(project, input, window, &mut add).await?;
+    let columns: Vec<String> = features.columns().iter().map(|column| column.name.clone()).collect();
+    pipeline::each_batch(project, input, Some(&columns), window, &mut add).await?;
     writer.end()?;
     Ok(rows)
 }
