@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use arrow::datatypes::ToByteSlice;
 use tempfile::NamedTempFile;
 
 use crate::sink::open_to_others;
@@ -12,17 +13,14 @@ use crate::{Error, Result};
 /// Bytes before the numbers; room for the longest shape.
 const HEADER_BYTES: usize = 128;
 const BUFFER_BYTES: usize = 1 << 20;
-/// Numbers turned into bytes at a time.
-const CHUNK: usize = 16 * 1024;
 
-/// A file for a matrix `[rows, width]` of `f32`, little-endian, row by row.
+/// A file for a matrix `[rows, width]` of `f32`, row by row, in the order of bytes of this machine, which it tells.
 pub struct NpyWriter {
     path: PathBuf,
     file: NamedTempFile,
     out: BufWriter<File>,
     width: usize,
     numbers: u64,
-    bytes: Vec<u8>,
 }
 
 impl NpyWriter {
@@ -36,7 +34,7 @@ impl NpyWriter {
         let out = file.reopen().map_err(|e| Error::io(path, e))?;
         let mut out = BufWriter::with_capacity(BUFFER_BYTES, out);
         out.write_all(&header(0, width)).map_err(|e| Error::io(path, e))?;
-        Ok(Self { path: path.to_owned(), file, out, width, numbers: 0, bytes: Vec::new() })
+        Ok(Self { path: path.to_owned(), file, out, width, numbers: 0 })
     }
 
     /// Adds whole rows.
@@ -48,12 +46,7 @@ impl NpyWriter {
             return Err(Error::Internal(format!("{} numbers are no rows of {}", rows.len(), self.width)));
         }
         self.numbers += rows.len() as u64;
-        for chunk in rows.chunks(CHUNK) {
-            self.bytes.clear();
-            self.bytes.extend(chunk.iter().flat_map(|x| x.to_le_bytes()));
-            self.out.write_all(&self.bytes).map_err(|e| Error::io(&self.path, e))?;
-        }
-        Ok(())
+        self.out.write_all(rows.to_byte_slice()).map_err(|e| Error::io(&self.path, e))
     }
 
     /// Puts the file at its place, durable.
@@ -76,7 +69,8 @@ impl NpyWriter {
 fn header(rows: u64, width: usize) -> Vec<u8> {
     let mut header = b"\x93NUMPY\x01\x00".to_vec();
     header.extend(((HEADER_BYTES - 10) as u16).to_le_bytes());
-    header.extend(format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {width}), }}").bytes());
+    let order = if cfg!(target_endian = "little") { '<' } else { '>' };
+    header.extend(format!("{{'descr': '{order}f4', 'fortran_order': False, 'shape': ({rows}, {width}), }}").bytes());
     header.resize(HEADER_BYTES - 1, b' ');
     header.push(b'\n');
     header

@@ -7,6 +7,7 @@ mod error;
 pub mod evaluate;
 pub mod features;
 mod folds;
+mod hash;
 mod kernels;
 mod model;
 mod net;

@@ -6,6 +6,7 @@ use arrow::array::{Array, BooleanArray, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
 
 use crate::features::values::each_text;
+use crate::hash::Seeded;
 use crate::random::Stream;
 use crate::spec::SplitSpec;
 use crate::split::{self, Split};
@@ -29,7 +30,7 @@ pub struct Sample {
     /// Batches and the numbers of their rows.
     kept: Vec<(RecordBatch, Vec<u64>)>,
     /// Values of the target seen so far; `None` once there are too many for classes.
-    classes: Option<HashSet<String>>,
+    classes: Option<HashSet<String, Seeded>>,
 }
 
 /// Which rows of a table were drawn.
@@ -67,7 +68,14 @@ impl Sample {
     /// Nothing drawn yet; at most `bytes_max` are kept. Of a column `target` every class is drawn at least once.
     pub fn new(target: &str, bytes_max: usize, seed: u64) -> Self {
         let drawn = Drawn { rows: 0, bytes: 0, drawn: 0, seed, mask: 0, firsts: BTreeSet::new() };
-        Self { drawn, target: target.to_owned(), bytes_max, bytes: 0, kept: Vec::new(), classes: Some(HashSet::new()) }
+        Self {
+            drawn,
+            target: target.to_owned(),
+            bytes_max,
+            bytes: 0,
+            kept: Vec::new(),
+            classes: Some(HashSet::default()),
+        }
     }
 
     /// Draws from the next rows of the table.

@@ -1,6 +1,6 @@
 //! Which rows train, which choose, which judge?
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use arrow::array::{Array, RecordBatch};
 use arrow::compute::cast;
@@ -10,6 +10,7 @@ use crate::error::did_you_mean;
 use crate::features::values::{
     Mismatch, complaint, counted, each_date, each_number, each_text, is_date, is_number, sort_values,
 };
+use crate::hash::QuickMap;
 use crate::random::permutation;
 use crate::spec::{ColumnSplit, SplitSpec, TablesSplit, TimeSplit};
 use crate::{Error, Result, Task};
@@ -112,7 +113,7 @@ fn too_few(rows: usize, needed: usize) -> Error {
 
 /// The class of each row, numbered as they come; a row without a value is of a class of its own.
 pub(crate) fn classes(target: &str, batches: &[RecordBatch]) -> Result<Vec<usize>> {
-    let mut known: HashMap<String, usize> = HashMap::new();
+    let mut known: QuickMap<String, usize> = QuickMap::default();
     let mut classes = Vec::new();
     for batch in batches {
         let array = column(batch, target, "target")?;
@@ -232,7 +233,7 @@ fn by_group(name: &str, [validation, test]: [f64; 2], batches: &[RecordBatch], s
 
 /// The rows of each group, the groups in the order of their names.
 fn groups(name: &str, batches: &[RecordBatch]) -> Result<Vec<Vec<u32>>> {
-    let mut groups: HashMap<String, Vec<u32>> = HashMap::new();
+    let mut groups: QuickMap<String, Vec<u32>> = QuickMap::default();
     let (mut before, mut missing) = (0, None);
     for batch in batches {
         let array = column(batch, name, "group")?;

@@ -1,6 +1,5 @@
 //! What is to be predicted: classes or numbers?
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Float32Array, RecordBatch, StringArray};
@@ -11,6 +10,7 @@ use crate::error::did_you_mean;
 use crate::features::values::{
     self, Mismatch, complaint, counted, each_number, each_text, holds, is_number, is_text, sort_values,
 };
+use crate::hash::QuickMap;
 use crate::spec::TaskSpec;
 use crate::{Error, Result};
 
@@ -102,7 +102,7 @@ impl Target {
         }
     }
 
-    fn fit_classes(column: &str, classes: HashMap<String, Class>, rows: usize) -> Result<Self> {
+    fn fit_classes(column: &str, classes: QuickMap<String, Class>, rows: usize) -> Result<Self> {
         check_classes(column, &classes, rows)?;
         let mut labels: Vec<String> = classes.into_keys().collect();
         sort_values(&mut labels);
@@ -133,7 +133,7 @@ impl Target {
         if self.task == Task::Regression {
             return numbers(&self.column, &arrays);
         }
-        let codes: HashMap<&str, usize> = self.labels.iter().map(String::as_str).zip(0..).collect();
+        let codes: QuickMap<&str, usize> = self.labels.iter().map(String::as_str).zip(0..).collect();
         let mut classes = Vec::with_capacity(arrays.iter().map(|array| array.len()).sum());
         let mut foreign = None;
         each_label(&self.column, &arrays, &mut |row, label| {
@@ -190,8 +190,8 @@ struct Class {
     first: usize,
 }
 
-fn labels(column: &str, arrays: &[&dyn Array]) -> Result<HashMap<String, Class>> {
-    let mut classes: HashMap<String, Class> = HashMap::new();
+fn labels(column: &str, arrays: &[&dyn Array]) -> Result<QuickMap<String, Class>> {
+    let mut classes: QuickMap<String, Class> = QuickMap::default();
     each_label(column, arrays, &mut |row, label| match classes.get_mut(label) {
         Some(class) => class.rows += 1,
         None => drop(classes.insert(label.to_owned(), Class { rows: 1, first: row })),
@@ -199,7 +199,7 @@ fn labels(column: &str, arrays: &[&dyn Array]) -> Result<HashMap<String, Class>>
     Ok(classes)
 }
 
-fn check_classes(column: &str, classes: &HashMap<String, Class>, rows: usize) -> Result<()> {
+fn check_classes(column: &str, classes: &QuickMap<String, Class>, rows: usize) -> Result<()> {
     if let Some(label) = classes.keys().next().filter(|_| classes.len() == 1) {
         return Err(constant(column, &format!("\"{label}\""), rows));
     }

@@ -30,7 +30,8 @@ pub(super) fn parts(
     threads: usize,
     options: &ConfigOptions,
 ) -> EngineResult<Option<Arc<dyn ExecutionPlan>>> {
-    let scan = plan.downcast_ref::<DataSourceExec>().and_then(|scan| scan.data_source().downcast_ref::<FileScanConfig>());
+    let scan =
+        plan.downcast_ref::<DataSourceExec>().and_then(|scan| scan.data_source().downcast_ref::<FileScanConfig>());
     let Some(scan) = scan.filter(|_| threads > 1) else { return Ok(None) };
     let files = scan.file_groups.iter().flat_map(|group| group.iter());
     let bytes: u64 = files.map(|file| file.effective_size()).sum();

@@ -64,7 +64,13 @@ pub struct EngineSpec {
 
 impl Default for EngineSpec {
     fn default() -> Self {
-        Self { memory_bytes_max: 1 << 30, disk_bytes_max: 16 << 30, threads: 1, threads_unordered: 1, threads_reading: 1 }
+        Self {
+            memory_bytes_max: 1 << 30,
+            disk_bytes_max: 16 << 30,
+            threads: 1,
+            threads_unordered: 1,
+            threads_reading: 1,
+        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! How does a category become an input? A vocabulary from the training rows, then one-hot, ordinal or an embedding.
 
-use std::collections::HashMap;
 use std::hash::Hasher;
 
 use arrow::array::Array;
@@ -13,6 +12,7 @@ use super::numeric::{Affine, CategoryInput, EmbeddedColumn, NumberInput, Numeric
 use super::prepared::Prepared;
 use super::target_encoding::{Averaged, TargetTable};
 use super::values::{Mismatch, counted, dictionary, each_text, sort_values};
+use crate::hash::QuickMap;
 use crate::spec::{CategoryEncoding, CategorySpec, HashingSpec, TargetEncodingSpec};
 use crate::{Error, Result};
 
@@ -32,7 +32,7 @@ const DIMENSION_MAX: usize = 4_096;
 #[derive(Default)]
 pub(super) struct Counts {
     /// Rows per value.
-    pub(super) values: HashMap<String, u64>,
+    pub(super) values: QuickMap<String, u64>,
     /// Rows with a value.
     pub(super) present: u64,
     /// Bytes of all values together.

@@ -1,13 +1,13 @@
 //! What does a model read? Its columns, for forms, the API's description, the ONNX file and error messages.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::Hasher;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::prepared::Prepared;
 use super::text::{TextCode, Tokenizer};
+use crate::hash::QuickMap;
 use crate::spec::DatePart;
 
 /// A column that a model reads.
@@ -143,7 +143,7 @@ pub struct Choice {
 #[serde(from = "Vec<String>", into = "Vec<String>")]
 pub struct Vocabulary {
     values: Vec<String>,
-    codes: HashMap<Box<str>, i32, BuildHasherDefault<Fnv>>,
+    codes: QuickMap<Box<str>, i32>,
 }
 
 impl Vocabulary {
@@ -194,8 +194,7 @@ impl PartialEq for Vocabulary {
     }
 }
 
-/// FNV-1a: short keys, looked up once per row and column. The keys of the map come from training rows only, so a request
-/// cannot make them collide.
+/// FNV-1a, which says in which bucket a value is, today and later.
 #[derive(Debug, Clone)]
 pub(crate) struct Fnv(u64);
 

@@ -224,7 +224,15 @@ impl FeaturesSpec {
             return None;
         }
         let sources = sources(self).into_iter().map(|(_, name)| name);
-        Some(self.include.iter().chain(self.columns.keys()).chain(&self.exclude).chain(sources).map(String::as_str).collect())
+        Some(
+            self.include
+                .iter()
+                .chain(self.columns.keys())
+                .chain(&self.exclude)
+                .chain(sources)
+                .map(String::as_str)
+                .collect(),
+        )
     }
 }
 

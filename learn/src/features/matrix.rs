@@ -48,12 +48,18 @@ impl Features {
 
     /// The dense input of all rows, row-major `[rows, dense_width]`, on all cores.
     pub fn dense(&self, encoded: &Encoded) -> Vec<f32> {
+        let mut out = Vec::new();
+        self.write_all(encoded, &mut out);
+        out
+    }
+
+    /// As [`Features::dense`], into memory that is there.
+    pub fn write_all(&self, encoded: &Encoded, out: &mut Vec<f32>) {
         let width = self.dense_width();
-        let mut out = vec![0.0; encoded.rows * width];
+        out.resize(encoded.rows * width, 0.0);
         let rows: Vec<u32> = (0..encoded.rows as u32).collect();
         let blocks = out.par_chunks_mut((BLOCK_ROWS * width).max(1)).zip(rows.par_chunks(BLOCK_ROWS));
         blocks.for_each(|(out, rows)| self.write_dense(encoded, rows, out));
-        out
     }
 
     /// What a network reads of these rows, a column per input: `f32`, codes of embedded categories as `i32`; of a text its

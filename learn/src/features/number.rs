@@ -52,8 +52,7 @@ pub(super) fn fit(training: &Training<'_>, spec: &NumberSpec, numbers: Numbers, 
     if let Some(bins) = spec.bins {
         let edges = edges(bins, &mut present);
         let cardinality = edges.len() + 1 + Vocabulary::FIRST as usize;
-        let how =
-            format!("{range}{}, {}", missing_words(missing, infinite, None, 0.0), bins_words(bins, &edges));
+        let how = format!("{range}{}, {}", missing_words(missing, infinite, None, 0.0), bins_words(bins, &edges));
         let inputs = CategoryInput::OneHot { name: training.name.into(), cardinality };
         let inputs = NumericPart { categories: vec![inputs], ..NumericPart::default() };
         return Ok(Fitted { kind, prepared: Prepared::Bins { edges }, example, missing, inputs, how });

@@ -113,6 +113,9 @@ pub(crate) fn each_text(array: &dyn Array, f: &mut dyn FnMut(usize, Option<&str>
         }
         DataType::Int64 => whole::<Int64Type>(array, f),
         DataType::UInt64 => whole::<UInt64Type>(array, f),
+        kind if kind.is_integer() => {
+            whole::<Int64Type>(&cast(array, &DataType::Int64).map_err(|_| Mismatch::Type)?, f);
+        }
         DataType::Float32 => {
             for (row, value) in array.as_primitive::<Float32Type>().iter().enumerate() {
                 // Adding 0 turns -0 into 0.
@@ -134,9 +137,13 @@ pub(crate) fn each_text(array: &dyn Array, f: &mut dyn FnMut(usize, Option<&str>
 
 /// Integers of 64 bits, not all of which `f64` holds.
 fn whole<T: ArrowPrimitiveType<Native: std::fmt::Display>>(array: &dyn Array, f: &mut dyn FnMut(usize, Option<&str>)) {
-    let mut words = String::new();
+    let (mut words, mut written) = (String::new(), None);
     for (row, value) in array.as_primitive::<T>().iter().enumerate() {
-        f(row, value.map(|x| write_words(&mut words, x)));
+        if value.is_some() && value != written {
+            write_words(&mut words, value.unwrap_or_default());
+            written = value;
+        }
+        f(row, value.map(|_| words.as_str()));
     }
 }
 

@@ -158,7 +158,8 @@ fn collect_of(
         let sample = Sample::new(&spec.target, bytes_max, spec.train.seed);
         let columns = columns.as_deref().filter(|_| spec.window.is_none());
         let rows = runtime.block_on(rows_of(project, table, &order, columns))?;
-        let (rows, beyond) = runtime.block_on(fetch(project, (table, &order), rows, sample, freeze_in, &mut snapshots))?;
+        let (rows, beyond) =
+            runtime.block_on(fetch(project, (table, &order), rows, sample, freeze_in, &mut snapshots))?;
         match &spec.window {
             Some(window) => Ok((windowed(window, table, &spec.target, rows)?, None)),
             None => Ok((rows, beyond)),

@@ -25,7 +25,8 @@ pub(crate) async fn each_batch(
     window: Option<&WindowSpec>,
     on: &mut dyn FnMut(Windowed) -> Result<()>,
 ) -> Result<()> {
-    let rows = open(project, input, columns.filter(|_| window.is_none()), &window.map(order_by).unwrap_or_default()).await?;
+    let rows =
+        open(project, input, columns.filter(|_| window.is_none()), &window.map(order_by).unwrap_or_default()).await?;
     let mut windows = match window {
         Some(window) => Some(Windows::new(window, input, &rows.schema, Wanted::Answering)?),
         None => None,

@@ -6,8 +6,6 @@ mod terms;
 mod tokenizer;
 mod words;
 
-use std::collections::HashMap;
-
 use arrow::array::Array;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -19,6 +17,7 @@ use super::fit::{Fitted, Training};
 use super::numeric::{NumericPart, TextInput, TokenBlock};
 use super::prepared::Prepared;
 use super::values::{Mismatch, counted, each_text};
+use crate::hash::QuickMap;
 use crate::spec::{Takes, TextEncoding, TextSpec};
 use crate::{Error, Result};
 
@@ -178,7 +177,7 @@ impl About {
 
 /// Counts tokens or terms within [`COUNTED_MAX`].
 #[derive(Default)]
-struct Counter(HashMap<String, u64>);
+struct Counter(QuickMap<String, u64>);
 
 impl Counter {
     fn add(&mut self, token: &str) {

@@ -1,6 +1,7 @@
 //! The features of every row in a file: a matrix or a table, written while the next rows are read.
 
 use std::path::Path;
+use std::sync::mpsc;
 
 use data::{NpyWriter, Sink};
 use learn::{Encoded, Features};
@@ -19,11 +20,21 @@ pub(super) async fn write(project: &Project, input: Input<'_>, features: &Featur
             return Err(no_matrix(output));
         }
         let mut file = NpyWriter::create(output, features.dense_width())?;
+        // Memory of blocks that are written is used again: fresh memory costs as much as what is written into it.
+        let (written, spare) = mpsc::channel();
         let writer = Writer::begin(move |blocks| {
-            blocks.into_iter().try_for_each(|block: Vec<f32>| file.write(&block))?;
+            for block in blocks {
+                file.write(&block)?;
+                let _ended = written.send(block);
+            }
             file.finish()
         })?;
-        return all(project, input, features, writer, |rows| Ok(features.dense(rows))).await;
+        let dense = |rows: &Encoded| {
+            let mut block: Vec<f32> = spare.try_recv().unwrap_or_default();
+            features.write_all(rows, &mut block);
+            Ok(block)
+        };
+        return all(project, input, features, writer, dense).await;
     }
     let mut sink = Sink::create(output, &features.table(&Encoded::default())?.schema())?;
     let writer = Writer::begin(move |blocks| {
