@@ -21,8 +21,8 @@ pub(super) async fn write(project: &Project, input: Input<'_>, features: &Featur
         }
         let mut file = NpyWriter::create(output, features.dense_width())?;
         // Memory of blocks that are written is used again: fresh memory costs as much as what is written into it.
-        let (written, spare) = mpsc::channel();
-        let writer = Writer::begin(move |blocks| {
+        let (written, spare) = mpsc::channel::<Vec<f32>>();
+        let writer = Writer::begin(move |blocks: mpsc::Receiver<Vec<f32>>| {
             for block in blocks {
                 file.write(&block)?;
                 let _ended = written.send(block);
@@ -30,7 +30,7 @@ pub(super) async fn write(project: &Project, input: Input<'_>, features: &Featur
             file.finish()
         })?;
         let dense = |rows: &Encoded| {
-            let mut block: Vec<f32> = spare.try_recv().unwrap_or_default();
+            let mut block = spare.try_recv().unwrap_or_default();
             features.write_all(rows, &mut block);
             Ok(block)
         };
