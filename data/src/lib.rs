@@ -46,8 +46,8 @@ pub use spec::{
 pub use wire::WireSpec;
 
 pub use spec::{
-    HostSpec, IngestSpec, MqttSpec, NatsSpec, OnError, PrometheusSpec, PrometheusWriteSpec, RedisSpec, StreamSpec,
-    StreamStart, SyslogSpec, UnknownKeys,
+    HostSpec, IngestSpec, KafkaProtocol, KafkaSecurity, KafkaSpec, MqttSpec, NatsSpec, OnError, PrometheusSpec,
+    PrometheusWriteSpec, RedisSpec, SaslMechanism, StreamSpec, StreamStart, SyslogSpec, UnknownKeys,
 };
 pub use stream::{Collected, Figures, Ingest, Stored, Until, collect};
 

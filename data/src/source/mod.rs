@@ -112,6 +112,7 @@ pub(crate) fn reader(source: &SourceSpec, base: &Path) -> Result<Arc<dyn Reader>
         SourceSpec::Redis(_)
         | SourceSpec::Nats(_)
         | SourceSpec::Mqtt(_)
+        | SourceSpec::Kafka(_)
         | SourceSpec::Ingest(_)
         | SourceSpec::PrometheusWrite(_)
         | SourceSpec::Syslog(_)

@@ -17,8 +17,8 @@ pub use self::expect::{
 };
 pub use self::files::{ArrowSpec, AvroSpec, ExcelSpec, LogsSpec, StoreSpec, TextFileSpec, TextFolderSpec};
 pub use self::stream::{
-    HostSpec, IngestSpec, MqttSpec, NatsSpec, OnError, PrometheusSpec, PrometheusWriteSpec, RedisSpec, StreamSpec,
-    StreamStart, SyslogSpec, UnknownKeys,
+    HostSpec, IngestSpec, KafkaProtocol, KafkaSecurity, KafkaSpec, MqttSpec, NatsSpec, OnError, PrometheusSpec,
+    PrometheusWriteSpec, RedisSpec, SaslMechanism, StreamSpec, StreamStart, SyslogSpec, UnknownKeys,
 };
 
 /// Where rows come from. Paths are relative to the project's folder, or URLs of object stores and web servers.
@@ -60,6 +60,8 @@ pub enum SourceSpec {
     Nats(NatsSpec),
     /// Topics of an MQTT broker.
     Mqtt(MqttSpec),
+    /// Topics of Kafka.
+    Kafka(KafkaSpec),
     /// Rows that are sent to this server by HTTP.
     Ingest(IngestSpec),
     /// Samples that a Prometheus server sends to this server.

@@ -177,6 +177,90 @@ pub struct MqttSpec {
     pub rows: StreamSpec,
 }
 
+/// Topics of Kafka, read as a member of a consumer group; offsets are committed once the rows are durable. A message may come twice:
+/// with `_offset` as the `key` of the rows it is shown once. One without a value (a tombstone) is no row, and kept aside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KafkaSpec {
+    /// Brokers to begin with, such as `kafka-1.example:9092`; they name the others.
+    pub servers: Vec<String>,
+    /// The topics.
+    pub topics: Vec<String>,
+    /// The consumer group; made where it is missing. Its members share the partitions.
+    #[serde(default = "tidemill")]
+    pub group: String,
+    /// The name in the group (`group.instance.id`), another one for each member. With it a member that is back within `session_s` has
+    /// its partitions at once; without it the group waits so long for one that was killed.
+    #[serde(default)]
+    pub instance_id: Option<String>,
+    /// Seconds after which the others of the group get the partitions of a member that is not heard of.
+    #[serde(default = "group_session_s")]
+    pub session_s: u64,
+    /// Where a partition begins that the group never read; one that is added while it reads begins with its oldest message.
+    #[serde(default)]
+    pub start: StreamStart,
+    /// How the connections are encrypted, and who we are.
+    #[serde(default)]
+    pub security: KafkaSecurity,
+    /// Seconds to wait for the broker, at least 1.
+    #[serde(default = "timeout_s")]
+    pub timeout_s: u64,
+    /// What the rows look like, and how they are kept.
+    #[serde(default)]
+    pub rows: StreamSpec,
+}
+
+/// How connections to Kafka are encrypted, and who we are: `{protocol: sasl_ssl, mechanism: scram_sha_512, user: reader, password:
+/// "${KAFKA_PASSWORD}"}`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct KafkaSecurity {
+    /// What the brokers speak (`security.protocol`).
+    pub protocol: KafkaProtocol,
+    /// File of the certificates (PEM) that are trusted, in place of the system's.
+    pub ca: Option<String>,
+    /// File of our own certificate and those above it (PEM), where the brokers ask for one.
+    pub certificate: Option<String>,
+    /// File of the key of our certificate (PEM), not encrypted.
+    pub key: Option<String>,
+    /// How the password is shown to the brokers (`sasl.mechanism`).
+    pub mechanism: SaslMechanism,
+    /// The user.
+    pub user: Option<String>,
+    /// The user's password; best as `${NAME}` from the environment.
+    pub password: Option<Secret>,
+}
+
+/// What the brokers of Kafka speak.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum KafkaProtocol {
+    /// Neither encrypted nor with a user.
+    #[default]
+    Plaintext,
+    /// Encrypted.
+    Ssl,
+    /// With a user, not encrypted: with the mechanism `plain` everybody on the way reads the password.
+    SaslPlaintext,
+    /// Encrypted, with a user.
+    SaslSsl,
+}
+
+/// How a password is shown to Kafka.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SaslMechanism {
+    /// As it is (`PLAIN`).
+    #[default]
+    Plain,
+    /// Without telling it (`SCRAM-SHA-256`).
+    #[serde(rename = "scram_sha_256")]
+    ScramSha256,
+    /// Without telling it (`SCRAM-SHA-512`).
+    #[serde(rename = "scram_sha_512")]
+    ScramSha512,
+}
+
 /// Rows that are sent to `POST /ingest/NAME` of `tidemill serve`: JSON lines, a JSON array, or an Arrow IPC stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -328,6 +412,10 @@ fn ack_wait_s() -> u64 {
 
 fn session_s() -> u32 {
     7 * 86_400
+}
+
+fn group_session_s() -> u64 {
+    45
 }
 
 fn step_s() -> u64 {

@@ -12,6 +12,7 @@ use super::decode::Message;
 use super::figures::Figures;
 use super::given_columns;
 use super::host::HostConsumer;
+use super::kafka::KafkaConsumer;
 use super::mqtt::MqttConsumer;
 use super::nats::NatsConsumer;
 use super::redis::RedisConsumer;
@@ -26,8 +27,8 @@ pub(crate) const WAIT: Duration = Duration::from_millis(200);
 const PAUSE_MIN: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(15);
 /// Messages asked for at once, and about how many bytes they may have.
-const ASKED_MAX: usize = 2_000;
-const ASKED_BYTES: usize = 4 << 20;
+pub(crate) const ASKED_MAX: usize = 2_000;
+pub(crate) const ASKED_BYTES: usize = 4 << 20;
 
 /// One that reads a stream.
 #[async_trait]
@@ -58,6 +59,14 @@ pub(crate) trait Consumer: Send {
     fn is_full(&self) -> bool {
         false
     }
+
+    /// Whether messages can come; until then silence does not count.
+    fn is_ready(&self) -> bool {
+        true
+    }
+
+    /// Says goodbye to the server, so that it does not wait for us. Nothing comes afterwards.
+    async fn close(&mut self) {}
 }
 
 /// How many messages are asked for next, by the size of the last ones.
@@ -125,7 +134,9 @@ pub async fn collect(
     let writer = blocking(move || Writer::open(&folder, &spec, given, counted)).await??;
     let figures = Arc::clone(figures);
     let mut collecting = Collecting { writer: Some(writer), consumer, until: until.clone(), figures };
-    collecting.run().await
+    let done = collecting.run().await;
+    collecting.consumer.close().await;
+    done
 }
 
 fn consumer(source: &SourceSpec, base: &Path) -> Result<Option<Box<dyn Consumer>>> {
@@ -133,6 +144,7 @@ fn consumer(source: &SourceSpec, base: &Path) -> Result<Option<Box<dyn Consumer>
         SourceSpec::Redis(spec) => Box::new(RedisConsumer::new(spec)?),
         SourceSpec::Nats(spec) => Box::new(NatsConsumer::new(spec)?),
         SourceSpec::Mqtt(spec) => Box::new(MqttConsumer::new(spec, base)?),
+        SourceSpec::Kafka(spec) => Box::new(KafkaConsumer::new(spec, base)?),
         SourceSpec::Syslog(spec) => Box::new(SyslogConsumer::new(spec)?),
         SourceSpec::Host(spec) => Box::new(HostConsumer::new(spec)),
         _ => return Ok(None),
@@ -199,6 +211,8 @@ impl Collecting {
                 if !messages.is_empty() {
                     last = Instant::now();
                     self.work(|writer| writer.take(messages)).await?;
+                } else if !self.consumer.is_ready() {
+                    last = Instant::now();
                 }
             }
             let is_over = is_stopped || self.until.idle.is_some_and(|idle| last.elapsed() >= idle);

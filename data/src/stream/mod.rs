@@ -1,9 +1,9 @@
 //! How do streams become tables? Messages are collected, or sent to us, into Parquet segments; the source reads those.
 //!
-//! *Good for*: Redis streams, NATS JetStream, MQTT, rows sent by HTTP, samples of Prometheus, syslog, figures of this
+//! *Good for*: Redis streams, NATS JetStream, MQTT, Kafka, rows sent by HTTP, samples of Prometheus, syslog, figures of this
 //! machine. Each row is there at least once: a server is told that a message is ours after its rows are durable. Senders of
 //! syslog are told nothing.
-//! *Not for*: answering while a row is on its way; Kafka, which would be one more [`collect::Consumer`] beside the others.
+//! *Not for*: answering while a row is on its way.
 //!
 //! ```text
 //! STREAMS/NAME/segment-FIRST-LAST.parquet   rows by number; whole or not there (written beside, synced, renamed)
@@ -20,6 +20,7 @@ mod figures;
 mod frames;
 mod host;
 mod ingest;
+mod kafka;
 mod known;
 mod lock;
 mod mqtt;
@@ -49,6 +50,7 @@ impl SourceSpec {
             Self::Redis(spec) => Some(&spec.rows),
             Self::Nats(spec) => Some(&spec.rows),
             Self::Mqtt(spec) => Some(&spec.rows),
+            Self::Kafka(spec) => Some(&spec.rows),
             Self::Ingest(spec) => Some(&spec.rows),
             Self::PrometheusWrite(spec) => Some(&spec.rows),
             Self::Syslog(spec) => Some(&spec.rows),

@@ -568,6 +568,30 @@ fn short_forms_mean_the_long_ones() {
 }
 
 #[test]
+fn a_wrong_section_of_kafka_is_shown_with_what_is_right() {
+    let check = |section: &str, expected: &str| {
+        assert_eq!(messages(&format!("sources: {{s: {{kafka: {section}}}}}"), &[]), [expected], "{section}");
+    };
+    check(
+        "{servers: [a], topics: [b], grup: x}",
+        "unknown key \"grup\" in sources.s.kafka; did you mean \"group\"? | known keys: servers, topics, group, instance_id, session_s, start, security, timeout_s, rows",
+    );
+    check(
+        "{servers: [a], topics: [b], security: {protocol: sasl-ssl}}",
+        "sources.s.kafka.security.protocol: unknown choice \"sasl-ssl\"; did you mean \"sasl_ssl\"? | choices: plaintext, ssl, sasl_plaintext, sasl_ssl",
+    );
+    check(
+        "{servers: [a], topics: [b], session_s: 0}",
+        "sources.s.kafka.session_s: expected an integer from 1 to 1800, found 0",
+    );
+    let security = "{protocol: sasl_ssl, mechanism: scram_sha_512, user: reader, password: hunter2, ca: kafka.pem}";
+    assert!(
+        messages(&format!("sources: {{s: {{kafka: {{servers: [a], topics: [b], security: {security}}}}}}}"), &[])
+            .is_empty()
+    );
+}
+
+#[test]
 fn a_project_hands_out_ready_parts() {
     let yaml = "tables:\n  late: SELECT * FROM early JOIN c ON true\n  early: SELECT * FROM b\n  other: SELECT * FROM a\nsources:\n  b: {csv: b.csv}\n  a: {csv: a.csv}\n  c: {csv: c.csv}\nmodels:\n  m: {table: late, target: t}\n  l: {table: a, target: t}\n";
     let project = load(yaml);

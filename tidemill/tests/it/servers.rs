@@ -178,7 +178,7 @@ fn is_root() -> bool {
 }
 
 /// A certificate of `127.0.0.1` that is signed by itself.
-fn certificate(folder: &Path) {
+pub fn certificate(folder: &Path) {
     let mut make = Command::new("openssl");
     make.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]);
     make.args(["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]);

@@ -14,7 +14,9 @@ use crate::publish::{Mqtt, Nats, Redis};
 use crate::servers::{Broker, PASSWORD, free_port};
 use crate::support::{Done, Project, finish};
 
-const ROWS: i64 = 10_000;
+pub const ROWS: i64 = 10_000;
+/// Milliseconds after which a collector is killed, at the latest.
+const LONGEST_MS: u64 = 600;
 /// 2000-01-01 in days since 1970.
 const DAY: i64 = 10_957;
 const MICROS_PER_DAY: i64 = 86_400_000_000;
@@ -111,12 +113,12 @@ pub fn check_every_type(found: &RecordBatch) {
 /// All columns of every type.
 pub const ALL: &str = "SELECT id, b, i, f, d, t, s FROM s ORDER BY id";
 
-fn bodies() -> impl Iterator<Item = Vec<u8>> {
+pub fn bodies() -> impl Iterator<Item = Vec<u8>> {
     (1..=ROWS).map(|n| object(n).to_string().into_bytes())
 }
 
 /// What a collector counted for the source.
-fn counted(done: &Done) -> Value {
+pub fn counted(done: &Done) -> Value {
     done.json()["sources"]["s"].clone()
 }
 
@@ -290,7 +292,7 @@ impl Collector {
         Self(child)
     }
 
-    fn kill(mut self) {
+    pub fn kill(mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }
@@ -352,11 +354,11 @@ fn wait_for_session(server: &Broker) {
     std::thread::sleep(Duration::from_millis(300));
 }
 
-fn short() -> Value {
+pub fn short() -> Value {
     json!({ "columns": { "id": "integer" }, "key": ["id"], "segment_age_ms_max": 100 })
 }
 
-fn id(n: i64) -> Vec<u8> {
+pub fn id(n: i64) -> Vec<u8> {
     format!("{{\"id\":{n}}}").into_bytes()
 }
 
@@ -403,8 +405,9 @@ pub fn some_moment(turn: usize, longest_ms: u64) {
     std::thread::sleep(Duration::from_millis(random));
 }
 
-/// Rows are sent all the time while the collector is killed again and again; in the end each is there, and once by its key.
-fn survives_kills(kind: &str, spec: &Value, mut add: impl FnMut(i64, i64) + Send) {
+/// Rows are sent all the time while the collector is killed again and again, after `longest_ms` or less; in the end each is there,
+/// and once by its key.
+pub fn survives_kills(kind: &str, spec: &Value, longest_ms: u64, mut add: impl FnMut(i64, i64) + Send) {
     let project = project(kind, spec);
     project.ok(&["collect", "--until-idle", "300ms"]);
     let is_over = AtomicBool::new(false);
@@ -421,7 +424,7 @@ fn survives_kills(kind: &str, spec: &Value, mut add: impl FnMut(i64, i64) + Send
         });
         for turn in 0..kills() {
             let collector = Collector::start(&project);
-            some_moment(turn, 600);
+            some_moment(turn, longest_ms);
             collector.kill();
         }
         is_over.store(true, Ordering::Relaxed);
@@ -443,7 +446,7 @@ fn kills_of_the_collector_lose_no_row_of_redis() {
     let Some(server) = Broker::redis() else { return };
     let spec = redis(&server, short());
     let mut client = Redis::new(server.port);
-    survives_kills("redis", &spec, |first, last| {
+    survives_kills("redis", &spec, LONGEST_MS, |first, last| {
         client.add("clicks", (first..=last).map(|n| vec![("id", n.to_string())]));
     });
     assert_eq!(Redis::new(server.port).pending("clicks"), 0);
@@ -456,7 +459,7 @@ fn kills_of_the_collector_lose_no_row_of_nats() {
     client.make_stream("orders");
     let mut spec = nats(&server, short());
     spec["ack_wait_s"] = json!(2);
-    survives_kills("nats", &spec, |first, last| client.add("orders.new", (first..=last).map(id)));
+    survives_kills("nats", &spec, LONGEST_MS, |first, last| client.add("orders.new", (first..=last).map(id)));
 }
 
 #[test]
@@ -465,7 +468,7 @@ fn kills_of_the_collector_lose_no_row_of_mqtt() {
     let spec = mqtt(&server, short());
     let port = server.port;
     let mut client: Option<Mqtt> = None;
-    survives_kills("mqtt", &spec, move |first, last| {
+    survives_kills("mqtt", &spec, LONGEST_MS, move |first, last| {
         let client = client.get_or_insert_with(|| Mqtt::new(port, "sender"));
         client.add("hall/1", (first..=last).map(id));
     });
