@@ -35,16 +35,25 @@ enum Format {
     Parquet(Box<ArrowWriter<BufWriter<File>>>),
 }
 
+/// The extension of a path, in lower case.
+fn extension(path: &Path) -> String {
+    path.extension().and_then(|extension| extension.to_str()).unwrap_or_default().to_lowercase()
+}
+
 impl Sink {
+    /// Whether files are written that end as this one does.
+    pub fn takes(path: &Path) -> bool {
+        ["csv", "tsv", "jsonl", "ndjson", "json", "parquet"].contains(&extension(path).as_str())
+    }
+
     /// A file for rows with these columns.
     ///
     /// # Errors
     /// An extension that is not known, or a folder that is not there or cannot be written.
     pub fn create(path: &Path, schema: &SchemaRef) -> Result<Self> {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default().to_lowercase();
-        let known = ["csv", "tsv", "jsonl", "ndjson", "json", "parquet"];
-        if !known.contains(&extension.as_str()) {
+        let extension = extension(path);
+        if !Self::takes(path) {
             let path = path.display();
             return Err(Error::invalid(format!("{path}: answers are written as .csv, .tsv, .jsonl or .parquet")));
         }

@@ -5,6 +5,7 @@
 
 mod error;
 pub mod evaluate;
+mod explain;
 pub mod features;
 mod folds;
 mod hash;
@@ -27,6 +28,7 @@ mod weights;
 
 pub use error::{Error, ErrorKind, Result};
 pub use evaluate::{Evaluation, evaluate};
+pub use explain::{ExplainSpec, Explainer, Explanation, background_rows, check_explainable};
 pub use features::{
     BagBlock, Choice, Column, ColumnKind, EmbeddedColumn, Encoded, FeatureSteps, Features, ImageBlock, PATH_COLUMN,
     SeriesBlock, TokenBlock,

@@ -224,6 +224,12 @@ pub struct Predict {
     /// Leave the columns of the input out of the answers.
     #[arg(long)]
     pub only_answers: bool,
+    /// Add what every column contributed to each answer: to the probability of the class (0 to 1), or to the value.
+    #[arg(long)]
+    pub explain: bool,
+    /// Orders of the columns that are tried for that, 200 where absent: more are closer, and take as much longer.
+    #[arg(long, value_name = "N", requires = "explain")]
+    pub permutations: Option<usize>,
 }
 
 /// Options of `sql`.

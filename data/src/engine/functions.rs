@@ -26,8 +26,8 @@ use super::rows::{plain, plain_schema};
 use crate::error::{Error, Result, did_you_mean};
 use crate::source::batch;
 
-/// A function that gives a value for every row: `name('word', ..., column, ...)`. Where no column is named it reads those
-/// of the query's rows that it needs, by their names.
+/// A function that gives a value for every row: `name('word', ..., column, ...)`; a whole number is a word too. Where no
+/// column is named it reads those of the query's rows that it needs, by their names.
 pub trait RowFunction: Debug + Send + Sync {
     /// Its name in SQL, in lower case.
     fn name(&self) -> &str;
@@ -54,7 +54,7 @@ pub struct RowSignature {
     pub answer: DataType,
 }
 
-/// A function that is a table: `SELECT * FROM name('word', ...)`.
+/// A function that is a table: `SELECT * FROM name('word', ...)`. A whole number is a word too.
 #[async_trait]
 pub trait TableFunction: Debug + Send + Sync {
     /// Its name in SQL, in lower case.
@@ -71,13 +71,21 @@ pub trait TableFunction: Debug + Send + Sync {
     /// # Errors
     /// Whatever keeps them from being made.
     async fn rows(&self, words: &[String]) -> Result<Vec<RecordBatch>>;
+
+    /// As [`TableFunction::rows`], for a query that reads no more than the first `rows_max` of them.
+    ///
+    /// # Errors
+    /// As [`TableFunction::rows`].
+    async fn first_rows(&self, words: &[String], _rows_max: usize) -> Result<Vec<RecordBatch>> {
+        self.rows(words).await
+    }
 }
 
 fn external(error: Error) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
 
-/// A text that an argument is.
+/// A text or a whole number that an argument is.
 fn word(expr: &Expr) -> Option<String> {
     match expr {
         Expr::Literal(value, _) => text(value),
@@ -86,7 +94,10 @@ fn word(expr: &Expr) -> Option<String> {
 }
 
 fn text(value: &ScalarValue) -> Option<String> {
-    value.try_as_str().flatten().map(str::to_owned)
+    match value {
+        ScalarValue::Int64(Some(number)) => Some(number.to_string()),
+        value => value.try_as_str().flatten().map(str::to_owned),
+    }
 }
 
 /// A [`RowFunction`] as a query writes it: words, then columns or none.
@@ -297,7 +308,11 @@ impl TableProvider for Made {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> EngineResult<Arc<dyn ExecutionPlan>> {
-        let rows = self.function.rows(&self.words).await.map_err(external)?;
+        let rows = match limit {
+            Some(limit) => self.function.first_rows(&self.words, limit).await,
+            None => self.function.rows(&self.words).await,
+        };
+        let rows = rows.map_err(external)?;
         let table = MemTable::try_new(Arc::clone(&self.schema), vec![rows])?;
         table.scan(session, projection, filters, limit).await
     }

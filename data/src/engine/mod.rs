@@ -161,7 +161,7 @@ impl Engine {
     }
 
     /// Makes the models known that `ML.PREDICT` and its kin name; they become calls of functions called `predict`,
-    /// `probabilities`, `ml_evaluate` and `importance`.
+    /// `confidence`, `probabilities`, `attributions`, `baseline`, `ml_evaluate` and `importance`.
     pub fn add_models(&mut self, models: Arc<dyn ModelNames>) {
         self.models = Some(models);
     }

@@ -41,7 +41,7 @@ pub(crate) struct Input {
 pub(super) enum Origin {
     /// On this machine, under the name.
     Here,
-    /// In an object store or on a web server.
+    /// In an object store, in HDFS or on a web server.
     There(Arc<Object>),
     /// In an archive.
     Within(Arc<Member>),
@@ -96,7 +96,8 @@ impl Files {
             true => remote::find(base, path, store, endings)?,
             false if store.is_some() => {
                 return Err(Error::invalid(format!(
-                    "{path}: store says how URLs are reached (s3://, gs://, az://, http://, https://), and this is none; remove it"
+                    "{path}: store says how URLs are reached (s3://, gs://, az://, hdfs://, http://, https://), and this is \
+                     none; remove it"
                 )));
             }
             false => local(base, path, endings)?,

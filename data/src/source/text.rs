@@ -6,7 +6,7 @@ use std::io::{self, Read};
 use encoding_rs::{BIG5, DecoderResult, GB18030, SHIFT_JIS, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
 use super::{Input, open, read_fully};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::spec::Encoding;
 
 /// Bytes that are looked at to tell an encoding.
@@ -16,6 +16,10 @@ const CHUNK_BYTES: usize = 1 << 16;
 /// Share of a text's pairs of bytes that are among the characters of everyday Chinese, at least: letters with accents pair
 /// with plain ones instead.
 const EVERYDAY_MIN: f64 = 0.9;
+/// Control characters, and bytes that are no UTF-8, from which on a file is taken for none of text; and one in so many of its
+/// bytes. Some logs part their fields by control characters, others were written in an encoding nobody knows: none does both.
+const NO_TEXT_MIN: usize = 8;
+const NO_TEXT_ONE_IN: usize = 40;
 
 /// The text of a file as UTF-8, unpacked and decoded as it is read.
 pub(crate) fn open_text(path: &Input, encoding: Encoding) -> Result<Box<dyn Read + Send>> {
@@ -36,6 +40,9 @@ fn open_decoded(path: &Input, encoding: Encoding, is_lossy: bool) -> Result<Box<
             let filled = read_fully(&mut input, path, &mut sample)?;
             sample.truncate(filled);
             let found = detect(&sample);
+            if is_lossy && encoding == Encoding::Auto && found == UTF_8 {
+                check_text(path, &sample)?;
+            }
             let is_unmarked = encoding == Encoding::Utf16 && found != UTF_16BE;
             (if is_unmarked { UTF_16LE } else { found }, sample, input)
         }
@@ -98,6 +105,24 @@ fn detect(sample: &[u8]) -> &'static encoding_rs::Encoding {
         Err(_) if is_gb18030(sample) => GB18030,
         Err(_) => UTF_8,
     }
+}
+
+/// Refuses what is no text in any encoding. Zeros say nothing: a machine that fell leaves some.
+fn check_text(path: &Input, sample: &[u8]) -> Result<()> {
+    let written = sample.iter().filter(|byte| **byte != 0).count();
+    // Tabs and ends of lines and pages are texts', and what begins colours (ESC) is on terminals.
+    let controls = sample.iter().filter(|byte| matches!(**byte, 1..=8 | 14..=26 | 28..=31 | 127)).count();
+    let wrong: usize = sample.utf8_chunks().map(|chunk| chunk.invalid().len()).sum();
+    let is_many = |count: usize| count >= NO_TEXT_MIN && count * NO_TEXT_ONE_IN >= written;
+    if is_many(controls) && is_many(wrong) {
+        return Err(Error::invalid(format!(
+            "{}: this is no text: of its first {} bytes {controls} are control characters and {wrong} are no UTF-8; if it is one \
+             all the same, set its encoding",
+            path.display(),
+            sample.len()
+        )));
+    }
+    Ok(())
 }
 
 /// Whether all of it is GB 18030, and nearly all pairs are of the characters that are used every day (GB 2312).
@@ -235,6 +260,34 @@ mod tests {
             assert!(!is_gb18030(&latin), "{text}");
         }
         assert!(!is_gb18030(b"a,b\n1,2\n") && !is_gb18030(b"\xff\xff"));
+    }
+
+    #[test]
+    fn what_is_no_text_is_refused_where_wrong_bytes_are_taken() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.log");
+        let lossy = |bytes: &[u8], encoding| {
+            std::fs::write(&path, bytes).unwrap();
+            open_lossy(&Input::here(&path), encoding).map(drop)
+        };
+        // As good as random (Knuth's generator): what is packed or compiled looks like this.
+        let draw =
+            |n: u64| (n.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407) >> 40) as u8;
+        let noise: Vec<u8> = (0..3_000_u64).map(|n| draw(draw(n).into()) ^ draw(n * 77)).collect();
+        let error = lossy(&noise, Encoding::Auto).unwrap_err().to_string();
+        assert!(
+            error.contains("a.log: this is no text: of its first 3000 bytes") && error.contains("encoding"),
+            "{error}"
+        );
+        lossy(&noise, Encoding::Latin1).unwrap();
+        let log = "2026-01-02 03:04:05 INFO Z\u{fc}rich: started\n".repeat(50);
+        let (latin, ..) = WINDOWS_1252.encode(&log);
+        let fix = "8=FIX.4.2\x019=65\x0135=A\x0149=SERVER\x0156=CLIENT\x0110=062\x01\n".repeat(50);
+        let fallen = [log.as_bytes(), &[0; 5_000][..], log.as_bytes()].concat();
+        let (gb, ..) = GB18030.encode(TEXT);
+        let texts: [&[u8]; 7] = [log.as_bytes(), &latin, fix.as_bytes(), &fallen, &gb, b"a\x01\xff", &noise[..20]];
+        texts.into_iter().for_each(|bytes| lossy(bytes, Encoding::Auto).unwrap());
+        lossy(&utf16(TEXT, u16::to_le_bytes), Encoding::Auto).unwrap();
     }
 
     #[test]

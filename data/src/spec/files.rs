@@ -205,8 +205,8 @@ fn templates_max() -> usize {
     2_000
 }
 
-/// How files of an object store or of a web server are reached. Nothing is taken from the environment by itself: write
-/// `${NAME}` where a value is to come from there.
+/// How files of an object store, of HDFS or of a web server are reached. Nothing is taken from the environment by itself, but
+/// what HDFS's client looks for there: write `${NAME}` where a value is to come from there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StoreSpec {
@@ -231,6 +231,15 @@ pub struct StoreSpec {
     /// Google: the key of a service account, as JSON.
     #[serde(default)]
     pub service_account: Option<Secret>,
+    /// HDFS: the user who asks; where absent that of `HADOOP_USER_NAME`, or else of this process.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// HDFS: properties of Hadoop, such as `dfs.ha.namenodes.NAME` and `dfs.namenode.rpc-address.NAME.NODE` of a name service,
+    /// before those of `core-site.xml` and `hdfs-site.xml` in `HADOOP_CONF_DIR` (or `HADOOP_HOME`). Tokens are read from
+    /// `HADOOP_TOKEN_FILE_LOCATION`. For `hadoop.security.authentication: kerberos` the machine needs MIT Kerberos
+    /// (`libgssapi_krb5.so.2`) and a ticket (`kinit`) or a keytab (`KRB5_CLIENT_KTNAME`).
+    #[serde(default)]
+    pub hadoop: BTreeMap<String, String>,
     /// Takes a server by `http://` too: everybody on the way can read and change what it sends.
     #[serde(default)]
     pub allow_http: bool,
@@ -255,6 +264,8 @@ impl Default for StoreSpec {
             secret_key: None,
             token: None,
             service_account: None,
+            user: None,
+            hadoop: BTreeMap::new(),
             allow_http: false,
             allow_local_redirects: false,
             ca: None,

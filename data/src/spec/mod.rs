@@ -80,8 +80,8 @@ pub enum SourceSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CsvSpec {
-    /// The file, a pattern such as `logs/*.csv`, a folder, or a URL (`s3://`, `gs://`, `az://`, `https://`); all files must
-    /// have the same columns. Folders called `year=2026` are columns too.
+    /// The file, a pattern such as `logs/*.csv`, a folder, or a URL (`s3://`, `gs://`, `az://`, `hdfs://`, `https://`); all
+    /// files must have the same columns. Folders called `year=2026` are columns too.
     pub path: String,
     /// What stands between two values; by extension where absent: a tab for `.tsv`, a comma otherwise.
     #[serde(default)]

@@ -155,6 +155,13 @@ impl Case {
         Self::new("linear", features, 0, &[], Activation::Relu, Loss::Auto)
     }
 
+    /// A linear model of two classes of these columns and numbers.
+    pub(crate) fn binary(columns: &[Column], numbers: Vec<NumberInput>) -> Self {
+        let numeric = NumericPart { numbers, ..NumericPart::default() };
+        let features = Features { columns: columns.to_vec(), numeric, ..Features::default() };
+        Self::new("linear", features, 2, &[], Activation::Relu, Loss::Auto)
+    }
+
     /// A linear model of two classes on one picture.
     pub(crate) fn binary_image(image: ImageInput) -> Self {
         let features = features(&NumericPart { images: vec![image], ..NumericPart::default() });

@@ -13,13 +13,21 @@ pub struct EvaluateSpec {
     pub importance_rows_max: usize,
     /// Wrong answers kept for the report, largest errors first.
     pub worst_max: usize,
+    /// Training rows kept with a version, which its answers are explained against; of 0 it is a usual value of each column.
+    pub background_rows_max: usize,
     /// Trains and judges on folds of all rows but the test rows too, to see how far the figures spread.
     pub cross_validation: Option<CrossValidationSpec>,
 }
 
 impl Default for EvaluateSpec {
     fn default() -> Self {
-        Self { threshold: Threshold::Auto, importance_rows_max: 1_000, worst_max: 24, cross_validation: None }
+        Self {
+            threshold: Threshold::Auto,
+            importance_rows_max: 1_000,
+            worst_max: 24,
+            background_rows_max: 100,
+            cross_validation: None,
+        }
     }
 }
 

@@ -1,13 +1,14 @@
 //! `tidemill predict`: an answer for every row of a file, streaming.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use arrow::array::{ArrayRef, Float32Array, StringArray};
+use arrow::array::{ArrayRef, Float32Array, Float64Array, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use data::Sink;
-use learn::{Model, Predictions};
+use learn::{ExplainSpec, Explainer, Explanation, Model, Predictions};
 use serde_json::json;
 
 use crate::cli::{Common, Predict};
@@ -29,7 +30,9 @@ pub fn predict(common: &Common, args: &Predict, terminal: &Terminal) -> Result<(
     let model = crate::serve::load(&version.folder)?;
     let began = Instant::now();
     let window = pipeline::window_of(&version.folder)?;
-    let rows = pipeline::runtime()?.block_on(answer_all(&project, args, &model, window.as_ref()))?;
+    let explainer = explainer(args, &version.folder, &model)?;
+    let answering = Answering { args, model: &model, window: window.as_ref(), explainer: explainer.as_ref() };
+    let rows = pipeline::runtime()?.block_on(answer_all(&project, &answering))?;
     let seconds = began.elapsed().as_secs_f64();
     terminal.result(format!(
         "{} rows answered by version {} of \"{name}\" in {seconds:.1} s, written to {}",
@@ -44,11 +47,55 @@ pub fn predict(common: &Common, args: &Predict, terminal: &Terminal) -> Result<(
     Ok(())
 }
 
-async fn answer_all(project: &Project, args: &Predict, model: &Model, window: Option<&WindowSpec>) -> Result<u64> {
+/// Explains the answers of a version where that is wanted.
+fn explainer<'m>(args: &Predict, folder: &Path, model: &'m Model) -> Result<Option<Explainer<'m>>> {
+    if !args.explain {
+        return Ok(None);
+    }
+    let usual = ExplainSpec::default();
+    let spec = ExplainSpec { permutations: args.permutations.unwrap_or(usual.permutations), ..usual };
+    Ok(Some(Explainer::new(model, &pipeline::background(folder, model)?, spec)?))
+}
+
+/// How rows are answered.
+struct Answering<'a> {
+    args: &'a Predict,
+    model: &'a Model,
+    window: Option<&'a WindowSpec>,
+    explainer: Option<&'a Explainer<'a>>,
+}
+
+impl Answering<'_> {
+    fn answered(&self, read: &Windowed) -> Result<RecordBatch> {
+        match self.explainer {
+            None => with_answers(&read.rows, &self.model.predict(&read.windows)?, &[], self.args),
+            Some(explainer) => {
+                let explanation = explainer.explain(&read.windows)?;
+                let more = contributions(self.model, &explanation);
+                with_answers(&read.rows, &explanation.answers, &more, self.args)
+            }
+        }
+    }
+}
+
+/// What the answers were counted from, and what each column contributed to them.
+fn contributions(model: &Model, explanation: &Explanation) -> Vec<(String, ArrayRef)> {
+    let columns = model.features().columns();
+    let mut more: Vec<(String, ArrayRef)> =
+        vec![("base".to_owned(), Arc::new(Float64Array::from(explanation.base.clone())))];
+    for (place, column) in columns.iter().enumerate() {
+        let figures = explanation.contributions.iter().skip(place).step_by(columns.len().max(1)).copied();
+        more.push((format!("contribution_{}", column.name), Arc::new(Float64Array::from_iter_values(figures))));
+    }
+    more
+}
+
+async fn answer_all(project: &Project, answering: &Answering<'_>) -> Result<u64> {
+    let Answering { args, window, .. } = *answering;
     let mut sink: Option<Sink> = None;
     let mut rows = 0;
     let mut answer = |read: Windowed| -> Result<()> {
-        let answered = with_answers(&read.rows, &model.predict(&read.windows)?, args)?;
+        let answered = answering.answered(&read)?;
         let sink = match &mut sink {
             Some(sink) => sink,
             none => none.insert(Sink::create(&args.output, &answered.schema())?),
@@ -65,8 +112,13 @@ async fn answer_all(project: &Project, args: &Predict, model: &Model, window: Op
     Ok(rows)
 }
 
-/// The columns of the input that a table can show, then the answers.
-fn with_answers(batch: &RecordBatch, answers: &Predictions, args: &Predict) -> Result<RecordBatch> {
+/// The columns of the input that a table can show, then the answers and what more there is.
+fn with_answers(
+    batch: &RecordBatch,
+    answers: &Predictions,
+    more: &[(String, ArrayRef)],
+    args: &Predict,
+) -> Result<RecordBatch> {
     let mut fields: Vec<Field> = Vec::new();
     let mut columns: Vec<ArrayRef> = Vec::new();
     let flat = args.output.extension().is_some_and(|kind| kind == "csv" || kind == "tsv");
@@ -104,6 +156,7 @@ fn with_answers(batch: &RecordBatch, answers: &Predictions, args: &Predict) -> R
             }
         }
     }
+    more.iter().for_each(|(name, column)| add(name.clone(), Arc::clone(column)));
     let schema: SchemaRef = Arc::new(Schema::new(fields));
     RecordBatch::try_new(schema, columns)
         .map_err(|e| Failure::new(Fault::Ours, format!("cannot put answers together: {e}")))

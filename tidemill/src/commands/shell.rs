@@ -23,7 +23,7 @@ const WORDS_MAX: usize = 20_000;
 /// Where, in the data folder.
 const HISTORY: &str = "sql_history";
 /// Words that complete themselves beside the names of tables and columns.
-const WORDS: [&str; 34] = [
+const WORDS: [&str; 37] = [
     "SELECT",
     "FROM",
     "WHERE",
@@ -53,8 +53,11 @@ const WORDS: [&str; 34] = [
     "profile('",
     "evaluate('",
     "importance('",
+    "explain('",
+    "attributions('",
     "CREATE MODEL",
     "ML.PREDICT(MODEL ",
+    "ML.EXPLAIN_PREDICT(MODEL ",
     "ML.EVALUATE(MODEL ",
     "ML.FEATURE_IMPORTANCE(MODEL ",
     "WITH",

@@ -86,6 +86,7 @@ fn of_sections() -> Vec<Bound> {
         ("TablesSplit", "validation_fraction", share()),
         ("EvaluateSpec", "importance_rows_max", json!({ "maximum": 1_000_000 })),
         ("EvaluateSpec", "worst_max", json!({ "maximum": 1_000 })),
+        ("EvaluateSpec", "background_rows_max", json!({ "maximum": 1_000 })),
         ("CrossValidationSpec", "folds", json!({ "minimum": 2, "maximum": 100 })),
         ("CategorySpec", "values_max", count(100_000)),
         ("EmbeddingSpec", "dimension", count(1_024)),

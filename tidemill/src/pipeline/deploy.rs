@@ -58,6 +58,9 @@ pub(super) fn deploy(place: &Place, spec: &ModelSpec, run: RunId, promote: bool,
     write("importance.json", json!(judged.importance))?;
     write("worst.json", json!(worst_rows(prepared, judged)))?;
     write("usage.json", usage(spec, prepared)?)?;
+    if let Some(rows) = super::explain::background_rows(&prepared.features, &prepared.background)? {
+        write(super::explain::FILE, rows)?;
+    }
     write("stages.json", json!(parts.stages))?;
     if let Some(window) = &spec.window {
         write(super::window::FILE, json!(window))?;

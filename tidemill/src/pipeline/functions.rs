@@ -1,6 +1,8 @@
 //! What SQL can ask of models and tables: `predict('model')`, `confidence('model')`, `probability('model', 'class')`,
-//! `probabilities('model')` for every row; `profile('table')`, `evaluate('model', 'table')`, `importance('model')` as tables.
+//! `probabilities('model')`, `attributions('model')`, `baseline('model')` for every row; `profile('table')`,
+//! `evaluate('model', 'table')`, `explain('model', 'table')`, `importance('model')` as tables.
 
+mod explain;
 mod ml;
 
 use std::collections::BTreeMap;
@@ -29,6 +31,9 @@ pub(super) fn add(engine: &mut Engine, project: &Project) -> Result<()> {
     for what in [What::Answer, What::Confidence, What::Probability, What::Probabilities] {
         engine.add_row_function(Arc::new(Answers { what, models: Arc::clone(&models), last: Mutex::default() }))?;
     }
+    engine.add_row_function(Arc::new(explain::Attributions(Arc::clone(&models))))?;
+    engine.add_row_function(Arc::new(explain::Baseline(Arc::clone(&models))))?;
+    engine.add_table_function(Arc::new(explain::ExplanationOf(Arc::clone(&models))));
     engine.add_table_function(Arc::new(ProfileOf(Arc::clone(&models))));
     engine.add_table_function(Arc::new(EvaluationOf(Arc::clone(&models))));
     engine.add_table_function(Arc::new(ml::BigQueryEvaluation(Arc::clone(&models))));

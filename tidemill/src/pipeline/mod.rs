@@ -8,6 +8,7 @@ mod deploy;
 mod diff;
 mod evaluate;
 mod expect;
+mod explain;
 mod fit;
 mod freeze;
 mod functions;
@@ -38,6 +39,7 @@ pub(crate) use collect::{Frozen, check_table, collect, collect_to_fit, engine_of
 pub(crate) use cross_validation::{CrossValidation, Spread};
 pub(crate) use diff::diff;
 pub(crate) use expect::{expect, expectations_of, failed, tables_of};
+pub(crate) use explain::background;
 pub(crate) use freeze::{Taken, freeze, freeze_later};
 pub(crate) use prepare::{audit_only, features_only};
 pub(crate) use reading::each_batch;

@@ -34,6 +34,8 @@ pub(crate) struct Prepared {
     pub test: Set,
     /// The test rows as they were collected, to show the worst answers.
     pub test_rows: Vec<RecordBatch>,
+    /// Some training rows as they were collected, to explain answers against.
+    pub background: Vec<RecordBatch>,
     /// All other rows as they were collected, where cross-validation is asked for.
     pub folds: Option<Seen>,
     /// Training rows beyond `train`, where memory does not hold all.
@@ -97,12 +99,20 @@ pub(super) fn prepare(spec: &ModelSpec, tables: Tables, on: &mut dyn FnMut(Progr
         on(Progress::Note(&format!("  {}: {}", choice.column, choice.how)));
     }
     let folds = spec.evaluate.cross_validation.is_some().then(|| divided.without_test());
+    let background = background(spec, &divided.train)?;
     let train = encode_training(&features, &target, &divided.train)?;
     let validation = encode(&features, &target, divided.validation)?;
     let test_rows = divided.test.clone();
     let test = encode(&features, &target, divided.test)?;
     let beyond = divided.beyond;
-    Ok(Prepared { features, target, audit: report, train, validation, test, test_rows, folds, beyond })
+    Ok(Prepared { features, target, audit: report, train, validation, test, test_rows, background, folds, beyond })
+}
+
+/// The training rows that are kept with the version.
+fn background(spec: &ModelSpec, train: &[RecordBatch]) -> Result<Vec<RecordBatch>> {
+    let rows: usize = train.iter().map(RecordBatch::num_rows).sum();
+    let rows = u32::try_from(rows).unwrap_or(u32::MAX);
+    take(train, &learn::background_rows(rows, spec.evaluate.background_rows_max, spec.train.seed))
 }
 
 /// The training and validation rows, audited; nothing looks at the test rows.

@@ -385,6 +385,8 @@ fn the_features_of_every_row_are_written_as_a_matrix_or_a_table() {
 
     let embedded = ["--set", "models.kind.features.columns.street.category.encode={embedding: {dimension: 4}}"];
     project.ok(&[&["run", "-q"][..], &embedded].concat());
+    let unknown = project.run(&["features", "kind:1", "--output", "x.xlsx"]);
+    assert!(unknown.stderr.contains("x.xlsx: features are written as .npy, .csv,"), "{}", unknown.stderr);
     let refused = project.run(&["features", "kind:2", "--output", "new.npy"]);
     assert!(refused.code == 1 && refused.stderr.contains("write a .parquet"), "{}", refused.stderr);
     let path = project.path("new.parquet");

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::Project;
+use crate::support::{Project, SMALL};
 
 fn rows(project: &Project, query: &str) -> Vec<Value> {
     let document = project.ok(&["sql", "--json", "--rows", "1000", query]).json();
@@ -126,6 +126,105 @@ fn models_answer_in_the_words_of_bigquery() {
     check("SELECT * FROM ML.PREDICT(MODEL kind, (SELECT x FROM rows))", &["needs a column \"colour\""]);
     check("SELECT * FROM ML.EVALUATE(MODEL kind, (SELECT x, colour FROM rows))", &["kind"]);
     check("SELECT * FROM ML.PREDICTS(MODEL kind, TABLE rows)", &["did you mean \"ML.PREDICT\"?"]);
+}
+
+/// A cell that is a number.
+fn figure(row: &Value, name: &str) -> f64 {
+    row[name].as_str().and_then(|text| text.parse().ok()).unwrap_or_else(|| panic!("no number \"{name}\" in {row}"))
+}
+
+#[test]
+fn what_columns_contribute_makes_up_the_answer() {
+    let project = Project::small(300);
+    project.ok(&["run", "-q"]);
+    let kept = std::fs::read_to_string(project.version("kind", 1).join("background.json")).unwrap();
+    assert_eq!(serde_json::from_str::<Vec<Value>>(&kept).unwrap().len(), 100);
+
+    let told = rows(&project, "SELECT * FROM explain('kind', 'rows') LIMIT 6");
+    let names: Vec<&String> = told[0].as_object().unwrap().keys().collect();
+    assert_eq!(names, ["row_number", "prediction", "confidence", "base", "column", "value", "contribution"]);
+    for (row, pair) in told.chunks(2).enumerate() {
+        let [one, other] = [0, 1].map(|at| figure(&pair[at], "contribution"));
+        assert!(one.abs() >= other.abs() && pair[0]["column"] != pair[1]["column"], "{pair:?}");
+        assert!((figure(&pair[0], "base") + one + other - figure(&pair[0], "confidence")).abs() < 1e-6, "{pair:?}");
+        assert_eq!(figure(&pair[1], "row_number"), (row + 1) as f64);
+    }
+    let far = "SELECT max(abs(answer - base - all_of_it)) AS far, count(*) AS n FROM (SELECT max(confidence) AS answer, \
+               max(base) AS base, sum(contribution) AS all_of_it FROM explain('kind', 'rows', 8) GROUP BY row_number)";
+    let far = rows(&project, far);
+    assert!(figure(&far[0], "far") < 1e-6 && far[0]["n"] == "300", "{far:?}");
+    // `kind` is whether x and the size of the colour are above 0 together.
+    let means =
+        "SELECT avg(contribution) AS mean FROM explain('kind', 'rows') WHERE \"column\" = 'colour' AND value = ";
+    let of = |colour: &str, kind: &str| {
+        figure(&rows(&project, &format!("{means}'{colour}' AND prediction = '{kind}'"))[0], "mean")
+    };
+    assert!(of("red", "up") > 0.05 && of("red", "down") < -0.05 && of("blue", "down") > 0.05);
+
+    project.ok(&["predict", "--input", "rows", "--output", "why.csv", "--explain", "--permutations", "8", "-q"]);
+    let text = std::fs::read_to_string(project.path("why.csv")).unwrap();
+    assert!(text.lines().next().unwrap().ends_with("base,contribution_x,contribution_colour"), "{text:.200}");
+    let theirs: f64 = text.lines().nth(3).unwrap().split(',').next_back().unwrap().parse().unwrap();
+    let ours = "SELECT contribution FROM explain('kind', 'rows', 8) WHERE row_number = 3 AND \"column\" = 'colour'";
+    assert!((theirs - figure(&rows(&project, ours)[0], "contribution")).abs() < 1e-9);
+    assert_eq!(project.run(&["predict", "--input", "rows", "--output", "y.csv", "--permutations", "8"]).code, 2);
+}
+
+#[test]
+fn answers_are_explained_in_the_words_of_bigquery() {
+    let project = Project::small(300);
+    project.ok(&["run", "-q"]);
+    let asked = "SELECT * FROM ML.EXPLAIN_PREDICT(MODEL kind, (SELECT x, colour FROM rows WHERE x > 0.9), \
+                 STRUCT(1 AS top_k_features)) LIMIT 1";
+    let asked = rows(&project, asked);
+    let names: Vec<&String> = asked[0].as_object().unwrap().keys().collect();
+    let expected = [
+        "predicted_kind",
+        "probability",
+        "top_feature_attributions",
+        "baseline_prediction_value",
+        "prediction_value",
+        "x",
+        "colour",
+    ];
+    assert_eq!(names, expected);
+    let top = asked[0]["top_feature_attributions"].as_str().unwrap();
+    assert!(top.contains("feature: x") && top.contains("attribution: 0.") && !top.contains("colour"), "{top}");
+    let all = rows(&project, "SELECT * FROM ML.EXPLAIN_PREDICT(MODEL kind, TABLE rows) LIMIT 5");
+    for row in &all {
+        let told = row["top_feature_attributions"].as_str().unwrap().split("attribution: ").skip(1);
+        let shares: Vec<f64> = told.map(|part| part[..part.find('}').unwrap()].parse().unwrap()).collect();
+        let answer = figure(row, "baseline_prediction_value") + shares.iter().sum::<f64>();
+        assert!(shares.len() == 2 && (answer - figure(row, "prediction_value")).abs() < 1e-6, "{row}");
+        assert_eq!(row["probability"], row["prediction_value"]);
+    }
+    let one = rows(&project, "SELECT attributions('kind', 1) AS a FROM (SELECT 0.9 AS x, 'red' AS colour)");
+    assert_eq!(one[0]["a"].as_str().unwrap().matches("feature").count(), 1);
+}
+
+#[test]
+fn what_cannot_be_explained_is_named() {
+    let project = Project::small(200);
+    project.write("tidemill.yaml", format!("{SMALL}tables:\n  half: SELECT x FROM rows\n").as_bytes());
+    let without = "models.kind.evaluate.background_rows_max=0";
+    project.ok(&["run", "-q", "--set", without]);
+    assert!(!project.version("kind", 1).join("background.json").exists());
+    let usual = rows(&project, "SELECT DISTINCT prediction, round(base, 5) AS base FROM explain('kind', 'rows', 2)");
+    assert_eq!(usual.len(), 2, "against one row of usual values: {usual:?}");
+    let check = |query: &str, expected: &[&str]| {
+        let done = project.run(&["sql", query]);
+        assert_eq!(done.code, 1, "{}", done.stderr);
+        expected.iter().for_each(|part| assert!(done.stderr.contains(part), "no {part:?} in: {}", done.stderr));
+    };
+    check("SELECT * FROM explain('kid', 'rows')", &["no model \"kid\"", "did you mean \"kind\"?"]);
+    check("SELECT * FROM explain('kind', 'row')", &["no table or source \"row\"", "did you mean \"rows\"?"]);
+    check("SELECT * FROM explain('kind')", &["write explain('model', 'table')"]);
+    check("SELECT * FROM explain('kind', 'rows', 'many')", &["\"many\" is no number of permutations"]);
+    check("SELECT * FROM explain('kind', 'rows', 0)", &["permutations is 0; give a number from 1 to 100000"]);
+    check("SELECT * FROM explain('kind', 'half')", &["no column \"colour\""]);
+    check("SELECT attributions('kind') FROM half", &["needs a column \"colour\""]);
+    check("SELECT attributions(x) FROM rows", &["attributions takes a model in single quotes"]);
+    check("SELECT * FROM ML.EXPLAIN_PREDICT(MODEL kind, TABLE half)", &["needs a column \"colour\""]);
 }
 
 #[test]

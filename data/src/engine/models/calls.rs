@@ -4,14 +4,18 @@ use std::borrow::Cow;
 
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::{ModelNames, Pieces};
+use super::{ModelAnswer, ModelNames, Pieces};
 use crate::error::{Error, Result, did_you_mean};
 
 /// Calls inside of calls.
 const NESTED_MAX: usize = 16;
 
 /// The functions, as BigQuery names them.
-const FUNCTIONS: [&str; 3] = ["PREDICT", "EVALUATE", "FEATURE_IMPORTANCE"];
+const FUNCTIONS: [&str; 4] = ["PREDICT", "EXPLAIN_PREDICT", "EVALUATE", "FEATURE_IMPORTANCE"];
+/// What `ML.EXPLAIN_PREDICT` takes in its `STRUCT`.
+const SETTINGS: [&str; 2] = ["top_k_features", "permutations"];
+/// Features of an answer that `ML.EXPLAIN_PREDICT` names where it is not told how many, as in BigQuery.
+const TOP_FEATURES: &str = "5";
 
 /// The query with every call of `ML.` as a query of its own; as it is where there is none.
 ///
@@ -83,15 +87,15 @@ impl Calls<'_, '_> {
             let known = FUNCTIONS.map(|name| format!("ML.{name}")).join(", ");
             return Err(pieces.wrong(at, format!("no function ML.{name}{near} (there are {known})")));
         }
-        let usage = match name.as_str() {
-            "PREDICT" => "write ML.PREDICT(MODEL name, TABLE table) or ML.PREDICT(MODEL name, (SELECT ...))",
-            "EVALUATE" => "write ML.EVALUATE(MODEL name), or with TABLE table or (SELECT ...) behind a comma",
-            _ => "write ML.FEATURE_IMPORTANCE(MODEL name)",
-        };
+        let usage = usage_of(&name);
         let parts = pieces.parts(at + 4, close);
-        let most = if name == "FEATURE_IMPORTANCE" { 1 } else { 2 };
         let Some(&(from, to)) = parts.first().filter(|(from, to)| pieces.is(*from, "model") && to - from > 1) else {
             return Err(pieces.wrong(at + 4, format!("ML.{name} begins with a model; {usage}")));
+        };
+        let most = match name.as_str() {
+            "FEATURE_IMPORTANCE" => 1,
+            "EXPLAIN_PREDICT" => 3,
+            _ => 2,
         };
         if let Some((from, _)) = parts.get(most) {
             return Err(pieces.wrong(*from, format!("ML.{name} takes nothing more here; {usage}")));
@@ -101,7 +105,9 @@ impl Calls<'_, '_> {
         let rows = parts.get(1).map(|&(from, to)| self.rows(from, to, depth, usage)).transpose()?;
         let word = literal(model);
         Ok(match (name.as_str(), rows) {
-            ("PREDICT", None) => return Err(pieces.wrong(close, format!("ML.PREDICT needs rows; {usage}"))),
+            ("PREDICT" | "EXPLAIN_PREDICT", None) => {
+                return Err(pieces.wrong(close, format!("ML.{name} needs rows; {usage}")));
+            }
             ("PREDICT", Some(rows)) => {
                 let column = format!("predicted_{}", answer.label);
                 let probabilities = match answer.has_classes {
@@ -110,10 +116,37 @@ impl Calls<'_, '_> {
                 };
                 format!("(SELECT predict({word}) AS {}{probabilities}, * FROM {rows})", quoted(&column))
             }
+            ("EXPLAIN_PREDICT", Some(rows)) => {
+                let settings = parts.get(2).map(|&(from, to)| self.settings(from, to, usage)).transpose()?;
+                explained(&word, &answer, &rows, settings.unwrap_or_default())
+            }
             ("EVALUATE", None) => format!("ml_evaluate({word})"),
             ("EVALUATE", Some(rows)) => format!("ml_evaluate({word}, {})", literal(&format!("SELECT * FROM {rows}"))),
             _ => format!("(SELECT \"column\" AS feature, \"drop\" AS importance FROM importance({word}))"),
         })
+    }
+
+    /// The numbers of `STRUCT(3 AS top_k_features, 256 AS permutations)`, in the order of [`SETTINGS`].
+    fn settings(&self, from: usize, to: usize, usage: &str) -> Result<[Option<String>; 2]> {
+        let pieces = self.pieces;
+        let is_struct = pieces.is(from, "struct") && pieces.is_mark(from + 1, &Token::LParen);
+        if !is_struct || pieces.closing(from + 1, to) != Some(to - 1) {
+            return Err(pieces.wrong(from, format!("this is no STRUCT; {usage}")));
+        }
+        let mut found = [None, None];
+        for (from, to) in pieces.parts(from + 2, to - 1) {
+            let name = pieces.word(from + 2).filter(|_| pieces.is(from + 1, "as") && to == from + 3);
+            let (Some(Token::Number(number, _)), Some(name)) = (pieces.token(from), name) else {
+                return Err(pieces.wrong(from, format!("expected a number and its name, such as 3 AS {}", SETTINGS[0])));
+            };
+            let Some(place) = SETTINGS.iter().position(|known| name.value.eq_ignore_ascii_case(known)) else {
+                let near = did_you_mean(&name.value, SETTINGS);
+                let known = SETTINGS.join(", ");
+                return Err(pieces.wrong(from + 2, format!("no setting \"{}\"{near} (there are {known})", name.value)));
+            };
+            found[place] = Some(number.clone());
+        }
+        Ok(found)
     }
 
     /// `TABLE t` as `t`, `(SELECT ...)` as itself.
@@ -127,6 +160,33 @@ impl Calls<'_, '_> {
         }
         Err(pieces.wrong(from, format!("these are no rows; {usage}")))
     }
+}
+
+fn usage_of(function: &str) -> &'static str {
+    match function {
+        "PREDICT" => "write ML.PREDICT(MODEL name, TABLE table) or ML.PREDICT(MODEL name, (SELECT ...))",
+        "EXPLAIN_PREDICT" => {
+            "write ML.EXPLAIN_PREDICT(MODEL name, TABLE table) or ML.EXPLAIN_PREDICT(MODEL name, (SELECT ...)), with \
+             STRUCT(3 AS top_k_features) behind a comma where that is wanted"
+        }
+        "EVALUATE" => "write ML.EVALUATE(MODEL name), or with TABLE table or (SELECT ...) behind a comma",
+        _ => "write ML.FEATURE_IMPORTANCE(MODEL name)",
+    }
+}
+
+/// The query of `ML.EXPLAIN_PREDICT`: what is explained is the probability of the predicted class, or the value.
+fn explained(word: &str, answer: &ModelAnswer, rows: &str, [top, permutations]: [Option<String>; 2]) -> String {
+    let top = literal(top.as_deref().unwrap_or(TOP_FEATURES));
+    let more = permutations.map(|number| format!(", {}", literal(&number))).unwrap_or_default();
+    let (probability, value) = match answer.has_classes {
+        true => (format!("confidence({word}) AS probability, "), "confidence"),
+        false => (String::new(), "predict"),
+    };
+    format!(
+        "(SELECT predict({word}) AS {}, {probability}attributions({word}, {top}{more}) AS top_feature_attributions, \
+         baseline({word}{more}) AS baseline_prediction_value, {value}({word}) AS prediction_value, * FROM {rows})",
+        quoted(&format!("predicted_{}", answer.label))
+    )
 }
 
 /// The error with the place of the model in front.
@@ -152,7 +212,6 @@ fn quoted(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ModelAnswer;
     use super::*;
 
     #[derive(Debug)]
@@ -180,6 +239,18 @@ mod tests {
             "select a from\n ml.predict(model `it's`, (SELECT a, ')' AS b FROM \"t\" /* ) */ WHERE a IN (1, 2)))\nLIMIT 1",
             "select a from\n (SELECT predict('it''s') AS \"predicted_price\", * FROM (SELECT a, ')' AS b FROM \"t\" /* ) */ \
              WHERE a IN (1, 2)))\nLIMIT 1",
+        );
+        check(
+            "SELECT * FROM ML.EXPLAIN_PREDICT(MODEL churn, TABLE t)",
+            "SELECT * FROM (SELECT predict('churn') AS \"predicted_left\", confidence('churn') AS probability, \
+             attributions('churn', '5') AS top_feature_attributions, baseline('churn') AS baseline_prediction_value, \
+             confidence('churn') AS prediction_value, * FROM t)",
+        );
+        check(
+            "SELECT * FROM ml.explain_predict(MODEL \"it's\", (SELECT 1), STRUCT(256 AS permutations, 3 AS Top_K_Features)) e",
+            "SELECT * FROM (SELECT predict('it''s') AS \"predicted_price\", attributions('it''s', '3', '256') AS \
+             top_feature_attributions, baseline('it''s', '256') AS baseline_prediction_value, predict('it''s') AS \
+             prediction_value, * FROM (SELECT 1)) e",
         );
         check("SELECT * FROM ML.EVALUATE(MODEL churn)", "SELECT * FROM ml_evaluate('churn')");
         check(
@@ -227,6 +298,12 @@ mod tests {
         check("SELECT * FROM ML.PREDICT(MODEL churn-1, TABLE t)", &["stands in quotes"]);
         check("SELECT * FROM ML.PREDICT(MODEL churn, (SELECT 1", &["column 25", "not closed"]);
         check("SELECT * FROM ML.EVALUATE()", &["begins with a model"]);
+        let explain = |more: &str| format!("SELECT * FROM ML.EXPLAIN_PREDICT(MODEL churn{more})");
+        check(&explain(""), &["ML.EXPLAIN_PREDICT needs rows", "(MODEL name, TABLE table)"]);
+        check(&explain(", TABLE t, 3"), &["column 56", "this is no STRUCT"]);
+        check(&explain(", TABLE t, STRUCT(3)"), &["column 63", "such as 3 AS top_k_features"]);
+        check(&explain(", TABLE t, STRUCT(3 AS top_k_feature)"), &["did you mean \"top_k_features\"?"]);
+        check(&explain(", TABLE t, STRUCT(3 AS permutations), 1"), &["takes nothing more here"]);
         let deep =
             (0..40).fold("TABLE t".to_owned(), |rows, _| format!("(SELECT * FROM ML.PREDICT(MODEL churn, {rows}))"));
         check(&deep, &["more than 16 calls"]);

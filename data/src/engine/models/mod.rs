@@ -1,6 +1,6 @@
-//! Which words of BigQuery ML does SQL know? `ML.PREDICT`, `ML.EVALUATE` and `ML.FEATURE_IMPORTANCE` become queries with our
-//! functions; `CREATE MODEL` is taken apart for who trains. Words are found among the tokens of SQL, so that strings and
-//! comments stay what they are.
+//! Which words of BigQuery ML does SQL know? `ML.PREDICT`, `ML.EXPLAIN_PREDICT`, `ML.EVALUATE` and `ML.FEATURE_IMPORTANCE`
+//! become queries with our functions; `CREATE MODEL` is taken apart for who trains. Words are found among the tokens of SQL,
+//! so that strings and comments stay what they are.
 
 mod calls;
 mod create;

@@ -2,6 +2,7 @@
 //! and ends when the server is silent for too long.
 
 mod client;
+mod hdfs;
 mod objects;
 mod web;
 
@@ -26,7 +27,9 @@ const RETRY_AFTER: Duration = Duration::from_millis(200);
 
 /// Whether a path means files of another machine.
 pub(crate) fn is_url(path: &str) -> bool {
-    ["s3://", "gs://", "az://", "http://", "https://"].iter().any(|scheme| path.starts_with(scheme))
+    ["s3://", "gs://", "az://", "hdfs://", "viewfs://", "http://", "https://"]
+        .iter()
+        .any(|scheme| path.starts_with(scheme))
 }
 
 /// The files that a URL means, and the part of their names that comes before folders.

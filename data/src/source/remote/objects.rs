@@ -1,10 +1,11 @@
-//! Objects of a bucket: S3 and what speaks like it, Google's and Azure's storage.
+//! Objects of a bucket: S3 and what speaks like it, Google's and Azure's storage; HDFS too.
 
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::{StreamExt, TryStreamExt};
+use futures::{FutureExt, StreamExt, TryStreamExt};
 use object_store::aws::AmazonS3Builder;
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::GoogleCloudStorageBuilder;
@@ -12,7 +13,7 @@ use object_store::path::Path as Key;
 use object_store::{ClientOptions, GetOptions, GetRange, ObjectStore, ObjectStoreExt, RetryConfig};
 
 use super::client::{Connector, client, server};
-use super::{Fault, Opened, is_silence, reason, silent};
+use super::{Fault, Opened, hdfs, is_silence, reason, silent};
 use crate::error::{Error, Result};
 use crate::source::files::{FILES_MAX, ends, nearest, too_many};
 use crate::spec::StoreSpec;
@@ -32,6 +33,9 @@ const REFUSALS: [&str; 6] = [
 ];
 /// Times that a request is sent again.
 const RETRIES_MAX: usize = 3;
+/// A `*` stands for a name, not for folders.
+const LITERAL: glob::MatchOptions =
+    glob::MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: false };
 
 /// A bucket that can be asked.
 #[derive(Debug, Clone)]
@@ -40,6 +44,8 @@ pub(super) struct Bucket {
     /// `s3://name`.
     place: String,
     timeout: Duration,
+    /// Folders are there by themselves, and may be named without a `/` at their end.
+    has_folders: bool,
 }
 
 impl Bucket {
@@ -47,20 +53,27 @@ impl Bucket {
     pub(super) fn open(path: &str, spec: &StoreSpec, base: &Path) -> Result<(Self, String)> {
         let (scheme, rest) = path.split_once("://").unwrap_or(("s3", path));
         let (name, key) = rest.split_once('/').unwrap_or((rest, ""));
-        if name.is_empty() || name.contains(['@', '?', '#', '*']) {
+        let has_folders = hdfs::is_scheme(scheme);
+        let is_wrong = name.contains(['@', '?', '#', '*']);
+        if is_wrong && has_folders {
+            return Err(Error::invalid(format!(
+                "{path} names no name node; write {scheme}://HOST:8020/FILE, and who asks in store: user"
+            )));
+        }
+        if is_wrong || (name.is_empty() && !has_folders) {
             return Err(Error::invalid(format!("{path} names no bucket; write {scheme}://BUCKET/FILE")));
         }
         if key.split('/').any(|part| part == ".." || part == ".") {
             return Err(Error::invalid(format!("{path}: a name must not hold ../ or ./; write the whole name")));
         }
-        let store = match scheme {
-            "gs" => google(name, spec, base),
-            "az" => azure(name, spec, base),
-            _ => amazon(name, spec, base),
-        };
         let place = format!("{scheme}://{name}");
-        let store = store.map_err(|e| e.at(&place))?;
-        Ok((Self { store, place, timeout: super::waiting(spec) }, key.to_owned()))
+        let store = match scheme {
+            "hdfs" | "viewfs" => hdfs::store(&place, spec)?,
+            "gs" => google(name, spec, base).map_err(|e| e.at(&place))?,
+            "az" => azure(name, spec, base).map_err(|e| e.at(&place))?,
+            _ => amazon(name, spec, base).map_err(|e| e.at(&place))?,
+        };
+        Ok((Self { store, place, timeout: super::waiting(spec), has_folders }, key.to_owned()))
     }
 
     /// What messages call it.
@@ -70,37 +83,42 @@ impl Bucket {
 
     /// The keys that a key, a pattern or a folder means, in order; and whether it is the one that was named.
     pub(super) async fn find(&self, key: &str, endings: &[&str]) -> Result<(Vec<String>, bool)> {
+        if key.contains(['*', '?', '[']) || key.is_empty() || key.ends_with('/') {
+            return Ok((self.listed(key, endings).await?, false));
+        }
+        let location = self.location(key)?;
+        let Err(error) = self.in_time(self.store.head(&location)).await? else {
+            return Ok((vec![key.to_owned()], true));
+        };
+        let is_missing = matches!(error, object_store::Error::NotFound { .. });
+        match is_missing && self.is_folder(&location).await? {
+            true => Ok((self.listed(&format!("{key}/"), endings).await?, false)),
+            false => Err(self.missing(key, error).await),
+        }
+    }
+
+    /// Whether a name is that of a folder with anything in it.
+    async fn is_folder(&self, location: &Key) -> Result<bool> {
+        if !self.has_folders {
+            return Ok(false);
+        }
+        let mut listed = self.store.list(Some(location));
+        Ok(matches!(self.in_time(listed.next()).await?, Some(Ok(_))))
+    }
+
+    /// The keys that a pattern or a folder means, in order.
+    async fn listed(&self, key: &str, endings: &[&str]) -> Result<Vec<String>> {
         let wild = key.find(['*', '?', '[']);
-        if wild.is_none() && !key.is_empty() && !key.ends_with('/') {
-            let location = self.location(key)?;
-            let found = self.in_time(self.store.head(&location)).await?;
-            return match found {
-                Ok(_) => Ok((vec![key.to_owned()], true)),
-                Err(error) => Err(self.missing(key, error).await),
-            };
-        }
         let folder = key[..wild.unwrap_or(key.len())].rsplit_once('/').map_or("", |(folder, _)| folder);
-        let pattern = wild.map(|_| glob::Pattern::new(key)).transpose();
-        let pattern = pattern.map_err(|e| Error::invalid(format!("\"{key}\" is no pattern of names: {e}")))?;
-        let options = glob::MatchOptions { require_literal_separator: true, ..glob::MatchOptions::default() };
-        let prefix = self.location(folder)?;
-        let mut listed = self.store.list((!folder.is_empty()).then_some(&prefix));
-        let (mut keys, mut seen) = (Vec::new(), 0usize);
-        while let Some(object) = self.in_time(listed.next()).await? {
-            let object = object.map_err(|error| self.explain(error, key))?;
-            let found = object.location.as_ref();
-            let is_meant = match &pattern {
-                Some(pattern) => pattern.matches_with(found, options),
-                None => !is_note(&found[folder.len()..]) && ends(Path::new(found), endings),
-            };
-            seen += 1;
-            if is_meant && !found.ends_with('/') {
-                keys.push(found.to_owned());
+        let pattern = wild.map(|_| pattern(key)).transpose()?;
+        let (mut keys, seen) = match &pattern {
+            Some(_) if self.has_folders && !key.contains("**") => self.level_by_level(key, folder).await?,
+            Some(pattern) => self.all_below(key, folder, |found| pattern.matches_with(found, LITERAL)).await?,
+            None => {
+                let is_meant = |found: &str| !is_note(&found[folder.len()..]) && ends(Path::new(found), endings);
+                self.all_below(key, folder, is_meant).await?
             }
-            if seen > LISTED_MAX || keys.len() > FILES_MAX {
-                return Err(too_many(&format!("{}/{key}", self.place)));
-            }
-        }
+        };
         keys.sort();
         match keys.is_empty() {
             true if pattern.is_some() => {
@@ -111,7 +129,62 @@ impl Bucket {
                 self.place,
                 endings.join(", .")
             ))),
-            false => Ok((keys, false)),
+            false => Ok(keys),
+        }
+    }
+
+    /// Those of a folder and of the folders in it that are meant, and how many were looked at.
+    async fn all_below(
+        &self,
+        key: &str,
+        folder: &str,
+        is_meant: impl Fn(&str) -> bool,
+    ) -> Result<(Vec<String>, usize)> {
+        let prefix = self.location(folder)?;
+        let mut listed = self.store.list((!folder.is_empty()).then_some(&prefix));
+        let (mut keys, mut seen) = (Vec::new(), 0);
+        while let Some(object) = self.in_time(listed.next()).await? {
+            let object = object.map_err(|error| self.explain(error, key))?;
+            let found = object.location.as_ref();
+            seen += 1;
+            if is_meant(found) && !found.ends_with('/') {
+                keys.push(found.to_owned());
+            }
+            self.check_count(key, seen, keys.len())?;
+        }
+        Ok((keys, seen))
+    }
+
+    /// Those that a pattern means, where a store has folders: only into folders that it means is looked, as the others may
+    /// be all of a file system, or not ours to look into.
+    async fn level_by_level(&self, key: &str, folder: &str) -> Result<(Vec<String>, usize)> {
+        let ends: Vec<usize> = key.match_indices('/').map(|(at, _)| at).filter(|at| *at > folder.len()).collect();
+        let (mut folders, mut keys, mut seen) = (vec![folder.to_owned()], Vec::new(), 0);
+        for end in ends.into_iter().chain([key.len()]) {
+            let level = pattern(&key[..end])?;
+            let mut next = Vec::new();
+            for folder in &folders {
+                let prefix = self.location(folder)?;
+                let listed = self.store.list_with_delimiter((!folder.is_empty()).then_some(&prefix));
+                let listed = self.in_time(listed).await?.map_err(|error| self.explain(error, key))?;
+                let is_meant = |found: &&Key| level.matches_with(found.as_ref(), LITERAL);
+                let files = listed.objects.iter().map(|object| &object.location);
+                seen += listed.objects.len() + listed.common_prefixes.len();
+                match end == key.len() {
+                    true => keys.extend(files.filter(is_meant).map(|found| found.to_string())),
+                    false => next.extend(listed.common_prefixes.iter().filter(is_meant).map(|found| found.to_string())),
+                }
+                self.check_count(key, seen, keys.len())?;
+            }
+            folders = next;
+        }
+        Ok((keys, seen))
+    }
+
+    fn check_count(&self, key: &str, seen: usize, kept: usize) -> Result<()> {
+        match seen > LISTED_MAX || kept > FILES_MAX {
+            true => Err(too_many(&format!("{}/{key}", self.place))),
+            false => Ok(()),
         }
     }
 
@@ -123,10 +196,15 @@ impl Bucket {
             ..GetOptions::default()
         };
         let location = self.location(key).map_err(Fault::Final)?;
-        let opened = self.store.get_opts(&location, options).await.map_err(|error| self.fault(error, key))?;
+        let asked = self.guarded(self.store.get_opts(&location, options)).await.map_err(Fault::Final)?;
+        let opened = asked.map_err(|error| self.fault(error, key))?;
         let (bytes, tag) = (Some(opened.meta.size), opened.meta.e_tag.clone());
         let (bucket, key) = (self.clone(), key.to_owned());
-        let stream = opened.into_stream().map_ok(Vec::<u8>::from).map_err(move |error| bucket.fault(error, &key));
+        let stream = AssertUnwindSafe(opened.into_stream()).catch_unwind().map(move |chunk| match chunk {
+            Ok(Ok(chunk)) => Ok(Vec::<u8>::from(chunk)),
+            Ok(Err(error)) => Err(bucket.fault(error, &key)),
+            Err(_) => Err(Fault::Final(bucket.nonsense())),
+        });
         Ok(Opened { stream: stream.boxed(), bytes, tag })
     }
 
@@ -137,7 +215,16 @@ impl Bucket {
     /// What comes before the time is over. The client has a clock of its own; this one is for what it does not see.
     async fn in_time<T>(&self, work: impl Future<Output = T>) -> Result<T> {
         let limit = self.timeout * 2 + Duration::from_secs(5);
-        tokio::time::timeout(limit, work).await.map_err(|_| silent(&self.place, self.timeout))
+        tokio::time::timeout(limit, self.guarded(work)).await.map_err(|_| silent(&self.place, self.timeout))?
+    }
+
+    /// Answers at which another library gives up are no answers.
+    async fn guarded<T>(&self, work: impl Future<Output = T>) -> Result<T> {
+        AssertUnwindSafe(work).catch_unwind().await.map_err(|_| self.nonsense())
+    }
+
+    fn nonsense(&self) -> Error {
+        Error::Unreachable(format!("{} sent what no such server should; see whether it is one", self.place))
     }
 
     /// Why an object cannot be had: the answer itself has no text, that of a listing has. With the nearest name beside it.
@@ -151,7 +238,9 @@ impl Bucket {
         }
         let (folder, name) = key.rsplit_once('/').unwrap_or(("", key));
         let Ok(prefix) = self.location(folder) else { return explained };
-        let listed = self.store.list((!folder.is_empty()).then_some(&prefix)).take(NAMES_MAX);
+        // A folder that is not ours to look into says nothing of a file beside it.
+        let is_told = |found: &object_store::Result<_>| std::future::ready(found.is_ok() || !self.has_folders);
+        let listed = self.store.list((!folder.is_empty()).then_some(&prefix)).filter(is_told).take(NAMES_MAX);
         let keys: Result<Vec<_>> = match self.in_time(listed.try_collect::<Vec<_>>()).await {
             Ok(listed) => listed.map_err(|error| self.explain(error, key)),
             Err(error) => Err(error),
@@ -173,6 +262,9 @@ impl Bucket {
             error,
             E::NotFound { .. } | E::PermissionDenied { .. } | E::Unauthenticated { .. } | E::InvalidPath { .. }
         );
+        if let Some(explained) = hdfs::explained(&error, &self.place, key) {
+            return Fault::Final(explained);
+        }
         match error {
             E::Precondition { .. } => {
                 Fault::Final(Error::Unreachable(format!("{}/{key} changed while it was read; run again", self.place)))
@@ -187,6 +279,9 @@ impl Bucket {
     fn explain(&self, error: object_store::Error, key: &str) -> Error {
         use object_store::Error as E;
         let place = &self.place;
+        if let Some(explained) = hdfs::explained(&error, place, key) {
+            return explained;
+        }
         let told = told(&error);
         let has = |codes: &[&str]| codes.iter().any(|code| told.contains(code));
         let is_bucket = has(&["NoSuchBucket", "ContainerNotFound", "bucket does not exist"]);
@@ -205,6 +300,9 @@ impl Bucket {
 
 /// What the server says of an error, without the request that it was: codes of S3 and its kin, or the innermost reason.
 fn told(error: &object_store::Error) -> String {
+    if let Some(error) = hdfs::of(error) {
+        return hdfs::told(error);
+    }
     let text = error.to_string();
     let between = |tag: &str| {
         let begin = text.find(&format!("<{tag}>"))? + tag.len() + 2;
@@ -216,6 +314,10 @@ fn told(error: &object_store::Error) -> String {
         (Some(code), None) => code,
         _ => reason(error),
     }
+}
+
+fn pattern(key: &str) -> Result<glob::Pattern> {
+    glob::Pattern::new(key).map_err(|e| Error::invalid(format!("\"{key}\" is no pattern of names: {e}")))
 }
 
 /// Names that are kept for other programs, as in folders of this machine.

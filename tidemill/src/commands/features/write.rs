@@ -36,6 +36,10 @@ pub(super) async fn write(project: &Project, input: Input<'_>, features: &Featur
         };
         return all(project, input, features, writer, dense).await;
     }
+    if !Sink::takes(output) {
+        let output = output.display();
+        return Err(Failure::input(format!("{output}: features are written as .npy, .csv, .tsv, .jsonl or .parquet")));
+    }
     let mut sink = Sink::create(output, &features.table(&Encoded::default())?.schema())?;
     let writer = Writer::begin(move |blocks| {
         blocks.into_iter().try_for_each(|block| sink.write(&block))?;
