@@ -11,6 +11,7 @@ mod diff;
 mod engine;
 mod error;
 mod expect;
+mod flight;
 mod hash;
 mod npy;
 mod profile;
@@ -39,9 +40,9 @@ pub use profile::{ColumnKind, ColumnProfile, Histogram, Profiler, TableProfile};
 pub use sink::Sink;
 pub use spec::{
     ArrowSpec, AvroSpec, ColumnType, CsvSpec, DatabaseSpec, DriftCheck, Encoding, ExcelSpec, Expectation,
-    ForeignKeyCheck, FreshCheck, IdxSpec, ImagesSpec, JsonSpec, LogsSpec, MatchesCheck, NotNullCheck, OnFailure,
-    OneOfCheck, ParquetSpec, RangeCheck, RowCountCheck, SampleName, SampleSpec, Scalar, Secret, SourceSpec, SqlCheck,
-    SqliteSpec, StoreSpec, TextFileSpec, TextFolderSpec, Tls, UniqueCheck,
+    FlightSqlSpec, ForeignKeyCheck, FreshCheck, IdxSpec, ImagesSpec, JsonSpec, LogsSpec, MatchesCheck, NotNullCheck,
+    OnFailure, OneOfCheck, ParquetSpec, RangeCheck, RowCountCheck, SampleName, SampleSpec, Scalar, Secret, SourceSpec,
+    SqlCheck, SqliteSpec, StoreSpec, TextFileSpec, TextFolderSpec, Tls, UniqueCheck,
 };
 pub use wire::WireSpec;
 

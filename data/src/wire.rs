@@ -36,8 +36,8 @@ use datafusion_postgres::pgwire::messages::extendedquery::Parse;
 use datafusion_postgres::pgwire::messages::{PgWireBackendMessage, PgWireFrontendMessage};
 use datafusion_postgres::pgwire::tokio::process_socket;
 use futures::Sink;
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 
 use crate::engine::{CATALOG, Engine, create_model, retell};
@@ -47,13 +47,13 @@ use crate::spec::Secret;
 /// Bytes of the salt of a password.
 const SALT_BYTES: usize = 16;
 
-/// Who may ask over PostgreSQL's protocol.
+/// Who may ask over PostgreSQL's protocol or Arrow Flight SQL.
 #[derive(Debug, Clone)]
 pub struct WireSpec {
-    /// The password of whoever connects, whatever they call themselves (SCRAM-SHA-256, RFC 7677); none where anybody may
-    /// who reaches the port.
+    /// The password of whoever connects, whatever they call themselves (over PostgreSQL's protocol SCRAM-SHA-256, RFC 7677);
+    /// none where anybody may who reaches the port.
     pub password: Option<Secret>,
-    /// Connections at a time; one more is closed at once.
+    /// Connections at a time, and queries that run; one more is refused at once.
     pub connections_max: usize,
 }
 
@@ -64,26 +64,44 @@ impl Engine {
     /// # Errors
     /// Where the catalogue cannot be made.
     pub async fn serve_postgres(self: Arc<Self>, listener: TcpListener, spec: WireSpec) -> Result<()> {
-        let session = Arc::new(self.session().clone());
-        session.state_ref().write().config_mut().options_mut().catalog.information_schema = true;
+        let session = Arc::new(self.session_with_catalogue());
         setup_pg_catalog(&session, CATALOG, EmptyContextProvider).map_err(|error| retell(&error, None))?;
         let handlers = Arc::new(Handlers::new(Arc::clone(&self), session, spec.password));
         let room = Arc::new(Semaphore::new(spec.connections_max));
         let mut connections = JoinSet::new();
         loop {
             while connections.try_join_next().is_some() {}
-            // An error is of one connection, or for want of file handles: the next one may do better.
-            let Ok((socket, _)) = listener.accept().await else {
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-                continue;
-            };
-            let Ok(place) = Arc::clone(&room).try_acquire_owned() else { continue };
+            let (socket, place) = accept(&listener, &room).await;
             let handlers = Arc::clone(&handlers);
             connections.spawn(async move {
                 let _ended = process_socket(socket, None, handlers).await; // whoever left cannot be told
                 drop(place);
             });
         }
+    }
+}
+
+/// The next connection that there is room for; others are closed at once.
+pub(crate) async fn accept(listener: &TcpListener, room: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+    loop {
+        // An error is of one connection, or for want of file handles: the next one may do better.
+        let Ok((socket, _)) = listener.accept().await else {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            continue;
+        };
+        if let Ok(place) = Arc::clone(room).try_acquire_owned() {
+            return (socket, place);
+        }
+    }
+}
+
+/// Refuses to train: who asks here reads.
+pub(crate) fn refuse_training(sql: &str) -> Result<()> {
+    match create_model(sql) {
+        Ok(None) => Ok(()),
+        Ok(Some(_)) | Err(_) => Err(Error::invalid(
+            "cannot execute CREATE MODEL: what is asked here is read-only; train it with tidemill sql",
+        )),
     }
 }
 
@@ -155,14 +173,7 @@ struct WithModels {
 
 impl WithModels {
     fn rewritten(&self, sql: &str) -> PgWireResult<String> {
-        match create_model(sql) {
-            Ok(None) => {}
-            Ok(Some(_)) | Err(_) => {
-                let remedy = "train it with tidemill sql";
-                let message = format!("cannot execute CREATE MODEL: what is asked here is read-only; {remedy}");
-                return Err(refusal("25006", message));
-            }
-        }
+        refuse_training(sql).map_err(|error| refusal("25006", error.to_string()))?;
         let told = |error: Error| refusal(state_of(&error), error.to_string());
         self.engine.rewritten(sql).map(Cow::into_owned).map_err(told)
     }
@@ -253,17 +264,18 @@ struct OnePassword(Secret);
 #[async_trait]
 impl AuthSource for OnePassword {
     async fn get_password(&self, _login: &LoginInfo) -> PgWireResult<Password> {
-        let mut salt = vec![0; SALT_BYTES];
-        fill(&mut salt)?;
+        let salt: [u8; SALT_BYTES] = unguessable().map_err(|error| refusal("XX000", error.to_string()))?;
         let salted = gen_salted_password(self.0.reveal(), &salt, SCRAM_ITERATIONS);
-        Ok(Password::new(Some(salt), salted))
+        Ok(Password::new(Some(salt.to_vec()), salted))
     }
 }
 
 /// Random bytes that nobody can guess.
-fn fill(bytes: &mut [u8]) -> PgWireResult<()> {
+pub(crate) fn unguessable<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0_u8; N];
     let random = rustls::crypto::ring::default_provider().secure_random;
-    random.fill(bytes).map_err(|_| refusal("XX000", "the system gives no random numbers".to_owned()))
+    random.fill(&mut bytes).map_err(|_| Error::Unreachable("the system gives no random numbers".to_owned()))?;
+    Ok(bytes)
 }
 
 /// Errors in the words of `tidemill sql`.

@@ -332,6 +332,10 @@ pub struct Serve {
     /// protocol; read-only, the password is the key. 0 takes a free port.
     #[arg(long, value_name = "PORT")]
     pub sql_port: Option<u16>,
+    /// Answer SQL on this port too, to ADBC, JDBC and whatever else speaks Arrow Flight SQL; read-only, any user, the password
+    /// is the key. 0 takes a free port.
+    #[arg(long, value_name = "PORT")]
+    pub flight_port: Option<u16>,
     /// Clients must send `Authorization: Bearer KEY`.
     #[arg(long, env = "TIDEMILL_KEY", hide_env_values = true, value_name = "KEY")]
     pub key: Option<String>,

@@ -4,6 +4,7 @@ mod ahead;
 mod cursor;
 mod functions;
 mod models;
+mod prepared;
 mod retell;
 mod rows;
 
@@ -31,8 +32,10 @@ pub use self::cursor::Cursor;
 use self::functions::{NeededColumns, RowCalls, TableCalls};
 pub use self::functions::{RowFunction, RowSignature, TableFunction};
 pub use self::models::{CreateModel, IfModelExists, ModelAnswer, ModelNames, ModelOption, create_model};
+pub(crate) use self::prepared::Prepared;
 pub(crate) use self::retell::retell;
 pub use self::rows::Rows;
+pub(crate) use self::rows::plain_schema;
 use crate::error::{Error, Result};
 use crate::source::{BATCH_ROWS, ReadTable, open_parquet, open_stream, reader};
 use crate::spec::SourceSpec;
@@ -314,6 +317,12 @@ impl Engine {
     /// What plans and runs queries.
     pub(crate) fn session(&self) -> &SessionContext {
         &self.session
+    }
+
+    /// The same with `information_schema`, for clients that look what there is.
+    pub(crate) fn session_with_catalogue(&self) -> SessionContext {
+        self.session.state_ref().write().config_mut().options_mut().catalog.information_schema = true;
+        self.session.clone()
     }
 
     fn register(&self, name: &str, table: Arc<dyn TableProvider>) -> Result<()> {

@@ -44,7 +44,7 @@ impl Rows {
 }
 
 /// The schema with plain types; metadata stays.
-pub(super) fn plain_schema(schema: &Schema) -> SchemaRef {
+pub(crate) fn plain_schema(schema: &Schema) -> SchemaRef {
     let field = |field: &Arc<Field>| match plain_type(field.data_type()) {
         Some(data_type) => Arc::new(field.as_ref().clone().with_data_type(data_type)),
         None => Arc::clone(field),

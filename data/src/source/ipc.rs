@@ -228,22 +228,30 @@ impl Messages {
 
 /// Refuses buffers that say they unpack to more than a message may.
 fn check_unpacked(path: &Path, message: &Message, body: &[u8]) -> Result<()> {
+    match unpacked_bytes(message, body) {
+        None => Err(changed(path, &"a buffer that lies nowhere")),
+        Some(bytes) if bytes > BODY_BYTES_MAX => {
+            Err(changed(path, &format!("a message that says it unpacks to {bytes} bytes")))
+        }
+        Some(_) => Ok(()),
+    }
+}
+
+/// What the packed buffers of a message say they unpack to, in bytes; nothing where one of them lies nowhere.
+pub(crate) fn unpacked_bytes(message: &Message, body: &[u8]) -> Option<u64> {
     let rows = message.header_as_record_batch();
     let rows = rows.or_else(|| message.header_as_dictionary_batch().and_then(|dictionary| dictionary.data()));
-    let Some(rows) = rows.filter(|rows| rows.compression().is_some()) else { return Ok(()) };
+    let Some(rows) = rows.filter(|rows| rows.compression().is_some()) else { return Some(0) };
     let mut total = 0u64;
     for buffer in rows.buffers().into_iter().flatten() {
-        let begin = usize::try_from(buffer.offset()).map_err(|e| changed(path, &e))?;
+        let begin = usize::try_from(buffer.offset()).ok()?;
         let Some(Ok(prefix)) = body.get(begin..begin.saturating_add(8)).map(<[u8; 8]>::try_from) else { continue };
         let unpacked = i64::from_le_bytes(prefix);
         if buffer.length() > 0 && unpacked > 0 {
             total = total.saturating_add(unpacked as u64);
         }
     }
-    match total > BODY_BYTES_MAX {
-        true => Err(changed(path, &format!("a message that says it unpacks to {total} bytes"))),
-        false => Ok(()),
-    }
+    Some(total)
 }
 
 #[cfg(test)]

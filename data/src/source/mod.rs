@@ -40,7 +40,7 @@ pub(crate) use self::csv::sniff as sniff_csv;
 pub(crate) use self::database::{sqlite_tables, tls_config};
 pub(crate) use self::excel::is_workbook;
 pub(crate) use self::files::{Input, Place, extension, missing};
-pub(crate) use self::ipc::stream_in_memory;
+pub(crate) use self::ipc::{stream_in_memory, unpacked_bytes};
 pub(crate) use self::logs::{looks_like_log, syslog};
 pub(crate) use self::packing::{open, read_fully};
 pub(crate) use self::parquet::open as open_parquet;
@@ -106,6 +106,7 @@ pub(crate) fn reader(source: &SourceSpec, base: &Path) -> Result<Arc<dyn Reader>
         SourceSpec::Postgres(spec) => Arc::new(database::PostgresReader::open(spec, base)?),
         SourceSpec::Mysql(spec) => Arc::new(database::MysqlReader::open(spec, base)?),
         SourceSpec::Sqlite(spec) => Arc::new(database::SqliteReader::open(spec, base)?),
+        SourceSpec::FlightSql(spec) => Arc::new(database::FlightSqlReader::open(spec, base)?),
         SourceSpec::Prometheus(spec) => Arc::new(prometheus::PrometheusReader::open(spec)?),
         SourceSpec::Sample(spec) => Arc::new(sample::SampleReader::open(spec)?),
         SourceSpec::Parquet(spec) => return Err(Error::internal("a Parquet source has no reader", &spec.path)),

@@ -55,6 +55,36 @@ impl SqliteSpec {
     }
 }
 
+/// A table or a query of a server that speaks Arrow Flight SQL; values are bound and never pasted, and nothing is written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FlightSqlSpec {
+    /// The server: `grpc://db.example:31337`, or `grpc+tls://db.example:31337` where the connection is encrypted and the
+    /// server's certificate checked.
+    pub url: Secret,
+    /// The user, where the server asks for one and the URL names none.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// The user's password, where it is not in the URL; best as `${NAME}` from the environment.
+    #[serde(default)]
+    pub password: Option<Secret>,
+    /// A token, in place of user and password.
+    #[serde(default)]
+    pub token: Option<Secret>,
+    /// The table or view, `name` or `schema.name`.
+    #[serde(default)]
+    pub table: Option<String>,
+    /// A query in the server's own SQL, in place of a table.
+    #[serde(default)]
+    pub query: Option<String>,
+    /// File of the certificates (PEM) that are trusted, in place of the system's.
+    #[serde(default)]
+    pub ca: Option<String>,
+    /// Seconds to wait for the server, when connecting and for the next rows, at least 1.
+    #[serde(default = "timeout_s")]
+    pub timeout_s: u64,
+}
+
 /// Whether a connection is encrypted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -77,6 +107,12 @@ impl Secret {
     /// The text itself.
     pub(crate) fn reveal(&self) -> &str {
         &self.0
+    }
+
+    /// Whether this was sent; compares in a time that does not tell how much was right.
+    pub(crate) fn is(&self, sent: &str) -> bool {
+        let (ours, sent) = (self.0.as_bytes(), sent.as_bytes());
+        ours.len() == sent.len() && ours.iter().zip(sent).fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
     }
 
     /// The text without what may be a password: all of it, or that of a URL.
@@ -145,5 +181,8 @@ mod tests {
         check("mysql://reader:a@b:c@db/shop", "mysql://reader:***@db/shop");
         check("postgres://db/shop?user=a&password=hunter2&b=c", "postgres://db/shop?user=a&password=***&b=c");
         check("host=db password=hunter2", "***");
+        check("grpc+tls://reader:hunter2@db:31337", "grpc+tls://reader:***@db:31337");
+        let secret = Secret::from("hunter2");
+        assert!(secret.is("hunter2") && !secret.is("hunter3") && !secret.is("hunter22") && !secret.is(""));
     }
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use self::database::{DatabaseSpec, Secret, SqliteSpec, Tls};
+pub use self::database::{DatabaseSpec, FlightSqlSpec, Secret, SqliteSpec, Tls};
 pub use self::expect::{
     DriftCheck, Expectation, ForeignKeyCheck, FreshCheck, MatchesCheck, NotNullCheck, OnFailure, OneOfCheck,
     RangeCheck, RowCountCheck, Scalar, SqlCheck, UniqueCheck,
@@ -54,6 +54,8 @@ pub enum SourceSpec {
     Mysql(DatabaseSpec),
     /// A table or a query of a SQLite file.
     Sqlite(SqliteSpec),
+    /// A table or a query of a server that speaks Arrow Flight SQL.
+    FlightSql(FlightSqlSpec),
     /// A Redis stream.
     Redis(RedisSpec),
     /// A stream of NATS JetStream.

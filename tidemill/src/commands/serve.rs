@@ -4,10 +4,12 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use data::WireSpec;
+use data::{Engine, WireSpec};
 use serde_json::json;
 use store::Store;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
 
 use crate::cli::{Common, Serve};
 use crate::config::Project;
@@ -28,10 +30,7 @@ pub fn serve(common: &Common, args: &Serve, terminal: &Terminal) -> Result<()> {
     let store = super::open(&project)?;
     let runtime = runtime()?;
     let listener = runtime.block_on(listen(args.host, args.port, "--port"))?;
-    let _sql = args
-        .sql_port
-        .map(|port| SqlServer::start(&project, (args.host, port), args.key.as_deref(), terminal))
-        .transpose()?;
+    let _sql = SqlServer::start(&project, args, terminal)?;
     runtime.block_on(until_stopped(project, store, listener, args.key.clone(), terminal, |_| ()))
 }
 
@@ -54,38 +53,82 @@ fn refuse_open_door(host: IpAddr, key: Option<&str>) -> Result<()> {
     }
 }
 
-/// Answers SQL over PostgreSQL's protocol, on threads of its own so that long queries hold up no prediction; until it is
-/// dropped.
-struct SqlServer(Option<tokio::runtime::Runtime>);
+/// Answers SQL over PostgreSQL's protocol and Arrow Flight SQL, on threads of its own so that long queries hold up no
+/// prediction; until it is dropped.
+struct SqlServer {
+    runtime: Option<tokio::runtime::Runtime>,
+    /// Tells Flight SQL to take no more queries and to end with those that run.
+    stop: Arc<Notify>,
+    flight: Option<JoinHandle<()>>,
+    drain: Duration,
+}
 
 impl SqlServer {
-    /// Connections at a time.
+    /// Connections at a time, to each port.
     const CONNECTIONS_MAX: usize = 100;
 
-    fn start(project: &Project, (host, port): (IpAddr, u16), key: Option<&str>, terminal: &Terminal) -> Result<Self> {
+    /// The server, where one of its ports is asked for.
+    fn start(project: &Project, args: &Serve, terminal: &Terminal) -> Result<Option<Self>> {
+        if args.sql_port.is_none() && args.flight_port.is_none() {
+            return Ok(None);
+        }
         let runtime = runtime()?;
-        let listener = runtime.block_on(listen(host, port, "--sql-port"))?;
+        let bound = |port: Option<u16>, option: &str| {
+            port.map(|port| runtime.block_on(listen(args.host, port, option))).transpose()
+        };
+        let (postgres, flight) = (bound(args.sql_port, "--sql-port")?, bound(args.flight_port, "--flight-port")?);
         let (engine, troubles) = runtime.block_on(crate::pipeline::engine_of_all(project))?;
         for trouble in troubles {
             terminal.warning(format!("SQL goes without it: {}", trouble.message));
         }
-        let address = listener.local_addr().map_err(|e| Failure::new(Fault::Ours, format!("the SQL port: {e}")))?;
-        let spec = WireSpec { password: key.map(Into::into), connections_max: Self::CONNECTIONS_MAX };
-        terminal.note(format!("SQL on postgresql://{address}/tidemill"));
-        runtime.spawn(async move {
-            if let Err(error) = Arc::new(engine).serve_postgres(listener, spec).await {
-                tracing::error!("SQL over PostgreSQL's protocol ended: {error}");
+        let engine = Arc::new(engine);
+        let spec = WireSpec { password: args.key.as_deref().map(Into::into), connections_max: Self::CONNECTIONS_MAX };
+        if let Some(listener) = postgres {
+            terminal.note(format!("SQL on postgresql://{}/tidemill", address(&listener)?));
+            let (engine, spec) = (Arc::clone(&engine), spec.clone());
+            runtime.spawn(async move {
+                if let Err(error) = engine.serve_postgres(listener, spec).await {
+                    tracing::error!("SQL over PostgreSQL's protocol ended: {error}");
+                }
+            });
+        }
+        let stop = Arc::new(Notify::new());
+        let flight = match flight {
+            None => None,
+            Some(listener) => {
+                terminal.note(format!("SQL on grpc://{} (Arrow Flight SQL)", address(&listener)?));
+                Some(runtime.spawn(answer_flight(engine, listener, spec, Arc::clone(&stop))))
             }
-        });
-        Ok(Self(Some(runtime)))
+        };
+        let drain = Duration::from_millis(project.server.drain_timeout_ms);
+        Ok(Some(Self { runtime: Some(runtime), stop, flight, drain }))
     }
+}
+
+async fn answer_flight(engine: Arc<Engine>, listener: TcpListener, spec: WireSpec, stop: Arc<Notify>) {
+    let stopped = async move {
+        tokio::select! {
+            () = stop.notified() => (),
+            () = super::stop_signal() => (),
+        }
+    };
+    if let Err(error) = engine.serve_flight(listener, spec, stopped).await {
+        tracing::error!("Arrow Flight SQL ended: {error}");
+    }
+}
+
+fn address(listener: &TcpListener) -> Result<SocketAddr> {
+    listener.local_addr().map_err(|e| Failure::new(Fault::Ours, format!("a port for SQL: {e}")))
 }
 
 impl Drop for SqlServer {
     fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
+        let Some(runtime) = self.runtime.take() else { return };
+        self.stop.notify_one();
+        if let Some(flight) = self.flight.take() {
+            let _late = runtime.block_on(async { tokio::time::timeout(self.drain, flight).await });
         }
+        runtime.shutdown_background();
     }
 }
 
@@ -128,7 +171,7 @@ pub(crate) async fn until_stopped(
     };
     ready(address);
     let drain = Duration::from_millis(app.project.server.drain_timeout_ms);
-    let told = Arc::new(tokio::sync::Notify::new());
+    let told = Arc::new(Notify::new());
     let telling = Arc::clone(&told);
     let stopped = async move {
         super::stop_signal().await;

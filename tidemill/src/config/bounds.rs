@@ -73,6 +73,7 @@ fn of_sections() -> Vec<Bound> {
         ("JsonSpec", "sample_rows", count(100_000_000)),
         ("SqliteSpec", "sample_rows", count(100_000_000)),
         ("DatabaseSpec", "timeout_s", count(3_600)),
+        ("FlightSqlSpec", "timeout_s", count(3_600)),
         ("LogsSpec", "event_bytes_max", json!({ "minimum": 256, "maximum": 64 << 20 })),
         ("LogsSpec", "similarity_percent", count(100)),
         ("LogsSpec", "templates_max", count(100_000)),

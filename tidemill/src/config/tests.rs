@@ -236,6 +236,27 @@ fn wrong_types_of_columns_splits_and_thresholds_say_what_was_expected() {
 }
 
 #[test]
+fn a_source_of_flight_sql_is_checked() {
+    let source = |text: &str| format!("sources:\n  orders: {{flight_sql: {text}}}\n");
+    let check = |text: &str, expected: &[&str]| assert_eq!(messages(&source(text), &[]), expected, "{text}");
+    check("{url: 'grpc://db:31337', user: me, table: orders}", &[]);
+    check(
+        "{url: 'grpc://db:31337', tabel: orders}",
+        &[
+            "unknown key \"tabel\" in sources.orders.flight_sql; did you mean \"table\"? | known keys: url, user, password, token, table, query, ca, timeout_s",
+        ],
+    );
+    check(
+        "{url: 'grpc://db:31337', timeout_s: 0}",
+        &["sources.orders.flight_sql.timeout_s: expected an integer from 1 to 3600, found 0"],
+    );
+    let missing = messages(&source("{table: orders}"), &[]);
+    assert!(missing[0].starts_with("sources.orders.flight_sql needs the key \"url\""), "{missing:?}");
+    let hidden = load(&source("{url: 'grpc://me:${SECRET}@db:1', token: '${SECRET}', table: orders}"));
+    assert!(!hidden.render().contains("hunter2") && !hidden.shown().to_string().contains("hunter2"));
+}
+
+#[test]
 fn missing_keys_and_sections_say_what_they_are_for() {
     check(
         "models:\n  income: {table: people}\n",

@@ -10,10 +10,10 @@ use futures::StreamExt;
 use crate::servers::{Database, PASSWORD, free_port};
 use crate::support::Project;
 
-const ROWS: i64 = 10_000;
+pub const ROWS: i64 = 10_000;
 /// 2000-01-01 in days since 1970.
-const DAY: i64 = 10_957;
-const MICROS_PER_DAY: i64 = 86_400_000_000;
+pub const DAY: i64 = 10_957;
+pub const MICROS_PER_DAY: i64 = 86_400_000_000;
 
 fn spec(url: String) -> DatabaseSpec {
     let text = serde_json::json!({ "url": url, "password": PASSWORD });
@@ -30,12 +30,12 @@ fn mysql(server: &Database, table: &str) -> DatabaseSpec {
     DatabaseSpec { table: Some(table.to_owned()), ..spec(url) }
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 
 /// The rows of a query over a source called `t`.
-async fn rows(source: &SourceSpec, sql: &str) -> data::Result<RecordBatch> {
+pub async fn rows(source: &SourceSpec, sql: &str) -> data::Result<RecordBatch> {
     let engine = Engine::new(&EngineSpec::default())?;
     engine.add_source("t", source, std::path::Path::new(".")).await?;
     let rows = engine.query(sql).await?;
@@ -44,12 +44,12 @@ async fn rows(source: &SourceSpec, sql: &str) -> data::Result<RecordBatch> {
 }
 
 /// Each row's value, none in every seventh row.
-fn column<A: FromIterator<Option<T>>, T>(value: impl Fn(i64) -> T) -> A {
+pub fn column<A: FromIterator<Option<T>>, T>(value: impl Fn(i64) -> T) -> A {
     (1..=ROWS).map(|n| (n % 7 != 0).then(|| value(n))).collect()
 }
 
 /// The columns of the batch are these, by name and value by value.
-fn check(found: &RecordBatch, expected: Vec<(&str, ArrayRef)>) {
+pub fn check(found: &RecordBatch, expected: Vec<(&str, ArrayRef)>) {
     let names: Vec<&str> = found.schema_ref().fields().iter().map(|field| field.name().as_str()).collect();
     assert_eq!(names, expected.iter().map(|(name, _)| *name).collect::<Vec<_>>());
     for ((name, expected), found) in expected.iter().zip(found.columns()) {

@@ -15,6 +15,7 @@ mod browser;
 mod databases;
 mod features;
 mod files;
+mod flight;
 mod functions;
 mod ingest;
 mod kafka;

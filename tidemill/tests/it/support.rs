@@ -165,6 +165,43 @@ impl Drop for Server {
     }
 }
 
+/// A server with a port for SQL beside the one of HTTP, ended when dropped.
+pub struct SqlServer {
+    child: Child,
+    pub port: String,
+}
+
+impl SqlServer {
+    /// `option`: that of the port; `scheme`: that of the address which it tells.
+    pub fn start(project: &Project, option: &str, scheme: &str, key: Option<&str>) -> Self {
+        let mut command = project.command(&["serve", "--port", "0", option, "0"]);
+        if let Some(key) = key {
+            command.env("TIDEMILL_KEY", key);
+        }
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+        let told = lines.by_ref().find_map(|line| {
+            let rest = line.split_once(&format!("{scheme}://127.0.0.1:"))?.1;
+            Some(rest.chars().take_while(char::is_ascii_digit).collect())
+        });
+        std::thread::spawn(move || lines.count()); // keeps the pipe from filling up
+        Self { child, port: told.unwrap() }
+    }
+
+    /// Asks it to stop and waits: its exit code.
+    pub fn stop(mut self) -> i32 {
+        signal(self.child.id(), "TERM");
+        self.child.wait().unwrap().code().unwrap_or(-1)
+    }
+}
+
+impl Drop for SqlServer {
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
 pub fn agent() -> ureq::Agent {
     ureq::Agent::config_builder().http_status_as_error(false).build().into()
 }

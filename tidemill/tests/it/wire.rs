@@ -1,46 +1,19 @@
 //! SQL over PostgreSQL's protocol: psql, a driver of Python, what tools of business intelligence look at.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
-use crate::support::{Done, Project, finish, optional, skipped};
+use crate::support::{Done, Project, SqlServer, finish, optional, skipped};
 
 const KEY: &str = "a key of tide & mill";
 
-/// `tidemill serve --sql-port 0`, ended when dropped.
-struct SqlServer {
-    child: Child,
-    port: String,
+fn start(project: &Project, key: Option<&str>) -> SqlServer {
+    SqlServer::start(project, "--sql-port", "postgresql", key)
 }
 
-impl SqlServer {
-    fn start(project: &Project, key: Option<&str>) -> Self {
-        let mut command = project.command(&["serve", "--port", "0", "--sql-port", "0"]);
-        if let Some(key) = key {
-            command.env("TIDEMILL_KEY", key);
-        }
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
-        let told = lines.by_ref().find_map(|line| {
-            let rest = line.split_once("postgresql://127.0.0.1:")?.1.to_owned();
-            Some(rest.split('/').next().unwrap_or_default().to_owned())
-        });
-        std::thread::spawn(move || lines.count()); // keeps the pipe from filling up
-        Self { child, port: told.unwrap() }
-    }
-
-    fn psql(&self, password: &str, query: &str) -> Done {
-        let mut client = Command::new("psql");
-        client.args(["-h", "127.0.0.1", "-p", &self.port, "-U", "reader", "-d", "tidemill", "-X", "-A", "-t", "-w"]);
-        finish(client.args(["-v", "ON_ERROR_STOP=1", "-c", query]).env("PGPASSWORD", password))
-    }
-}
-
-impl Drop for SqlServer {
-    fn drop(&mut self) {
-        let _ended = self.child.kill();
-        let _reaped = self.child.wait();
-    }
+fn psql(server: &SqlServer, password: &str, query: &str) -> Done {
+    let mut client = Command::new("psql");
+    client.args(["-h", "127.0.0.1", "-p", &server.port, "-U", "reader", "-d", "tidemill", "-X", "-A", "-t", "-w"]);
+    finish(client.args(["-v", "ON_ERROR_STOP=1", "-c", query]).env("PGPASSWORD", password))
 }
 
 fn has_psql() -> bool {
@@ -58,9 +31,9 @@ fn psql_reads_tables_models_and_the_catalogue() {
     }
     let project = Project::small(300);
     project.ok(&["run", "-q"]);
-    let server = SqlServer::start(&project, Some(KEY));
+    let server = start(&project, Some(KEY));
     let ask = |query: &str| {
-        let done = server.psql(KEY, query);
+        let done = psql(&server, KEY, query);
         assert_eq!(done.code, 0, "{query}: {}", done.stderr);
         done.stdout.trim().to_owned()
     };
@@ -93,13 +66,13 @@ fn nobody_changes_anything_and_nobody_enters_without_the_key() {
         return;
     }
     let project = Project::small(50);
-    let server = SqlServer::start(&project, Some(KEY));
-    let wrong = server.psql("a key of somebody else", "SELECT 1");
+    let server = start(&project, Some(KEY));
+    let wrong = psql(&server, "a key of somebody else", "SELECT 1");
     assert_eq!(wrong.code, 2, "{}", wrong.stdout);
     assert!(wrong.stderr.to_lowercase().contains("password"), "{}", wrong.stderr);
     let target = project.path("copied.csv");
     let refused = |query: &str, expected: &[&str]| {
-        let done = server.psql(KEY, query);
+        let done = psql(&server, KEY, query);
         assert_ne!(done.code, 0, "{query}: {}", done.stdout);
         expected.iter().for_each(|part| assert!(done.stderr.contains(part), "no {part:?} in: {}", done.stderr));
     };
@@ -119,14 +92,14 @@ fn nobody_changes_anything_and_nobody_enters_without_the_key() {
     refused("SELECT colur FROM rows", &["did you mean \"colour\"?"]);
     refused("SELECT * FROM row", &["row"]);
     assert!(!target.exists());
-    assert_eq!(server.psql(KEY, "SELECT count(*) FROM rows").stdout.trim(), "50");
+    assert_eq!(psql(&server, KEY, "SELECT count(*) FROM rows").stdout.trim(), "50");
 }
 
 #[test]
 fn a_driver_of_python_binds_values() {
     let Some(python) = optional("TIDEMILL_PYTHON", "a driver of Python") else { return };
     let project = Project::small(300);
-    let server = SqlServer::start(&project, None);
+    let server = start(&project, None);
     let script = format!(
         "import psycopg\n\
          with psycopg.connect('postgresql://anybody@127.0.0.1:{}/tidemill') as connection:\n\

@@ -5,6 +5,7 @@
 mod calls;
 mod create;
 
+use std::borrow::Cow;
 use std::fmt::Debug;
 
 use datafusion::sql::sqlparser::dialect::GenericDialect;
@@ -158,6 +159,23 @@ impl<'s> Pieces<'s> {
                 .wrong(from + 1, "a model's name with other characters than letters, digits and _ stands in quotes")),
             _ => Err(self.wrong(from, format!("expected the name of a model, found {}", self.found(from)))),
         }
+    }
+}
+
+/// The text with other words in place of some tokens; as it is where none is replaced.
+pub(super) fn replaced<'s>(text: &'s str, mut other: impl FnMut(&Token) -> Option<String>) -> Cow<'s, str> {
+    let Some(pieces) = Pieces::of(text) else { return Cow::Borrowed(text) };
+    let (mut out, mut kept) = (String::new(), 0);
+    for piece in &pieces.all {
+        if let Some(word) = other(&piece.token) {
+            out += &text[kept..piece.from];
+            out += &word;
+            kept = piece.to;
+        }
+    }
+    match kept {
+        0 => Cow::Borrowed(text),
+        _ => Cow::Owned(out + &text[kept..]),
     }
 }
 

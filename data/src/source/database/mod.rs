@@ -1,12 +1,14 @@
 //! How do rows get out of a database? By one query per reading: columns, conditions and limits are the database's work.
 
 mod cells;
+mod flight_sql;
 mod mysql;
 mod postgres;
 mod query;
 mod sqlite;
 mod tls;
 
+pub(crate) use self::flight_sql::FlightSqlReader;
 pub(crate) use self::mysql::MysqlReader;
 pub(crate) use self::postgres::PostgresReader;
 pub(crate) use self::sqlite::{SqliteReader, tables as sqlite_tables};

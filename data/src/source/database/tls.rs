@@ -34,12 +34,17 @@ fn is_here(host: &str) -> bool {
 
 /// Encryption that trusts the certificates of a file, or those of the system.
 pub(crate) fn config(ca: Option<&Path>) -> Result<ClientConfig> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(trusted(ca)?);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let builder = builder.map_err(|e| Error::internal("encryption", e))?;
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+    Ok(builder.with_root_certificates(roots(ca)?).with_no_client_auth())
+}
+
+/// Whom we believe who a server is.
+pub(super) fn roots(ca: Option<&Path>) -> Result<RootCertStore> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(trusted(ca)?);
+    Ok(roots)
 }
 
 /// The certificates of a file, or those of the system.

@@ -61,13 +61,9 @@ fn policy(server: Url, spec: &StoreSpec) -> Policy {
     let (allow_http, allow_local) = (spec.allow_http || server.scheme() == "http", spec.allow_local_redirects);
     Policy::custom(move |attempt: Attempt| {
         let to = attempt.url();
-        let address = match to.host() {
-            Some(host) => host.to_string().trim_matches(['[', ']']).parse::<IpAddr>().ok(),
-            None => None,
-        };
         let is_same =
             to.host_str() == server.host_str() && to.port_or_known_default() == server.port_or_known_default();
-        let is_local = address.is_some_and(is_inside) || to.host_str().is_some_and(is_local_name);
+        let is_local = to.host_str().is_some_and(is_own);
         let shown = to.host_str().unwrap_or("nowhere").to_owned();
         if attempt.previous().len() > REDIRECTS_MAX {
             return attempt.error(format!("it redirects more than {REDIRECTS_MAX} times"));
@@ -99,13 +95,19 @@ fn refused(host: &str) -> String {
     )
 }
 
+/// Whether a name or an address, as a URL writes it, is of this machine or its own network, where servers hide secrets.
+pub(in crate::source) fn is_own(host: &str) -> bool {
+    let host = host.trim_matches(['[', ']']);
+    is_local_name(host) || host.parse().is_ok_and(is_inside)
+}
+
 fn is_local_name(host: &str) -> bool {
     let host = host.trim_end_matches('.');
     host.eq_ignore_ascii_case("localhost") || host.to_ascii_lowercase().ends_with(".localhost")
 }
 
 /// Loopback, link-local, nowhere in particular, or the metadata of a cloud.
-fn is_inside(address: IpAddr) -> bool {
+pub(in crate::source) fn is_inside(address: IpAddr) -> bool {
     if METADATA.contains(&address) {
         return true;
     }

@@ -14,6 +14,7 @@ use futures::StreamExt;
 use futures::stream::BoxStream;
 use tokio::runtime::Handle;
 
+pub(in crate::source) use self::client::{is_inside, is_own};
 use self::objects::Bucket;
 use self::web::WebFile;
 use super::files::{Found, Input};
