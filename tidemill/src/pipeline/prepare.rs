@@ -1,7 +1,7 @@
 //! Prepare: audit the rows, divide them, fit the features on the training part, encode all parts.
 
-use arrow::array::{BooleanArray, BooleanBufferBuilder};
-use arrow::compute::BatchCoalescer;
+use arrow::array::{BooleanArray, BooleanBufferBuilder, UInt32Array};
+use arrow::compute::{BatchCoalescer, take_record_batch};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use data::{AuditReport, AuditRequest, Depth, Severity};
@@ -112,7 +112,13 @@ pub(super) fn prepare(spec: &ModelSpec, tables: Tables, on: &mut dyn FnMut(Progr
 fn background(spec: &ModelSpec, train: &[RecordBatch]) -> Result<Vec<RecordBatch>> {
     let rows: usize = train.iter().map(RecordBatch::num_rows).sum();
     let rows = u32::try_from(rows).unwrap_or(u32::MAX);
-    take(train, &learn::background_rows(rows, spec.evaluate.background_rows_max, spec.train.seed))
+    let drawn = learn::background_rows(rows, spec.evaluate.background_rows_max, spec.train.seed);
+    let mut ascending = drawn.clone();
+    ascending.sort_unstable();
+    let Some(taken) = take(train, &ascending)?.into_iter().next() else { return Ok(Vec::new()) };
+    let places: UInt32Array = drawn.iter().map(|row| ascending.partition_point(|other| other < row) as u32).collect();
+    let rows = take_record_batch(&taken, &places);
+    Ok(vec![rows.map_err(|e| Failure::new(Fault::Ours, format!("cannot order background rows: {e}")))?])
 }
 
 /// The training and validation rows, audited; nothing looks at the test rows.

@@ -20,6 +20,7 @@ use crate::support::Project;
 
 /// Longer than anything takes that is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
+const SESSION_S: u64 = 4;
 
 /// Brokers in this process that have a topic of two partitions.
 struct Brokers {
@@ -41,10 +42,11 @@ impl Brokers {
         Self { cluster, relay }
     }
 
-    /// Sessions are short: a new member is let in when those of members that were killed are over.
+    /// Sessions are short: a new member is let in when those of members that were killed are over. They are longer than the three
+    /// seconds for which these brokers wait for others when a group begins.
     fn spec(&self, rows: Value) -> Value {
         let servers = self.relay.servers();
-        json!({ "servers": servers, "topics": ["orders"], "session_s": 2, "timeout_s": 5, "rows": rows })
+        json!({ "servers": servers, "topics": ["orders"], "session_s": SESSION_S, "timeout_s": 5, "rows": rows })
     }
 
     fn sender(&self) -> Sender {
@@ -105,8 +107,7 @@ fn kafka_gives_every_type_value_by_value_and_goes_on_where_it_was() {
     let brokers = Brokers::new(3);
     let sender = brokers.sender();
     sender.send(bodies());
-    let mut spec = brokers.spec(json!({ "columns": every_type(), "key": ["_offset"] }));
-    spec["session_s"] = json!(3);
+    let spec = brokers.spec(json!({ "columns": every_type(), "key": ["_offset"] }));
     let project = project("kafka", &spec);
     let collect = |expected: i64| {
         let done = project.ok(&["collect", "--until-idle", "1s", "--json"]);
@@ -276,8 +277,7 @@ fn messages_that_the_broker_keeps_are_asked_for_again() {
 fn kills_of_the_collector_lose_no_row_of_kafka() {
     let brokers = Brokers::new(1);
     let sender = brokers.sender();
-    let mut spec = brokers.spec(short());
-    spec["session_s"] = json!(1);
-    // Longer lives than elsewhere: the group takes a second or two to let a member in after another one was killed.
-    survives_kills("kafka", &spec, 4_000, move |first, last| sender.send((first..=last).map(id)));
+    let spec = brokers.spec(short());
+    // Longer lives than elsewhere: the group lets a member in when the session of the one that was killed is over.
+    survives_kills("kafka", &spec, 3_000 * SESSION_S, move |first, last| sender.send((first..=last).map(id)));
 }

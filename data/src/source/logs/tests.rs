@@ -122,7 +122,11 @@ fn odd_files_are_read_as_far_as_they_can_be() {
     check(&utf16, &["line"], &["a 1", "b 2"]);
     // Every byte there is, in no order that means anything.
     let noise: Vec<u8> = (0..300_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
-    let found = read(&[("a.log", &noise)], &spec, &["template_id", "parameters", "line"]).unwrap();
+    let columns = ["template_id", "parameters", "line"];
+    let refused = read(&[("a.log", &noise)], &spec, &columns).unwrap_err().to_string();
+    assert!(refused.contains("a.log: this is no text"), "{refused}");
+    let asked = LogsSpec { encoding: Encoding::Utf8, ..spec.clone() };
+    let found = read(&[("a.log", &noise)], &asked, &columns).unwrap();
     assert!(found.len() > 100, "{}", found.len());
 }
 
