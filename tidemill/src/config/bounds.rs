@@ -7,7 +7,7 @@ type Bound = (&'static str, &'static str, Value);
 
 /// Bounds of single keys: type, key, keywords of JSON Schema.
 pub(super) fn bounds() -> Vec<Bound> {
-    [of_sections(), of_streams(), of_expectations(), of_training(), of_networks()].concat()
+    [of_sources(), of_sections(), of_streams(), of_expectations(), of_training(), of_networks()].concat()
 }
 
 /// Of what has to hold for rows.
@@ -64,9 +64,8 @@ fn of_streams() -> Vec<Bound> {
     ]
 }
 
-/// Of sources, splits, features, evaluation, endpoints and the server.
-fn of_sections() -> Vec<Bound> {
-    let share = || json!({ "exclusiveMinimum": 0, "exclusiveMaximum": 1 });
+/// Of sources that are read when they are asked.
+fn of_sources() -> Vec<Bound> {
     let count = |max: u64| json!({ "minimum": 1, "maximum": max });
     vec![
         ("CsvSpec", "sample_rows", count(100_000_000)),
@@ -80,6 +79,14 @@ fn of_sections() -> Vec<Bound> {
         ("LogsSpec", "year", json!({ "minimum": 1970, "maximum": 2099 })),
         ("ExcelSpec", "skip_rows", json!({ "maximum": 1_048_576 })),
         ("StoreSpec", "timeout_s", count(3_600)),
+    ]
+}
+
+/// Of splits, features, evaluation, endpoints and the server.
+fn of_sections() -> Vec<Bound> {
+    let share = || json!({ "exclusiveMinimum": 0, "exclusiveMaximum": 1 });
+    let count = |max: u64| json!({ "minimum": 1, "maximum": max });
+    vec![
         ("FractionSplit", "validation", share()),
         ("FractionSplit", "test", share()),
         ("TimeSplit", "validation", share()),
