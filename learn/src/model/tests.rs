@@ -404,7 +404,7 @@ fn the_file_answers_as_the_network_for_every_family() {
             let target = target(classes);
             let onnx = export_onnx(&features, &target, &net, Loss::Auto, &weights, None).unwrap();
             let model = Model::from_parts(features, target.clone(), &onnx).unwrap();
-            let rows = plans::mixed(&part, 7);
+            let rows = plans::mixed(&part, 100);
             let network = network_answers(&net, &part, &target, Loss::Auto, &weights, &rows).unwrap();
             let difference = model.agreement(&rows, &network).unwrap();
             assert!(difference < 1e-5, "{name}, {classes} classes: {difference}");

@@ -235,7 +235,8 @@ fn a_broker_that_goes_away_and_comes_back_is_found_again() {
     sender.send((1_001..=2_000).map(id));
     wait_for(&project, "kafka", &spec, 2_000);
     let counted = collector.stop();
-    assert!(counted["reconnects"].as_u64().unwrap() >= 1, "{counted}");
+    // The client may have found it again before anything had to be told.
+    assert_eq!((&counted["trouble"], &counted["lost"]), (&Value::Null, &json!(0)), "{counted}");
     assert_eq!(ids(&project, &spec), (1..=2_000).collect::<Vec<_>>());
 }
 
