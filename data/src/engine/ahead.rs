@@ -7,7 +7,7 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result as EngineResult;
-use datafusion::execution::TaskContext;
+use datafusion::execution::SessionState;
 use datafusion::physical_plan::common::spawn_buffered;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties, SendableRecordBatchStream};
@@ -16,7 +16,7 @@ use futures::{StreamExt, TryStreamExt};
 use crate::source::BATCH_ROWS;
 
 /// Bytes of a part of a file, about: a row group or a few.
-const PART_BYTES: u64 = 64 << 20;
+pub(super) const PART_BYTES: u64 = 64 << 20;
 /// Bytes of the rows of a part that wait until those before them were handed out, as far as the types tell.
 const AHEAD_BYTES_MAX: usize = 64 << 20;
 /// Parts that are read at a time, at most: each holds rows in memory.
@@ -24,31 +24,33 @@ const PARTS_MAX: usize = 4;
 /// Bytes of a value where its type does not tell.
 const VALUE_BYTES: usize = 24;
 
-/// The scan in parts, one after the other in the files; nothing where it has too little or cannot be divided.
-pub(super) fn parts(
-    plan: &Arc<dyn ExecutionPlan>,
-    threads: usize,
-    options: &ConfigOptions,
-) -> EngineResult<Option<Arc<dyn ExecutionPlan>>> {
-    let scan =
-        plan.downcast_ref::<DataSourceExec>().and_then(|scan| scan.data_source().downcast_ref::<FileScanConfig>());
-    let Some(scan) = scan.filter(|_| threads > 1) else { return Ok(None) };
+/// The scan in parts of so many bytes, one after the other in the files; nothing where it has too little or cannot be divided.
+pub(super) fn parts(plan: &Arc<dyn ExecutionPlan>, bytes: u64) -> EngineResult<Option<Arc<dyn ExecutionPlan>>> {
+    let source = plan.downcast_ref::<DataSourceExec>();
+    let Some(scan) = source.and_then(|source| source.data_source().downcast_ref::<FileScanConfig>()) else {
+        return Ok(None);
+    };
     let files = scan.file_groups.iter().flat_map(|group| group.iter());
-    let bytes: u64 = files.map(|file| file.effective_size()).sum();
-    let parts = usize::try_from(bytes.div_ceil(PART_BYTES)).unwrap_or(usize::MAX);
+    let parts = files.map(|file| file.effective_size()).sum::<u64>().div_ceil(bytes);
     if parts < 2 {
         return Ok(None);
     }
-    plan.repartitioned(parts, options)
+    let mut options = ConfigOptions::default();
+    options.optimizer.repartition_file_min_size = 0; // that there is enough of it was settled here
+    plan.repartitioned(usize::try_from(parts).unwrap_or(usize::MAX), &options)
 }
 
 /// The rows of all parts in order, the next parts read meanwhile.
 pub(super) fn in_order(
     parts: Arc<dyn ExecutionPlan>,
     threads: usize,
-    context: Arc<TaskContext>,
+    state: &SessionState,
 ) -> EngineResult<SendableRecordBatchStream> {
     let schema = parts.schema();
+    let mut state = state.clone();
+    // A part that is done would else read what belongs to another.
+    state.config_mut().options_mut().execution.enable_file_stream_work_stealing = false;
+    let context = state.task_ctx();
     let batches = AHEAD_BYTES_MAX.div_ceil(batch_bytes(&schema));
     let count = parts.output_partitioning().partition_count();
     let begun = futures::stream::iter(0..count).map(move |part| {

@@ -270,8 +270,10 @@ impl Engine {
         if limit.is_some() {
             let one: Arc<dyn ExecutionPlan> = Arc::new(CoalescePartitionsExec::new(plan));
             plan = Arc::new(GlobalLimitExec::new(one, 0, limit));
-        } else if let Some(parts) = ahead::parts(&plan, self.threads_reading, state.config_options())? {
-            return ahead::in_order(parts, self.threads_reading, state.task_ctx());
+        } else if self.threads_reading > 1
+            && let Some(parts) = ahead::parts(&plan, ahead::PART_BYTES)?
+        {
+            return ahead::in_order(parts, self.threads_reading, &state);
         }
         execute_stream(plan, state.task_ctx())
     }

@@ -224,3 +224,44 @@ fn adult_is_what_it_is_known_to_be() {
         assert_eq!(rows(&engine, missing).await.expect("rows"), ["1836|1843|583"]);
     });
 }
+
+#[test]
+fn parts_of_files_are_read_on_several_threads_and_rows_keep_their_order() {
+    use std::fs::File;
+
+    use arrow::array::Int64Array;
+    use arrow::datatypes::{DataType, Field, Schema};
+    use datafusion::parquet::arrow::ArrowWriter;
+    use datafusion::parquet::file::properties::WriterProperties;
+    use datafusion::physical_plan::ExecutionPlanProperties;
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, false)]));
+    for (name, first) in [("a.parquet", 0), ("b.parquet", 20_000)] {
+        let groups = WriterProperties::builder().set_max_row_group_row_count(Some(500)).build();
+        let file = File::create(folder.path().join(name)).expect("a file");
+        let mut writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(groups)).expect("a writer");
+        let numbers: Int64Array = (first..first + 20_000).collect();
+        writer
+            .write(&RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(numbers)]).expect("rows"))
+            .expect("written");
+        writer.close().expect("written");
+    }
+    run(async {
+        let engine = Engine::new(&EngineSpec { threads_reading: 4, ..EngineSpec::default() }).expect("an engine");
+        let source = SourceSpec::Parquet(ParquetSpec::new("*.parquet"));
+        engine.add_source("p", &source, folder.path()).await.expect("a source");
+        let table = engine.session.table_provider(TableReference::bare("p")).await.expect("a table");
+        let state = engine.session.state();
+        for turn in 0..5 {
+            let plan = table.scan(&state, None, &[], None).await.expect("a plan");
+            let parts = ahead::parts(&plan, 8_192).expect("a plan").expect("more than one part");
+            assert!(parts.output_partitioning().partition_count() > 10);
+            let rows = ahead::in_order(parts, 4, &state).expect("rows");
+            let batches: Vec<RecordBatch> = rows.map(|batch| batch.expect("rows")).collect().await;
+            let numbers =
+                batches.iter().flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec());
+            assert!(numbers.eq(0..40_000), "turn {turn}");
+        }
+    });
+}
