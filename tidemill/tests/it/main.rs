@@ -18,12 +18,14 @@ mod files;
 mod flight;
 mod functions;
 mod ingest;
+#[cfg(feature = "kafka-brokers")]
 mod kafka;
 mod logs;
 mod memory;
 mod metrics;
 mod objects;
 mod publish;
+#[cfg(feature = "kafka-brokers")]
 mod relay;
 mod resume;
 mod run;
