@@ -108,6 +108,12 @@ impl Error {
     }
 }
 
+impl From<profile::OtherColumns> for Error {
+    fn from(error: profile::OtherColumns) -> Self {
+        Self::Invalid(error.to_string())
+    }
+}
+
 /// `; did you mean "x"?` where one of `known` is close to `asked`, nothing otherwise.
 pub(crate) fn did_you_mean<'a>(asked: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let asked = asked.to_lowercase();

@@ -6,15 +6,15 @@
 //! Rows cross the border as Arrow record batches; no type of DataFusion does.
 
 mod audit;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod detect;
 mod diff;
 mod engine;
 mod error;
 mod expect;
 mod flight;
-mod hash;
 mod npy;
-mod profile;
 mod sink;
 mod source;
 mod spec;
@@ -22,13 +22,15 @@ mod stream;
 mod wire;
 
 pub use audit::{AuditReport, AuditRequest, Depth, Finding, Severity, audit};
+#[cfg(feature = "cluster")]
+pub use cluster::{Executor, Scheduler};
 pub use detect::detect;
 pub use diff::{
     ColumnDifference, ColumnState, DiffRequest, DiffSide, Difference, KeyedDifference, RowDifference, diff,
 };
 pub use engine::{
-    CreateModel, Cursor, Engine, EngineSpec, IfModelExists, ModelAnswer, ModelNames, ModelOption, RowFunction,
-    RowSignature, Rows, TableFunction, create_model,
+    ClusterSpec, CreateModel, Cursor, Engine, EngineSpec, IfModelExists, ModelAnswer, ModelNames, ModelOption,
+    RowFunction, RowSignature, Rows, TableFunction, create_model,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use expect::{
@@ -36,7 +38,7 @@ pub use expect::{
     faults as expectation_faults, suggest,
 };
 pub use npy::NpyWriter;
-pub use profile::{ColumnKind, ColumnProfile, Histogram, Profiler, TableProfile};
+pub use profile::{ColumnKind, ColumnProfile, Histogram, IMAGE_METADATA, Profiler, TableProfile};
 pub use sink::Sink;
 pub use spec::{
     ArrowSpec, AvroSpec, ColumnType, CsvSpec, DatabaseSpec, DriftCheck, Encoding, ExcelSpec, Expectation,
@@ -51,9 +53,6 @@ pub use spec::{
     PrometheusWriteSpec, RedisSpec, SaslMechanism, StreamSpec, StreamStart, SyslogSpec, UnknownKeys,
 };
 pub use stream::{Collected, Figures, Ingest, Stored, Until, collect};
-
-/// Metadata key of a field that holds pictures: `encoded` for picture files, `HxWxC` for raw pixels.
-pub const IMAGE_METADATA: &str = "tidemill.image";
 
 #[cfg(test)]
 mod testing {

@@ -73,6 +73,8 @@ pub enum Command {
     Report(Report),
     /// Serve the endpoints and the pages.
     Serve(Serve),
+    /// Run a machine of a cluster: queries, expectations, profiles, features and predictions of the project on several machines.
+    Cluster(Cluster),
     /// Show the whole way on a small real data set, then serve it.
     Demo(Demo),
     /// Train on 100 generated rows and check disk, memory and devices.
@@ -339,6 +341,63 @@ pub struct Serve {
     /// Clients must send `Authorization: Bearer KEY`.
     #[arg(long, env = "TIDEMILL_KEY", hide_env_values = true, value_name = "KEY")]
     pub key: Option<String>,
+}
+
+/// Options of `cluster`.
+#[derive(Debug, Args)]
+pub struct Cluster {
+    /// Which machine.
+    #[command(subcommand)]
+    pub machine: Machine,
+}
+
+/// The machines of a cluster. All of them have the same project, and its Parquet files under the same paths.
+#[derive(Debug, Subcommand)]
+pub enum Machine {
+    /// Plan queries and hand out their parts: one for a cluster.
+    Scheduler(SchedulerMachine),
+    /// Run parts of queries: as many as there are machines.
+    Executor(ExecutorMachine),
+}
+
+/// Options of `cluster scheduler`.
+#[derive(Debug, Args)]
+pub struct SchedulerMachine {
+    /// Address to listen on.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub host: IpAddr,
+    /// Port to listen on; 0 takes a free one.
+    #[arg(long, default_value_t = 50050)]
+    pub port: u16,
+    /// Listen on an address that is not loopback: whoever reaches it can read what the project reads.
+    #[arg(long)]
+    pub trusted_network: bool,
+}
+
+/// Options of `cluster executor`.
+#[derive(Debug, Args)]
+pub struct ExecutorMachine {
+    /// The scheduler.
+    #[arg(long, default_value = "127.0.0.1:50050", value_name = "HOST:PORT")]
+    pub scheduler: String,
+    /// Address where other machines read what this one made.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub host: IpAddr,
+    /// Port for that; 0 takes a free one.
+    #[arg(long, default_value_t = 0)]
+    pub port: u16,
+    /// Name or address under which other machines find this one, where it is not that of --host.
+    #[arg(long, value_name = "HOST")]
+    pub external_host: Option<String>,
+    /// Parts that are run at a time; all cores where absent.
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Memory that sorting, joining and grouping may take before they go to disk, in MiB; half of the machine's where absent.
+    #[arg(long)]
+    pub memory_mb: Option<u64>,
+    /// Listen on an address that is not loopback: whoever reaches it can read what this machine made.
+    #[arg(long)]
+    pub trusted_network: bool,
 }
 
 /// Options of `demo`.

@@ -42,6 +42,7 @@ fn command() -> ExitCode {
         Command::Data(args) => commands::data::data(common, args, &terminal),
         Command::Report(args) => commands::report::report(common, args, &terminal),
         Command::Serve(args) => commands::serve::serve(common, args, &terminal),
+        Command::Cluster(args) => commands::cluster::cluster(common, args, &terminal),
         Command::Demo(args) => demo::demo(common, args, &terminal),
         Command::Doctor => doctor::doctor(&terminal),
     };

@@ -3,8 +3,8 @@
 use super::table::{ROWS_MIN, Table};
 use super::words::{Examples, counted, part, share};
 use super::{EXAMPLES_MAX, Finding, Severity};
-use crate::hash::{MISSING, hash_column};
-use crate::profile::{ColumnKind, ColumnProfile};
+use profile::hash::{MISSING, hash_column};
+use profile::{ColumnKind, ColumnProfile};
 
 /// More missing values than this are worth a look.
 const MISSING_MANY: f64 = 0.3;

@@ -6,7 +6,7 @@ use encoding_rs::{Encoding, GBK, WINDOWS_1252};
 use super::table::{Table, is_text};
 use super::words::{Examples, counted, percent, share};
 use super::{Finding, Severity};
-use crate::profile::ColumnProfile;
+use profile::ColumnProfile;
 
 /// Values of a column that are looked at.
 const VALUES_MAX: usize = 10_000;

@@ -8,8 +8,8 @@ use std::hash::BuildHasherDefault;
 use super::table::{Table, picked};
 use super::words::{Examples, part, share};
 use super::{Finding, Severity};
-use crate::hash::{MISSING, hash_column};
-use crate::profile::{Already, ColumnKind, as_numbers};
+use profile::hash::{MISSING, hash_column};
+use profile::{Already, ColumnKind, as_numbers};
 
 /// Rows that are looked at: each is held against all others.
 const ROWS_MAX: usize = 4_000;

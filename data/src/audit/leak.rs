@@ -8,8 +8,8 @@ use arrow::array::Array;
 use super::table::{ROWS_MIN, Table};
 use super::words::percent;
 use super::{Finding, Severity};
-use crate::hash::{MISSING, hash_column};
-use crate::profile::{Already, ColumnKind, ColumnProfile};
+use profile::hash::{MISSING, hash_column};
+use profile::{Already, ColumnKind, ColumnProfile};
 
 /// A correlation or an accuracy above this is too good to be true.
 const TOO_GOOD: f64 = 0.999;

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use self::table::Table;
 use self::words::{counted, names};
 use crate::error::Result;
-use crate::profile::TableProfile;
+use profile::TableProfile;
 
 /// Rows that a finding gives as examples.
 const EXAMPLES_MAX: usize = 10;

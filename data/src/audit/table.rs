@@ -9,8 +9,8 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::AuditRequest;
 use crate::Result;
-use crate::hash::{MISSING, add_column, hash_arrays, hash_bytes, hash_column, hash_integer, remove_column};
-use crate::profile::{Already, ColumnKind, ColumnProfile, Profiler, TableProfile, as_numbers};
+use profile::hash::{MISSING, add_column, hash_arrays, hash_bytes, hash_column, hash_integer, remove_column};
+use profile::{Already, ColumnKind, ColumnProfile, Profiler, TableProfile, as_numbers};
 
 /// Fewer rows than this say nothing about whether values repeat.
 pub(super) const ROWS_MIN: u64 = 20;

@@ -10,8 +10,8 @@ use super::table::{ROWS_MIN, Table};
 use super::words::{Examples, counted, names, part, percent, places, share};
 use super::{Finding, Severity};
 use crate::error::did_you_mean;
-use crate::hash::{MISSING, hash_column};
-use crate::profile::{Already, ColumnProfile};
+use profile::hash::{MISSING, hash_column};
+use profile::{Already, ColumnProfile};
 
 /// Classes up to which their balance is looked at.
 const CLASSES_MAX: usize = 10_000;

@@ -6,7 +6,7 @@ use arrow::datatypes::{Field, Schema};
 
 use super::*;
 use crate::IMAGE_METADATA;
-use crate::hash::hash_integer;
+use profile::hash::hash_integer;
 
 const N: usize = 200;
 

@@ -13,8 +13,8 @@ use super::{ColumnDifference, ColumnState, DiffRequest, DiffSide, quoted};
 use crate::audit::words::counted;
 use crate::error::{Error, Result};
 use crate::expect::{Family, repeated, type_of};
-use crate::profile::{ColumnKind, ColumnProfile};
 use crate::spec::{OnFailure, UniqueCheck};
+use profile::{ColumnKind, ColumnProfile};
 
 /// Rows of each kind that are shown.
 const EXAMPLES_MAX: usize = 10;

@@ -17,8 +17,8 @@ pub use self::keys::{KeyedDifference, RowDifference};
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::expect::{ColumnDrift, Values, compare, compared};
-use crate::profile::{ColumnProfile, Profiler, TableProfile};
 use crate::spec::DriftCheck;
+use profile::{ColumnProfile, Profiler, TableProfile};
 
 /// One of the two sets of rows.
 #[derive(Debug, Clone, Copy)]

@@ -153,11 +153,29 @@ impl ScalarUDFImpl for RowCalls {
 
 /// The same once it is known which column each of its arguments is: the planner may put a constant in a column's place.
 #[derive(Debug)]
-struct BoundCalls {
+pub(crate) struct BoundCalls {
     function: Arc<dyn RowFunction>,
     words: Vec<String>,
     signature: RowSignature,
     takes: Signature,
+}
+
+impl BoundCalls {
+    pub(crate) fn new(function: Arc<dyn RowFunction>, words: Vec<String>, signature: RowSignature) -> Self {
+        let takes = Signature::any(signature.columns.len(), Volatility::Stable);
+        Self { function, words, signature, takes }
+    }
+}
+
+#[cfg(feature = "cluster")]
+impl BoundCalls {
+    pub(crate) fn words(&self) -> &[String] {
+        &self.words
+    }
+
+    pub(crate) fn signature(&self) -> &RowSignature {
+        &self.signature
+    }
 }
 
 impl PartialEq for BoundCalls {
@@ -223,8 +241,7 @@ impl FunctionRewrite for NeededColumns {
             given => self.named(name, given),
         };
         let args = signature.columns.iter().map(find).collect::<Result<Vec<_>>>().map_err(external)?;
-        let takes = Signature::any(args.len(), Volatility::Stable);
-        let bound = BoundCalls { function: Arc::clone(&self.0), words, signature, takes };
+        let bound = BoundCalls::new(Arc::clone(&self.0), words, signature);
         let func = Arc::new(ScalarUDF::new_from_impl(bound));
         Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, args })))
     }
@@ -285,7 +302,7 @@ impl TableFunctionImpl for TableCalls {
 
 /// The table of one call of a [`TableFunction`].
 #[derive(Debug)]
-struct Made {
+pub(crate) struct Made {
     function: Arc<dyn TableFunction>,
     words: Vec<String>,
     schema: SchemaRef,

@@ -5,6 +5,7 @@ mod cursor;
 mod functions;
 mod models;
 mod prepared;
+mod profiles;
 mod retell;
 mod rows;
 
@@ -29,10 +30,13 @@ use datafusion::prelude::{SQLOptions, SessionConfig, SessionContext, ident};
 use tempfile::TempPath;
 
 pub use self::cursor::Cursor;
+#[cfg(feature = "cluster")]
+pub(crate) use self::functions::{BoundCalls, Made};
 use self::functions::{NeededColumns, RowCalls, TableCalls};
 pub use self::functions::{RowFunction, RowSignature, TableFunction};
 pub use self::models::{CreateModel, IfModelExists, ModelAnswer, ModelNames, ModelOption, create_model};
 pub(crate) use self::prepared::Prepared;
+pub(crate) use self::profiles::column_profile;
 pub(crate) use self::retell::retell;
 pub use self::rows::Rows;
 pub(crate) use self::rows::plain_schema;
@@ -47,6 +51,15 @@ const PLANNED_COLUMNS_MAX: usize = 10_000;
 
 /// Rows of a batch where both sides of a join are sorted: one batch of every part on disk is in memory at once.
 const SORTED_BATCH_ROWS: usize = 1_024;
+
+/// The cluster that runs the queries of an engine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterSpec {
+    /// Its scheduler, as `host:port`.
+    pub scheduler: String,
+    /// Parts that a query is divided into; each is the work of one thread of an executor.
+    pub parts: usize,
+}
 
 /// Limits of an engine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +76,8 @@ pub struct EngineSpec {
     pub threads_unordered: usize,
     /// Parts of the files of a table that are read at a time where all its rows are asked for; the rows keep their order.
     pub threads_reading: usize,
+    /// Who runs the queries; this machine where there is none. Whole tables are read by this machine in any case.
+    pub cluster: Option<ClusterSpec>,
 }
 
 impl Default for EngineSpec {
@@ -73,6 +88,7 @@ impl Default for EngineSpec {
             threads: 1,
             threads_unordered: 1,
             threads_reading: 1,
+            cluster: None,
         }
     }
 }
@@ -84,6 +100,9 @@ pub struct Engine {
     disk_bytes_max: u64,
     threads_unordered: usize,
     threads_reading: usize,
+    cluster: Option<ClusterSpec>,
+    #[cfg(feature = "cluster")]
+    row_functions: Vec<Arc<dyn RowFunction>>,
     /// Temporary files; whoever reads rows holds them too.
     unpacked: Mutex<Vec<Arc<TempPath>>>,
     /// Names of the tables with more columns than a wildcard can stand for.
@@ -113,12 +132,22 @@ impl Engine {
         let state =
             SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build();
         let session = SessionContext::new_with_state(state);
+        session.register_udaf(column_profile());
+        if spec.cluster.is_some() && !cfg!(feature = "cluster") {
+            return Err(Error::Unsupported(
+                "this tidemill was built without clusters; build it with --features cluster, or leave cluster.scheduler out"
+                    .to_owned(),
+            ));
+        }
         Ok(Self {
             session,
             memory_bytes_max: spec.memory_bytes_max,
             disk_bytes_max: spec.disk_bytes_max,
             threads_unordered: spec.threads_unordered,
             threads_reading: spec.threads_reading,
+            cluster: spec.cluster.clone(),
+            #[cfg(feature = "cluster")]
+            row_functions: Vec::new(),
             unpacked: Mutex::default(),
             wide: Mutex::default(),
             models: None,
@@ -154,6 +183,8 @@ impl Engine {
     /// Makes a function known that gives a value for every row.
     pub fn add_row_function(&mut self, function: Arc<dyn RowFunction>) -> Result<()> {
         self.session.register_udf(RowCalls::udf(Arc::clone(&function)));
+        #[cfg(feature = "cluster")]
+        self.row_functions.push(Arc::clone(&function));
         self.session.register_function_rewrite(Arc::new(NeededColumns(function))).map_err(|e| retell(&e, None))
     }
 
@@ -188,7 +219,7 @@ impl Engine {
     pub async fn query(&self, sql: &str) -> Result<Rows> {
         let stream = match self.whole_source(sql).await {
             Some((table, limit)) => self.scan(table.as_ref(), None, limit).await,
-            None => self.on_threads(self.plan(sql).await?).execute_stream().await,
+            None => return self.answer(Ok(self.on_threads(self.plan(sql).await?))).await,
         };
         self.told(stream)
     }
@@ -234,6 +265,15 @@ impl Engine {
         let (mut state, plan) = frame.into_parts();
         state.config_mut().options_mut().execution.target_partitions = self.threads_unordered;
         DataFrame::new(state, plan)
+    }
+
+    /// The query on the machines of the cluster, where there is one.
+    fn on_cluster(&self, frame: DataFrame) -> EngineResult<DataFrame> {
+        match &self.cluster {
+            #[cfg(feature = "cluster")]
+            Some(cluster) => crate::cluster::on(frame, cluster),
+            _ => Ok(frame),
+        }
     }
 
     /// The source that a query wants as it is, and how many rows of it. Nothing has to be planned for that: the time
@@ -285,7 +325,7 @@ impl Engine {
 
     /// Starts what was asked by expressions; the rows are made as they are read.
     pub(crate) async fn answer(&self, frame: EngineResult<DataFrame>) -> Result<Rows> {
-        let frame = frame.map_err(|e| retell(&e, Some(self)))?;
+        let frame = frame.and_then(|frame| self.on_cluster(frame)).map_err(|e| retell(&e, Some(self)))?;
         self.told(frame.execute_stream().await)
     }
 
@@ -319,6 +359,11 @@ impl Engine {
     /// What plans and runs queries.
     pub(crate) fn session(&self) -> &SessionContext {
         &self.session
+    }
+
+    #[cfg(feature = "cluster")]
+    pub(crate) fn row_functions(&self) -> &[Arc<dyn RowFunction>] {
+        &self.row_functions
     }
 
     /// The same with `information_schema`, for clients that look what there is.

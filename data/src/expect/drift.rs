@@ -16,9 +16,9 @@ use super::statistics::{chi_square, jensen_shannon, kolmogorov_smirnov, normed_w
 use crate::audit::words::counted;
 use crate::engine::{Engine, retell};
 use crate::error::{Error, Result};
-use crate::hash::{MISSING, hash_column};
-use crate::profile::{Already, Sample, as_numbers};
 use crate::spec::DriftCheck;
+use profile::hash::{MISSING, hash_column};
+use profile::{Already, Sample, as_numbers};
 
 /// Reference rows up to which a test is made.
 const TEST_ROWS_MAX: usize = 1_000;

@@ -30,8 +30,8 @@ pub use self::suggest::suggest;
 use crate::audit::words::{counted, part, percent, share};
 use crate::engine::{Engine, retell};
 use crate::error::Result;
-use crate::profile::as_numbers;
 use crate::spec::{Expectation, FreshCheck, OnFailure, RowCountCheck, Scalar, SqlCheck};
+use profile::as_numbers;
 
 /// Hours that a moment may lie ahead: days without a zone begin up to 14 hours early. What is farther ahead would seem fresh
 /// for ever.

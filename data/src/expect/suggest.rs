@@ -7,10 +7,10 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 
-use crate::profile::{ColumnKind, ColumnProfile, TableProfile};
 use crate::spec::{
     Expectation, MatchesCheck, NotNullCheck, OnFailure, OneOfCheck, RangeCheck, RowCountCheck, Scalar, UniqueCheck,
 };
+use profile::{ColumnKind, ColumnProfile, TableProfile};
 
 /// Rows from which something is suggested at all.
 const ROWS_MIN: u64 = 20;
@@ -282,7 +282,7 @@ mod tests {
     use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
 
     use super::*;
-    use crate::profile::Profiler;
+    use profile::Profiler;
 
     fn suggested(column: ArrayRef) -> Vec<String> {
         let batch = RecordBatch::try_from_iter_with_nullable([("x", column, true)]).unwrap();

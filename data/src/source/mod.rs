@@ -45,6 +45,8 @@ pub(crate) use self::logs::{looks_like_log, syslog};
 pub(crate) use self::packing::{open, read_fully};
 pub(crate) use self::parquet::open as open_parquet;
 pub(crate) use self::remote::is_url;
+#[cfg(feature = "cluster")]
+pub(crate) use self::stream::StreamTable;
 pub(crate) use self::stream::open as open_stream;
 pub(crate) use self::table::ReadTable;
 pub(crate) use self::text::{NotText, open_lossy, open_text, sniff_encoding};

@@ -43,7 +43,7 @@ pub(crate) async fn open(
             if source.is_sent_to() { "send them to tidemill serve" } else { "collect them with tidemill collect" };
         return Err(Error::invalid(format!("there are no rows yet; {how}, or declare the columns")));
     };
-    let table = Arc::new(StreamTable { folder: folder.to_owned(), schema: stored_schema(&columns, spec) });
+    let table = Arc::new(StreamTable::new(folder.to_owned(), stored_schema(&columns, spec)));
     match spec.key.is_empty() {
         true => Ok(table),
         false => newest(table, spec, session).map_err(|e| retell(&e, None)),
@@ -52,9 +52,22 @@ pub(crate) async fn open(
 
 /// All rows of a stream.
 #[derive(Debug)]
-struct StreamTable {
+pub(crate) struct StreamTable {
     folder: PathBuf,
     schema: SchemaRef,
+}
+
+impl StreamTable {
+    /// The segments in this folder, whose columns are known.
+    pub(crate) fn new(folder: PathBuf, schema: SchemaRef) -> Self {
+        Self { folder, schema }
+    }
+
+    /// Where the segments are.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
 }
 
 #[async_trait]

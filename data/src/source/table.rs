@@ -30,6 +30,23 @@ impl ReadTable {
         Self { reader }
     }
 
+    /// One reading of these columns; of the filters it heeds what the reader can make of them.
+    pub(crate) fn plan(
+        &self,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> EngineResult<Arc<dyn ExecutionPlan>> {
+        let columns = projection.cloned().unwrap_or_else(|| (0..self.schema().fields().len()).collect());
+        let schema = project(self.reader.schema(), &columns).map_err(external)?;
+        let conditions: Vec<Condition> = filters.iter().filter_map(|filter| self.condition(filter)).collect();
+        // What is left out here is looked at again by the engine: a limit before that would take too few.
+        let first = limit.filter(|_| filters.is_empty());
+        let (reader, shown) = (Arc::clone(&self.reader), Arc::clone(&schema));
+        let partition = Partition { reader, schema: shown, columns, conditions, limit: first };
+        Ok(Arc::new(StreamingTableExec::try_new(schema, vec![Arc::new(partition)], None, [], false, limit)?))
+    }
+
     /// What the reader can make of a filter.
     fn condition(&self, filter: &Expr) -> Option<Condition> {
         Condition::of(filter, self.reader.schema()).filter(|condition| self.reader.takes(condition))
@@ -62,14 +79,7 @@ impl TableProvider for ReadTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> EngineResult<Arc<dyn ExecutionPlan>> {
-        let columns = projection.cloned().unwrap_or_else(|| (0..self.schema().fields().len()).collect());
-        let schema = project(self.reader.schema(), &columns).map_err(external)?;
-        let conditions: Vec<Condition> = filters.iter().filter_map(|filter| self.condition(filter)).collect();
-        // What is left out here is looked at again by the engine: a limit before that would take too few.
-        let first = limit.filter(|_| filters.is_empty());
-        let (reader, shown) = (Arc::clone(&self.reader), Arc::clone(&schema));
-        let partition = Partition { reader, schema: shown, columns, conditions, limit: first };
-        Ok(Arc::new(StreamingTableExec::try_new(schema, vec![Arc::new(partition)], None, [], false, limit)?))
+        self.plan(projection, filters, limit)
     }
 }
 

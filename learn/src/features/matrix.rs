@@ -49,12 +49,12 @@ impl Features {
     /// The dense input of all rows, row-major `[rows, dense_width]`, on all cores.
     pub fn dense(&self, encoded: &Encoded) -> Vec<f32> {
         let mut out = Vec::new();
-        self.write_all(encoded, &mut out);
+        self.write_all_dense(encoded, &mut out);
         out
     }
 
     /// As [`Features::dense`], into memory that is there.
-    pub fn write_all(&self, encoded: &Encoded, out: &mut Vec<f32>) {
+    pub fn write_all_dense(&self, encoded: &Encoded, out: &mut Vec<f32>) {
         let width = self.dense_width();
         out.resize(encoded.rows * width, 0.0);
         let rows: Vec<u32> = (0..encoded.rows as u32).collect();

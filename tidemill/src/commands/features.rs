@@ -28,7 +28,15 @@ pub fn features(common: &Common, args: &Features, terminal: &Terminal) -> Result
         if let Some(output) = &args.output {
             let input = args.input.as_deref().unwrap_or(&spec.table);
             let window = spec.window.as_ref();
-            let rows = pipeline::runtime()?.block_on(write::write(&project, (input, window), &features, output))?;
+            let rows = pipeline::runtime()?.block_on(async {
+                match number.filter(|_| window.is_none() && super::cluster::reads(&project, input)) {
+                    Some(number) => {
+                        let version = format!("{}:{number}", spec.name);
+                        write::write_on_cluster(&project, input, &version, &features, output).await
+                    }
+                    None => write::write(&project, (input, window), &features, output).await,
+                }
+            })?;
             terminal.result(format!("{} rows of features written to {}", count(rows), output.display()));
             shown.push(json!({ "model": spec.name, "version": number, "rows": rows, "features": steps }));
             continue;

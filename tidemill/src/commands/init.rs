@@ -37,7 +37,7 @@ pub fn init(common: &Common, args: &Init, terminal: &Terminal) -> Result<()> {
         let mut rows = engine.query(&format!("SELECT * FROM source LIMIT {ROWS_MAX}")).await?;
         let mut profiler = Profiler::new(&rows.schema);
         while let Some(batch) = rows.batches.next().await {
-            profiler.update(&batch?)?;
+            profiler.update(&batch?).map_err(data::Error::from)?;
         }
         Ok::<_, Failure>(profiler.finish())
     })?;

@@ -1,6 +1,7 @@
 //! The commands: one function each, called by `main`.
 
 pub mod audit;
+pub mod cluster;
 pub mod collect;
 mod create_model;
 pub mod data;

@@ -17,6 +17,8 @@ use crate::failure::{Failure, Fault, Result};
 use crate::pipeline::{self, Windowed};
 use crate::terminal::{Terminal, count};
 
+use super::cluster::{name, text};
+
 /// Answers every row of the input.
 pub fn predict(common: &Common, args: &Predict, terminal: &Terminal) -> Result<()> {
     let project = super::load(common)?;
@@ -32,7 +34,13 @@ pub fn predict(common: &Common, args: &Predict, terminal: &Terminal) -> Result<(
     let window = pipeline::window_of(&version.folder)?;
     let explainer = explainer(args, &version.folder, &model)?;
     let answering = Answering { args, model: &model, window: window.as_ref(), explainer: explainer.as_ref() };
-    let rows = pipeline::runtime()?.block_on(answer_all(&project, &answering))?;
+    let on_cluster = explainer.is_none() && window.is_none() && super::cluster::reads(&project, &args.input);
+    let rows = pipeline::runtime()?.block_on(async {
+        match on_cluster {
+            true => answer_on_cluster(&project, &format!("{name}:{}", version.number), &answering).await,
+            false => answer_all(&project, &answering).await,
+        }
+    })?;
     let seconds = began.elapsed().as_secs_f64();
     terminal.result(format!(
         "{} rows answered by version {} of \"{name}\" in {seconds:.1} s, written to {}",
@@ -90,6 +98,26 @@ fn contributions(model: &Model, explanation: &Explanation) -> Vec<(String, Array
     more
 }
 
+/// The same table as [`answer_all`] writes, by a query that the machines of the cluster answer.
+async fn answer_on_cluster(project: &Project, version: &str, answering: &Answering<'_>) -> Result<u64> {
+    let args = answering.args;
+    let mut columns: Vec<String> = Vec::new();
+    if !args.only_answers {
+        let schema = pipeline::columns_of(project, &args.input).await?;
+        columns.extend(schema.fields().iter().filter(|field| is_shown(field, args)).map(|field| name(field.name())));
+    }
+    let target = answering.model.target();
+    columns.push(format!("predict({}) AS prediction", text(version)));
+    if target.task != learn::Task::Regression {
+        columns.push(format!("confidence({}) AS confidence", text(version)));
+        columns.extend(target.labels.iter().map(|label| {
+            format!("probability({}, {}) AS {}", text(version), text(label), name(&format!("probability_{label}")))
+        }));
+    }
+    let query = format!("SELECT {} FROM {}", columns.join(", "), name(&args.input));
+    super::sql::write_rows(pipeline::query(project, &query).await?, &args.output).await
+}
+
 async fn answer_all(project: &Project, answering: &Answering<'_>) -> Result<u64> {
     let Answering { args, window, .. } = *answering;
     let mut sink: Option<Sink> = None;
@@ -112,6 +140,14 @@ async fn answer_all(project: &Project, answering: &Answering<'_>) -> Result<u64>
     Ok(rows)
 }
 
+/// Whether a table can show the column.
+fn is_shown(field: &Field, args: &Predict) -> bool {
+    use DataType::{Binary, BinaryView, FixedSizeBinary, LargeBinary};
+    let picture = matches!(field.data_type(), Binary | LargeBinary | FixedSizeBinary(_) | BinaryView);
+    let flat = args.output.extension().is_some_and(|kind| kind == "csv" || kind == "tsv");
+    !picture && !(flat && field.data_type().is_nested())
+}
+
 /// The columns of the input that a table can show, then the answers and what more there is.
 fn with_answers(
     batch: &RecordBatch,
@@ -121,17 +157,9 @@ fn with_answers(
 ) -> Result<RecordBatch> {
     let mut fields: Vec<Field> = Vec::new();
     let mut columns: Vec<ArrayRef> = Vec::new();
-    let flat = args.output.extension().is_some_and(|kind| kind == "csv" || kind == "tsv");
-    let hidden = |kind: &DataType| {
-        let picture = matches!(
-            kind,
-            DataType::Binary | DataType::LargeBinary | DataType::FixedSizeBinary(_) | DataType::BinaryView
-        );
-        picture || (flat && kind.is_nested())
-    };
     if !args.only_answers {
         for (field, column) in
-            batch.schema().fields().iter().zip(batch.columns()).filter(|(field, _)| !hidden(field.data_type()))
+            batch.schema().fields().iter().zip(batch.columns()).filter(|(field, _)| is_shown(field, args))
         {
             fields.push(field.as_ref().clone());
             columns.push(Arc::clone(column));

@@ -1,6 +1,7 @@
 //! `tidemill sql`: a query over the sources and tables of the project.
 
 use std::io::{IsTerminal, Read};
+use std::path::Path;
 
 use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -60,8 +61,8 @@ fn query(args: &Sql) -> Result<String> {
     }
 }
 
-async fn write(mut rows: Rows, args: &Sql, terminal: &Terminal) -> Result<()> {
-    let path = args.output.as_deref().ok_or_else(|| Failure::new(Fault::Ours, "no file to write to"))?;
+/// Writes all rows to a file. How many there were.
+pub(super) async fn write_rows(mut rows: Rows, path: &Path) -> Result<u64> {
     let mut sink = Sink::create(path, &rows.schema)?;
     let mut written = 0;
     while let Some(batch) = rows.batches.next().await {
@@ -70,6 +71,12 @@ async fn write(mut rows: Rows, args: &Sql, terminal: &Terminal) -> Result<()> {
         written += batch.num_rows() as u64;
     }
     sink.finish()?;
+    Ok(written)
+}
+
+async fn write(rows: Rows, args: &Sql, terminal: &Terminal) -> Result<()> {
+    let path = args.output.as_deref().ok_or_else(|| Failure::new(Fault::Ours, "no file to write to"))?;
+    let written = write_rows(rows, path).await?;
     terminal.result(format!("{} rows written to {}", count(written), path.display()));
     terminal.document(&json!({ "rows": written, "output": path }));
     Ok(())

@@ -54,7 +54,7 @@ async fn kept_by(project: &Project, table: &str) -> Result<TableExpectations> {
     let (mut sample, mut sampled): (Vec<RecordBatch>, usize) = (Vec::new(), 0);
     while let Some(batch) = rows.batches.next().await {
         let batch = batch?;
-        profiler.update(&batch)?;
+        profiler.update(&batch).map_err(data::Error::from)?;
         let room = (SAMPLE_ROWS_MAX - sampled).min(batch.num_rows());
         if room > 0 {
             sample.push(batch.slice(0, room));

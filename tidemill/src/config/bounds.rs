@@ -142,6 +142,7 @@ fn of_sections() -> Vec<Bound> {
         ("ServerSpec", "request_timeout_ms", count(3_600_000)),
         ("ServerSpec", "drain_timeout_ms", json!({ "maximum": 3_600_000 })),
         ("SnapshotsSpec", "unused_kept", count(10_000)),
+        ("ClusterSpec", "parts", count(10_000)),
         ("MemorySpec", "rows_bytes_max", json!({ "minimum": 1 << 20, "maximum": 1_u64 << 50 })),
     ]
 }

@@ -40,9 +40,9 @@ pub(crate) use expect::{expectations_yaml, is_file};
 pub use init::{InitRequest, init};
 pub(crate) use place::did_you_mean;
 pub use place::{ConfigError, ConfigErrors, Place};
-pub use raw::{MemorySpec, ServerSpec, SnapshotsSpec, VersionSpec, WindowSpec};
-pub(crate) use resolve::snapshot_name;
+pub use raw::{ClusterSpec, MemorySpec, ServerSpec, SnapshotsSpec, VersionSpec, WindowSpec};
 pub use resolve::{EndpointSpec, ModelSpec, NamedSource, TableSpec};
+pub(crate) use resolve::{host_and_port, snapshot_name};
 pub use schema::json_schema;
 use serde_json::Value;
 pub(crate) use sql::tables_read;
@@ -80,6 +80,8 @@ pub struct Project {
     pub snapshots: SnapshotsSpec,
     /// What is held in memory.
     pub memory: MemorySpec,
+    /// Other machines that do a part of the work.
+    pub cluster: ClusterSpec,
     filled: Value,
     found: shape::Found,
     /// What was read, to lay other settings over it.
@@ -189,7 +191,8 @@ impl Project {
         let filled = raw::RawProject { endpoints: resolve::all_endpoints(&raw), ..raw };
         let filled = serde_json::to_value(filled)
             .map_err(|error| vec![ConfigError::new(Place::File, format!("the project cannot be written: {error}"))])?;
-        let resolve::Parts { sources, tables, expectations, mut models, endpoints, server, snapshots, memory } = parts;
+        let resolve::Parts { sources, tables, expectations, mut models, endpoints, server, snapshots, memory, cluster } =
+            parts;
         models.iter_mut().for_each(|model| resolve::files_from(&folder, model));
         let file = file.to_owned();
         let project = Self {
@@ -204,6 +207,7 @@ impl Project {
             server,
             snapshots,
             memory,
+            cluster,
             filled,
             found,
             root,

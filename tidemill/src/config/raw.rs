@@ -29,6 +29,8 @@ pub(super) struct RawProject {
     pub(super) snapshots: SnapshotsSpec,
     /// What is held in memory.
     pub(super) memory: MemorySpec,
+    /// Other machines that do a part of the work.
+    pub(super) cluster: ClusterSpec,
 }
 
 /// A table made by SQL.
@@ -238,6 +240,22 @@ pub struct MemorySpec {
     /// and by which the model is judged; a network learns from all its other training rows, read from the snapshot. Where it
     /// is absent: a quarter of the machine's memory, rounded down to a power of two.
     pub rows_bytes_max: Option<u64>,
+}
+
+/// The cluster that runs queries, expectations, profiles, features and predictions; training stays on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ClusterSpec {
+    /// `host:port` of its scheduler (`tidemill cluster scheduler`); where absent, this machine does everything.
+    pub scheduler: Option<String>,
+    /// Parts that a query is divided into; each is the work of one thread of an executor.
+    pub parts: usize,
+}
+
+impl Default for ClusterSpec {
+    fn default() -> Self {
+        Self { scheduler: None, parts: 16 }
+    }
 }
 
 /// Values by name, in the order of the file.

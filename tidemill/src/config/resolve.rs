@@ -10,7 +10,8 @@ use serde::Serialize;
 use super::expect::TableExpectations;
 use super::place::{ConfigError, Place, did_you_mean, join};
 use super::raw::{
-    MemorySpec, Named, RawEndpoint, RawModel, RawProject, RawTable, ServerSpec, SnapshotsSpec, VersionSpec, WindowSpec,
+    ClusterSpec, MemorySpec, Named, RawEndpoint, RawModel, RawProject, RawTable, ServerSpec, SnapshotsSpec,
+    VersionSpec, WindowSpec,
 };
 use super::shape::Found;
 use super::sql::tables_read;
@@ -86,6 +87,7 @@ pub(super) struct Parts {
     pub(super) server: ServerSpec,
     pub(super) snapshots: SnapshotsSpec,
     pub(super) memory: MemorySpec,
+    pub(super) cluster: ClusterSpec,
 }
 
 /// The folder of a project file, and the folder in it that holds what Tidemill writes.
@@ -96,6 +98,13 @@ pub(super) fn folders(file: &Path) -> (PathBuf, PathBuf) {
     };
     let data = folder.join(".tidemill");
     (folder, data)
+}
+
+/// The parts of `host:port`.
+pub(crate) fn host_and_port(address: &str) -> Option<(&str, u16)> {
+    let (host, port) = address.rsplit_once(':')?;
+    let plain = !host.is_empty() && !host.contains(['/', '@', ' ']);
+    Some((host, port.parse().ok().filter(|port| *port != 0 && plain)?))
 }
 
 /// Files that features, network and training name, as seen from the project's folder.
@@ -128,6 +137,11 @@ pub(super) fn resolve(raw: &RawProject, found: &Found, text: &str) -> Result<Par
             check.at_value(&path, format!("{path} is empty; it names the column that grows with every row"));
         }
     }
+    if let Some(scheduler) = &raw.cluster.scheduler
+        && host_and_port(scheduler).is_none()
+    {
+        check.at_value("cluster.scheduler", format!("\"{scheduler}\" is no host:port, such as 10.0.0.7:50050"));
+    }
     for (name, model) in &raw.models.0 {
         check.model(name, model);
     }
@@ -147,6 +161,7 @@ pub(super) fn resolve(raw: &RawProject, found: &Found, text: &str) -> Result<Par
         server: raw.server.clone(),
         snapshots: raw.snapshots.clone(),
         memory: raw.memory.clone(),
+        cluster: raw.cluster.clone(),
     })
 }
 

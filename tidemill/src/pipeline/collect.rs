@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use data::{Engine, EngineSpec, ParquetSpec, Rows, SourceSpec};
+use data::{Engine, EngineSpec, ParquetSpec, Rows, SourceSpec, TableProfile};
 use futures::StreamExt;
 use learn::spec::SplitSpec;
 use learn::{Drawn, Sample};
@@ -261,8 +262,29 @@ pub(crate) async fn query(project: &Project, sql: &str) -> Result<Rows> {
     let names = crate::config::tables_read(sql);
     names.iter().try_for_each(|name| check_table(project, name))?;
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let spec = EngineSpec { threads_unordered: crate::machine::cores(), ..in_order() };
+    let spec = EngineSpec { threads_unordered: crate::machine::cores(), ..on_cluster(project) };
     Ok(engine_with(&spec, project, &names).await?.query(sql).await?)
+}
+
+/// The columns of a table or source of the project.
+pub(crate) async fn columns_of(project: &Project, table: &str) -> Result<SchemaRef> {
+    Ok(engine(project, &[table]).await?.schema(table).await?)
+}
+
+/// What is in the columns of a table or source of the project.
+pub(crate) async fn profile(project: &Project, table: &str) -> Result<TableProfile> {
+    Ok(engine_on_cluster(project, &[table]).await?.profile(table).await?)
+}
+
+/// As [`engine`], whose queries the project's cluster runs where it has one: rows come in any order.
+pub(super) async fn engine_on_cluster(project: &Project, tables: &[&str]) -> Result<Engine> {
+    engine_with(&on_cluster(project), project, tables).await
+}
+
+fn on_cluster(project: &Project) -> EngineSpec {
+    let scheduler = project.cluster.scheduler.clone();
+    let cluster = scheduler.map(|scheduler| data::ClusterSpec { scheduler, parts: project.cluster.parts });
+    EngineSpec { cluster, ..in_order() }
 }
 
 /// Refuses a name that is no table and no source of the project.

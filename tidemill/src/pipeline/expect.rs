@@ -11,7 +11,7 @@ use crate::config::{ModelSpec, Project, TableExpectations, is_file, tables_read}
 use crate::failure::{Failure, Fault, Result};
 use crate::terminal::count;
 
-use super::collect::engine;
+use super::collect::engine_on_cluster;
 use super::{Place, Progress};
 
 /// Failed expectations that a message names.
@@ -44,7 +44,7 @@ pub(crate) async fn expect(
     let table = expected.table.as_str();
     let references = last_snapshots(project, expected)?;
     let names = names_read(expected, &references);
-    let engine = engine(project, &names.iter().map(String::as_str).collect::<Vec<_>>()).await?;
+    let engine = engine_on_cluster(project, &names.iter().map(String::as_str).collect::<Vec<_>>()).await?;
     let references = with_files(project, expected, references, &engine).await?;
     let folder = project.data_folder.join("audit").join(table);
     if keep_rows {

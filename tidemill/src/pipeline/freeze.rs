@@ -30,7 +30,7 @@ impl Freezing {
         let mut profiler = Profiler::new(schema);
         let write = move |batches: Receiver<RecordBatch>| {
             for batch in batches {
-                profiler.update(&batch)?;
+                profiler.update(&batch).map_err(data::Error::from)?;
                 sink.write(&batch)?;
             }
             sink.finish()?;

@@ -1,19 +1,19 @@
 //! What SQL can ask of models and tables: `predict('model')`, `confidence('model')`, `probability('model', 'class')`,
-//! `probabilities('model')`, `attributions('model')`, `baseline('model')` for every row; `profile('table')`,
+//! `probabilities('model')`, `features('model')`, `attributions('model')`, `baseline('model')` for every row; `profile('table')`,
 //! `evaluate('model', 'table')`, `explain('model', 'table')`, `importance('model')` as tables.
 
 mod explain;
 mod ml;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{ArrayRef, Float32Array, Float64Array, StringArray, UInt64Array};
+use arrow::array::{ArrayRef, Float32Array, Float64Array, StringArray, StructArray, UInt64Array};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
-use data::{Engine, Error, Profiler, RowFunction, RowSignature, Rows, TableFunction};
+use data::{Engine, Error, RowFunction, RowSignature, Rows, TableFunction};
 use futures::StreamExt;
 use learn::evaluate::Importance;
 use learn::{Model, Predictions, Task};
@@ -22,6 +22,8 @@ use store::Store;
 use crate::config::{Project, did_you_mean};
 use crate::failure::{Failure, Fault, Result};
 
+/// Batches whose answers are kept for another function of the same query: one for each of a few threads.
+const LAST_MAX: usize = 4;
 /// Models that stay loaded for the queries of one engine.
 const MODELS_MAX: usize = 16;
 
@@ -31,6 +33,7 @@ pub(super) fn add(engine: &mut Engine, project: &Project) -> Result<()> {
     for what in [What::Answer, What::Confidence, What::Probability, What::Probabilities] {
         engine.add_row_function(Arc::new(Answers { what, models: Arc::clone(&models), last: Mutex::default() }))?;
     }
+    engine.add_row_function(Arc::new(FeaturesOf(Arc::clone(&models))))?;
     engine.add_row_function(Arc::new(explain::Attributions(Arc::clone(&models))))?;
     engine.add_row_function(Arc::new(explain::Baseline(Arc::clone(&models))))?;
     engine.add_table_function(Arc::new(explain::ExplanationOf(Arc::clone(&models))));
@@ -135,7 +138,7 @@ enum What {
 struct Answers {
     what: What,
     models: Arc<Models>,
-    last: Mutex<Option<Last>>,
+    last: Mutex<VecDeque<Last>>,
 }
 
 /// The last rows answered: functions of one query often ask for the same.
@@ -153,18 +156,24 @@ impl std::fmt::Debug for Answers {
 
 impl Answers {
     fn answered(&self, name: &str, model: &Model, rows: &RecordBatch) -> Result<Arc<Predictions>> {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        let same = |last: &Last| {
+        let kept = || self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = |last: &&Last| {
             let columns = last.columns.iter().zip(rows.columns());
             last.model == name
                 && last.columns.len() == rows.num_columns()
                 && columns.into_iter().all(|(one, other)| Arc::ptr_eq(one, other))
         };
-        if let Some(last) = last.as_ref().filter(|last| same(last)) {
+        if let Some(last) = kept().iter().find(same) {
             return Ok(Arc::clone(&last.answers));
         }
         let answers = Arc::new(model.predict(rows)?);
-        *last = Some(Last { model: name.to_owned(), columns: rows.columns().to_vec(), answers: Arc::clone(&answers) });
+        let mut kept = kept();
+        kept.truncate(LAST_MAX - 1);
+        kept.push_front(Last {
+            model: name.to_owned(),
+            columns: rows.columns().to_vec(),
+            answers: Arc::clone(&answers),
+        });
         Ok(answers)
     }
 
@@ -249,6 +258,37 @@ impl RowFunction for Answers {
     }
 }
 
+/// `features('model')`: what the model's network reads of a row, a value of each input.
+#[derive(Debug)]
+struct FeaturesOf(Arc<Models>);
+
+impl RowFunction for FeaturesOf {
+    fn name(&self) -> &str {
+        "features"
+    }
+
+    fn signature(&self, words: &[String]) -> data::Result<RowSignature> {
+        let [model] = exactly(words, "features('model')")?;
+        let read = || -> Result<RowSignature> {
+            let named = self.0.get(model)?;
+            let features = named.model.features();
+            let answer = DataType::Struct(features.table(&learn::Encoded::default())?.schema().fields().clone());
+            Ok(RowSignature { columns: features.columns().iter().map(|column| column.name.clone()).collect(), answer })
+        };
+        read().map_err(|failure| in_sql("features", failure))
+    }
+
+    fn call(&self, words: &[String], rows: &RecordBatch) -> data::Result<ArrayRef> {
+        let [model] = exactly(words, "features('model')")?;
+        let made = || -> Result<ArrayRef> {
+            let named = self.0.get(model)?;
+            let features = named.model.features();
+            Ok(Arc::new(StructArray::from(features.table(&features.encode(rows)?)?)))
+        };
+        made().map_err(|failure| in_sql("features", failure))
+    }
+}
+
 /// A failure as the engine passes it on.
 fn in_sql(function: &str, failure: Failure) -> Error {
     let message = format!("SQL: {function}: {}", failure.message);
@@ -310,13 +350,7 @@ impl TableFunction for ProfileOf {
 
     async fn rows(&self, words: &[String]) -> data::Result<Vec<RecordBatch>> {
         let [table] = exactly(words, "profile('table')")?;
-        let mut rows =
-            super::rows_in_order(&self.0.project, table, "").await.map_err(|failure| in_sql("profile", failure))?;
-        let mut profiler = Profiler::new(&rows.schema);
-        while let Some(batch) = rows.batches.next().await {
-            profiler.update(&batch?)?;
-        }
-        let profile = profiler.finish();
+        let profile = super::profile(&self.0.project, table).await.map_err(|failure| in_sql("profile", failure))?;
         let all = &profile.columns;
         let figures = |of: fn(&data::ColumnProfile) -> Option<f64>| -> ArrayRef {
             Arc::new(all.iter().map(of).collect::<Float64Array>())

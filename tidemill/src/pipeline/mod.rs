@@ -35,7 +35,9 @@ use crate::failure::{Failure, Fault, Result};
 
 pub(crate) use auto::Tried;
 use collect::Tables;
-pub(crate) use collect::{Frozen, check_table, collect, collect_to_fit, engine_of_all, query, rows_in_order, runtime};
+pub(crate) use collect::{
+    Frozen, check_table, collect, collect_to_fit, columns_of, engine_of_all, profile, query, rows_in_order, runtime,
+};
 pub(crate) use cross_validation::{CrossValidation, Spread};
 pub(crate) use diff::diff;
 pub(crate) use expect::{expect, expectations_of, failed, tables_of};

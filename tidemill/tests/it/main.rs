@@ -12,6 +12,8 @@ mod agree;
 mod audit;
 mod auto;
 mod browser;
+#[cfg(feature = "cluster")]
+mod cluster;
 mod databases;
 mod features;
 mod files;

@@ -10,7 +10,7 @@ const TABLES: &[&str] = &["learn/src/spec.rs", "tidemill/src/ui/words.rs"];
 
 #[test]
 fn no_leaf_depends_on_another() {
-    for leaf in ["data", "learn", "store"] {
+    for leaf in ["data", "learn", "profile", "store"] {
         let manifest = std::fs::read_to_string(workspace().join(leaf).join("Cargo.toml")).unwrap();
         for other in ["data", "learn", "store", "tidemill"] {
             let depends = manifest
@@ -24,7 +24,7 @@ fn no_leaf_depends_on_another() {
 #[test]
 fn leaves_know_neither_environment_nor_command_line_nor_http() {
     let foreign = ["std::env::var", "std::process::", "clap::", "axum::", "println!", "eprintln!"];
-    for leaf in ["data", "learn", "store"] {
+    for leaf in ["data", "learn", "profile", "store"] {
         for (path, text) in code(&workspace().join(leaf).join("src")) {
             for word in foreign {
                 let process_id = text.replace("std::process::id()", "");
@@ -49,7 +49,7 @@ fn the_engines_do_not_show_in_public_signatures() {
 
 #[test]
 fn unsafe_stays_in_the_kernels() {
-    for krate in ["data", "learn", "store", "tidemill"] {
+    for krate in ["data", "learn", "profile", "store", "tidemill"] {
         for (path, text) in code(&workspace().join(krate).join("src")) {
             let kernels = path.components().any(|part| part.as_os_str() == "kernels");
             let opened = text.contains("unsafe {") || text.contains("unsafe fn") || text.contains("allow(unsafe_code");
@@ -60,7 +60,7 @@ fn unsafe_stays_in_the_kernels() {
 
 #[test]
 fn files_are_short_enough_to_read() {
-    for krate in ["data", "learn", "store", "tidemill"] {
+    for krate in ["data", "learn", "profile", "store", "tidemill"] {
         for (path, text) in code(&workspace().join(krate).join("src")) {
             let lines = text.lines().count();
             let name = path.strip_prefix(workspace()).unwrap().to_string_lossy().replace('\\', "/");

@@ -3,11 +3,16 @@
 use std::path::Path;
 use std::sync::mpsc;
 
+use arrow::array::{Array, AsArray, StructArray};
+use arrow::datatypes::Float32Type;
+use arrow::record_batch::RecordBatch;
 use data::{NpyWriter, Sink};
+use futures::StreamExt;
 use learn::{Encoded, Features};
 
+use crate::commands::cluster::{name, text};
 use crate::config::{Project, WindowSpec};
-use crate::failure::{Failure, Result};
+use crate::failure::{Failure, Fault, Result};
 use crate::pipeline::{self, Writer};
 
 /// Rows of a table, a source or a file, and how their windows are made.
@@ -31,7 +36,7 @@ pub(super) async fn write(project: &Project, input: Input<'_>, features: &Featur
         })?;
         let dense = |rows: &Encoded| {
             let mut block = spare.try_recv().unwrap_or_default();
-            features.write_all(rows, &mut block);
+            features.write_all_dense(rows, &mut block);
             Ok(block)
         };
         return all(project, input, features, writer, dense).await;
@@ -46,6 +51,55 @@ pub(super) async fn write(project: &Project, input: Input<'_>, features: &Featur
         sink.finish()
     })?;
     all(project, input, features, writer, |rows| Ok(features.table(rows)?)).await
+}
+
+/// The same file by the machines of the cluster, which know the version by its name.
+pub(super) async fn write_on_cluster(
+    project: &Project,
+    input: &str,
+    version: &str,
+    features: &Features,
+    output: &Path,
+) -> Result<u64> {
+    let query = format!("SELECT features({}) AS made FROM {}", text(version), name(input));
+    let mut read = pipeline::query(project, &query).await?;
+    let mut file = match output.extension().is_some_and(|extension| extension == "npy") {
+        true if !features.is_dense() => return Err(no_matrix(output)),
+        true => File::Matrix(NpyWriter::create(output, features.dense_width())?),
+        false => File::Table(Sink::create(output, &features.table(&Encoded::default())?.schema())?),
+    };
+    let mut rows = 0;
+    while let Some(batch) = read.batches.next().await {
+        let made = batch?;
+        let made = made.column(0).as_struct_opt().ok_or_else(|| Failure::new(Fault::Ours, "features are no table"))?;
+        rows += made.len() as u64;
+        match &mut file {
+            File::Matrix(file) => file.write(&row_by_row(made)?)?,
+            File::Table(file) => file.write(&RecordBatch::from(made))?,
+        }
+    }
+    match file {
+        File::Matrix(file) => file.finish()?,
+        File::Table(file) => file.finish()?,
+    }
+    Ok(rows)
+}
+
+enum File {
+    Matrix(NpyWriter),
+    Table(Sink),
+}
+
+/// Columns of numbers as rows, one after the other.
+fn row_by_row(made: &StructArray) -> Result<Vec<f32>> {
+    let width = made.num_columns();
+    let mut rows = vec![0.0; made.len() * width];
+    for (place, column) in made.columns().iter().enumerate() {
+        let column = column.as_primitive_opt::<Float32Type>();
+        let column = column.ok_or_else(|| Failure::new(Fault::Ours, "features of a matrix that are no numbers"))?;
+        rows.iter_mut().skip(place).step_by(width).zip(column.values()).for_each(|(cell, value)| *cell = *value);
+    }
+    Ok(rows)
 }
 
 async fn all<T: Send + 'static>(

@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Float64Type, Int64Type, TimeUnit, UInt64Type};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
 /// Hash of null and of NaN.
-pub(crate) const MISSING: u64 = 0x6d69_7373_696e_6721;
+pub const MISSING: u64 = 0x6d69_7373_696e_6721;
 
 /// Digits of a decimal that an `f64` holds exactly.
 const EXACT_DIGITS: u8 = 15;
@@ -19,7 +19,7 @@ const K1: u64 = 0x8bb8_4b93_962e_acc9;
 const K2: u64 = 0x4b33_a62e_d433_d4a3;
 
 /// One hash per row.
-pub(crate) fn hash_column(array: &dyn Array) -> Vec<u64> {
+pub fn hash_column(array: &dyn Array) -> Vec<u64> {
     match array.data_type() {
         DataType::Null => vec![MISSING; array.len()],
         DataType::Boolean => each(array.as_boolean(), |value| hash_integer(u64::from(value))),
@@ -54,21 +54,21 @@ pub(crate) fn hash_column(array: &dyn Array) -> Vec<u64> {
 }
 
 /// Adds a column to the hashes of rows. The order of the columns does not matter, their `key` does.
-pub(crate) fn add_column(rows: &mut [u64], column: &[u64], key: u64) {
+pub fn add_column(rows: &mut [u64], column: &[u64], key: u64) {
     for (row, value) in rows.iter_mut().zip(column) {
         *row = row.wrapping_add(hash_integer(value ^ key));
     }
 }
 
 /// Takes a column out of the hashes of rows again.
-pub(crate) fn remove_column(rows: &mut [u64], column: &[u64], key: u64) {
+pub fn remove_column(rows: &mut [u64], column: &[u64], key: u64) {
     for (row, value) in rows.iter_mut().zip(column) {
         *row = row.wrapping_sub(hash_integer(value ^ key));
     }
 }
 
 /// Hash of some bytes: 16 at a time by folded multiplication, after wyhash (<https://github.com/wangyi-fudan/wyhash>).
-pub(crate) fn hash_bytes(bytes: &[u8]) -> u64 {
+pub fn hash_bytes(bytes: &[u8]) -> u64 {
     let (blocks, rest) = bytes.as_chunks::<16>();
     let mut state = K2 ^ bytes.len() as u64;
     for block in blocks {
@@ -87,7 +87,7 @@ fn fold(block: u128, state: u64) -> u64 {
 }
 
 /// Hash without collisions: the finaliser of SplitMix64 (Steele, Lea and Flood 2014).
-pub(crate) fn hash_integer(value: u64) -> u64 {
+pub fn hash_integer(value: u64) -> u64 {
     let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -109,7 +109,8 @@ fn hash_number(value: f64) -> u64 {
     }
 }
 
-pub(crate) fn nanoseconds(unit: TimeUnit) -> i128 {
+/// Nanoseconds of a unit.
+pub fn nanoseconds(unit: TimeUnit) -> i128 {
     match unit {
         TimeUnit::Second => 1_000_000_000,
         TimeUnit::Millisecond => 1_000_000,
@@ -185,7 +186,7 @@ fn formatted(array: &dyn Array) -> Vec<u64> {
 }
 
 /// A column of several batches, one hash per row.
-pub(crate) fn hash_arrays<'a>(arrays: impl IntoIterator<Item = &'a ArrayRef>) -> Vec<u64> {
+pub fn hash_arrays<'a>(arrays: impl IntoIterator<Item = &'a ArrayRef>) -> Vec<u64> {
     arrays.into_iter().flat_map(|array| hash_column(array)).collect()
 }
 

@@ -1,15 +1,24 @@
 //! What is in the columns of a table? Types, missing values, quantiles, histograms, most frequent values.
+//!
+//! *Good for*: the loops of `data` that have every value of a table in their hands. They are a crate of their own because
+//! they are optimised fully in every build, which the rest of `data` is too large for.
+//! *Not for*: reading tables, judging what was found (`data`).
 
 mod counter;
+pub mod hash;
 mod numbers;
 mod profiler;
+mod state;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use counter::Already;
-pub(crate) use numbers::{Sample, as_numbers};
-pub use profiler::Profiler;
-pub(crate) use profiler::{is_bytes, kind};
+pub use counter::Already;
+pub use numbers::{Sample, as_numbers};
+pub use profiler::{Column, OtherColumns, Profiler, is_bytes, kind, sample_max};
+pub use state::ColumnState;
+
+/// Metadata key of a field that holds pictures: `encoded` for picture files, `HxWxC` for raw pixels.
+pub const IMAGE_METADATA: &str = "tidemill.image";
 
 /// What a table holds, column by column.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -7,9 +7,10 @@ use rayon::prelude::*;
 
 use super::counter::{Counter, EXACT_MAX};
 use super::numbers::{Numbers, SAMPLE_MAX, as_numbers};
+use super::state::ColumnState;
 use super::{ColumnKind, ColumnProfile, TableProfile};
+use crate::IMAGE_METADATA;
 use crate::hash::{MISSING, hash_column};
-use crate::{Error, IMAGE_METADATA, Result};
 
 /// Numbers with more different values than this have no list of the most frequent ones.
 const NUMBER_LABELS_MAX: usize = 100;
@@ -23,6 +24,14 @@ const CATEGORY_BYTES_MAX: u64 = 200;
 /// Different texts up to which a column holds categories, however few rows there are.
 const CATEGORY_VALUES: u64 = 20;
 
+/// Rows with other columns than the rows before them.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("rows with the columns {these} among rows with the columns {those}; all rows of a table must have the same")]
+pub struct OtherColumns {
+    these: String,
+    those: String,
+}
+
 /// Profiles rows as they stream by, in bounded memory.
 pub struct Profiler {
     rows: u64,
@@ -32,7 +41,7 @@ pub struct Profiler {
 impl Profiler {
     /// A profiler for rows with these columns.
     pub fn new(schema: &Schema) -> Self {
-        let sample_max = (SAMPLES_MAX / schema.fields().len().max(1)).clamp(1_000, SAMPLE_MAX);
+        let sample_max = sample_max(schema.fields().len());
         Self { rows: 0, columns: schema.fields().iter().map(|field| Column::new(field, sample_max)).collect() }
     }
 
@@ -40,20 +49,23 @@ impl Profiler {
     ///
     /// # Errors
     /// Rows with other columns than the profiler was made for.
-    pub fn update(&mut self, batch: &RecordBatch) -> Result<()> {
+    pub fn update(&mut self, batch: &RecordBatch) -> Result<(), OtherColumns> {
         self.update_with(batch, &mut |_, _| {})
     }
 
     /// Adds rows, and hands over the number and the hashes of each column.
-    pub(crate) fn update_with(&mut self, batch: &RecordBatch, hashed: &mut dyn FnMut(usize, &[u64])) -> Result<()> {
+    pub fn update_with(
+        &mut self,
+        batch: &RecordBatch,
+        hashed: &mut dyn FnMut(usize, &[u64]),
+    ) -> Result<(), OtherColumns> {
         let names = || batch.schema_ref().fields().iter().map(|field| field.name());
         if names().ne(self.columns.iter().map(|column| &column.name)) {
             let list = |names: Vec<&String>| names.into_iter().take(10).cloned().collect::<Vec<_>>().join(", ");
-            return Err(Error::invalid(format!(
-                "rows with the columns {} among rows with the columns {}; all rows of a table must have the same",
-                list(names().collect()),
-                list(self.columns.iter().map(|column| &column.name).collect()),
-            )));
+            return Err(OtherColumns {
+                these: list(names().collect()),
+                those: list(self.columns.iter().map(|column| &column.name).collect()),
+            });
         }
         let columns = self.columns.par_iter_mut().zip(batch.columns());
         let hashes = columns.map(|(column, array)| {
@@ -75,7 +87,13 @@ impl Profiler {
     }
 }
 
-struct Column {
+/// Values of each of so many columns that are kept as samples.
+pub fn sample_max(columns: usize) -> usize {
+    (SAMPLES_MAX / columns.max(1)).clamp(1_000, SAMPLE_MAX)
+}
+
+/// The profile of a column while its rows stream by.
+pub struct Column {
     name: String,
     kind: ColumnKind,
     data_type: DataType,
@@ -88,7 +106,8 @@ struct Column {
 }
 
 impl Column {
-    fn new(field: &Field, sample_max: usize) -> Self {
+    /// Of a column with this field; quantiles from a sample of so many values.
+    pub fn new(field: &Field, sample_max: usize) -> Self {
         let data_type = field.data_type().clone();
         let image = field.metadata().get(IMAGE_METADATA).filter(|_| is_bytes(&data_type)).cloned();
         let kind = if image.is_some() { ColumnKind::Image } else { kind(&data_type) };
@@ -111,7 +130,38 @@ impl Column {
         }
     }
 
-    fn update(&mut self, array: &dyn Array, hashes: &[u64]) {
+    /// Memory that it takes, about.
+    pub fn bytes(&self) -> usize {
+        self.counter.bytes() + self.numbers.as_ref().map_or(0, Numbers::bytes)
+    }
+
+    /// What others of the same column have to know to go on; `rows` were seen.
+    pub fn state(self, rows: u64) -> ColumnState {
+        ColumnState {
+            rows,
+            missing: self.missing,
+            texts: self.texts.0,
+            texts_bytes: self.texts.1,
+            counter: Some(self.counter.state()),
+            numbers: self.numbers.map(Numbers::state),
+        }
+    }
+
+    /// Adds what was seen elsewhere.
+    pub fn merge(&mut self, other: ColumnState) {
+        self.missing += other.missing;
+        self.texts.0 += other.texts;
+        self.texts.1 += other.texts_bytes;
+        if let Some(counter) = other.counter {
+            self.counter.merge(counter);
+        }
+        if let (Some(numbers), Some(other)) = (&mut self.numbers, other.numbers) {
+            numbers.merge_state(other);
+        }
+    }
+
+    /// Adds rows, whose hashes are known.
+    pub fn update(&mut self, array: &dyn Array, hashes: &[u64]) {
         let options = FormatOptions::default();
         let formatter = ArrayFormatter::try_new(array, &options).ok();
         let (counter, texts) = (&mut self.counter, &mut self.texts);
@@ -134,7 +184,8 @@ impl Column {
         }
     }
 
-    fn finish(self, rows: u64) -> ColumnProfile {
+    /// What was seen in so many rows.
+    pub fn finish(self, rows: u64) -> ColumnProfile {
         let (distinct, distinct_approximate) = self.counter.distinct();
         let present = rows - self.missing;
         let distinct = distinct.min(present);
@@ -168,7 +219,7 @@ impl Column {
 }
 
 /// What a type means; text is a category until its values are known.
-pub(crate) fn kind(data_type: &DataType) -> ColumnKind {
+pub fn kind(data_type: &DataType) -> ColumnKind {
     match data_type {
         DataType::Dictionary(_, values) => kind(values),
         DataType::Boolean => ColumnKind::Boolean,
@@ -179,7 +230,8 @@ pub(crate) fn kind(data_type: &DataType) -> ColumnKind {
     }
 }
 
-pub(crate) fn is_bytes(data_type: &DataType) -> bool {
+/// Whether a value is some bytes.
+pub fn is_bytes(data_type: &DataType) -> bool {
     use DataType::{Binary, BinaryView, FixedSizeBinary, LargeBinary};
     matches!(data_type, Binary | LargeBinary | BinaryView | FixedSizeBinary(_))
 }
@@ -266,6 +318,68 @@ mod tests {
             assert!(found.top.is_empty());
             assert_eq!(column(array).kind, ColumnKind::Text, "bytes that nobody called a picture");
         }
+    }
+
+    /// The profile of a column in parts, each of which went through its bytes.
+    fn in_parts(array: &ArrayRef, parts: usize, sample: usize) -> ColumnProfile {
+        use prost::Message;
+        let field = Field::new("x", array.data_type().clone(), true);
+        let mut whole = Column::new(&field, sample);
+        let rows = array.len().div_ceil(parts);
+        for part in 0..parts {
+            let from = (part * rows).min(array.len());
+            let slice = array.slice(from, rows.min(array.len() - from));
+            let mut column = Column::new(&field, sample);
+            column.update(&slice, &hash_column(&slice));
+            let bytes = column.state(slice.len() as u64).encode_to_vec();
+            whole.merge(ColumnState::decode(bytes.as_slice()).unwrap());
+        }
+        whole.finish(array.len() as u64)
+    }
+
+    #[test]
+    fn parts_put_together_are_the_whole() {
+        let numbers = |i: i64| (i % 11 != 0).then(|| (i * 7_919 % 997) as f64 + 1e6);
+        let arrays: [ArrayRef; 4] = [
+            Arc::new((0..5_000).map(numbers).collect::<Float64Array>()),
+            Arc::new(StringArray::from_iter_values((0..5_000).map(|i| format!("v{}", i % 37)))),
+            Arc::new(BooleanArray::from_iter((0..5_000).map(|i| (i % 5 > 0).then_some(i % 3 == 0)))),
+            Arc::new(Date32Array::from_iter((0..5_000).map(|i| (i % 2 == 0).then_some(i % 90)))),
+        ];
+        for array in arrays {
+            let whole = column(Arc::clone(&array));
+            for parts in [1, 3, 16] {
+                let found = in_parts(&array, parts, SAMPLE_MAX);
+                for (a, b) in [(found.mean, whole.mean), (found.std, whole.std)] {
+                    assert_eq!(a.is_some(), b.is_some());
+                    assert!(a.zip(b).is_none_or(|(a, b)| (a - b).abs() <= 1e-12 * b.abs()), "{a:?} {b:?}");
+                }
+                let exactly = ColumnProfile { mean: whole.mean, std: whole.std, ..found };
+                assert_eq!(exactly, whole, "{parts} parts of {}", whole.data_type);
+            }
+        }
+    }
+
+    #[test]
+    fn parts_of_many_values_are_as_good_a_sample() {
+        let array: ArrayRef = Arc::new((0..1_000_000).map(|i| Some(f64::from(i))).collect::<Float64Array>());
+        let (whole, found) = (column(Arc::clone(&array)), in_parts(&array, 7, SAMPLE_MAX));
+        assert_eq!((found.missing, found.min, found.max), (0, whole.min, whole.max));
+        assert_eq!((found.distinct, found.distinct_approximate), (whole.distinct, true), "sketches add up exactly");
+        for (share, value) in found.quantiles {
+            // Four standard errors of a quantile of n uniform values: 4 * sqrt(q (1 - q) / n).
+            let error = 4.0 * (share * (1.0 - share) / SAMPLE_MAX as f64).sqrt() * 1e6;
+            assert!((value - share * 1e6).abs() < error, "{share}: {value}");
+        }
+        // A small part beside a large one has its share of the sample and no more.
+        let uneven: ArrayRef = Arc::new((0..550_000).map(|i| Some(f64::from(i))).collect::<Float64Array>());
+        let mut large = Column::new(&Field::new("x", DataType::Float64, true), 1_000);
+        let mut small = Column::new(&Field::new("x", DataType::Float64, true), 1_000);
+        large.update(&uneven.slice(0, 500_000), &hash_column(&uneven.slice(0, 500_000)));
+        small.update(&uneven.slice(500_000, 50_000), &hash_column(&uneven.slice(500_000, 50_000)));
+        large.merge(small.state(50_000));
+        let median = large.finish(550_000).quantile(0.5).unwrap();
+        assert!((median - 275_000.0).abs() < 4.0 * 550_000.0 * (0.25_f64 / 1_000.0).sqrt(), "{median}");
     }
 
     #[test]

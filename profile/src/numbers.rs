@@ -5,10 +5,11 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Float64Type, Int64Type};
 
 use super::Histogram;
+use super::state::{NumbersState, SampleState};
 use crate::hash::{hash_integer, nanoseconds};
 
 /// Values up to which quantiles are exact in a table of few columns.
-pub(super) const SAMPLE_MAX: usize = 50_000;
+pub(crate) const SAMPLE_MAX: usize = 50_000;
 
 /// Shares of which the quantiles are kept.
 const SHARES: [f64; 7] = [0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99];
@@ -19,7 +20,7 @@ const BINS: usize = 20;
 const BLOCK: usize = 1024;
 
 /// The values of a column of numbers or dates (as seconds since 1970 UTC), NaN where there is none; nothing for others.
-pub(crate) fn as_numbers(array: &dyn Array) -> Option<Vec<f64>> {
+pub fn as_numbers(array: &dyn Array) -> Option<Vec<f64>> {
     let kind = match array.data_type() {
         DataType::Dictionary(_, values) => values,
         kind => kind,
@@ -52,8 +53,8 @@ fn fill(array: &arrow::array::Float64Array) -> Option<Vec<f64>> {
 const ORIGIN_MAX: f64 = 1e150;
 
 /// Figures of the finite numbers seen.
-pub(super) struct Numbers {
-    pub(super) infinite: u64,
+pub(crate) struct Numbers {
+    pub(crate) infinite: u64,
     count: u64,
     min: f64,
     max: f64,
@@ -67,18 +68,18 @@ pub(super) struct Numbers {
 }
 
 /// What is known of the numbers at the end.
-pub(super) struct Summary {
-    pub(super) min: f64,
-    pub(super) max: f64,
-    pub(super) mean: f64,
-    pub(super) std: Option<f64>,
-    pub(super) quantiles: Vec<(f64, f64)>,
-    pub(super) histogram: Histogram,
+pub(crate) struct Summary {
+    pub(crate) min: f64,
+    pub(crate) max: f64,
+    pub(crate) mean: f64,
+    pub(crate) std: Option<f64>,
+    pub(crate) quantiles: Vec<(f64, f64)>,
+    pub(crate) histogram: Histogram,
 }
 
 impl Numbers {
     /// Figures from a sample of at most `sample_max` values.
-    pub(super) fn new(sample_max: usize) -> Self {
+    pub(crate) fn new(sample_max: usize) -> Self {
         Self {
             infinite: 0,
             count: 0,
@@ -92,7 +93,7 @@ impl Numbers {
     }
 
     /// Adds values; NaN is none.
-    pub(super) fn add(&mut self, values: &[f64]) {
+    pub(crate) fn add(&mut self, values: &[f64]) {
         for block in values.chunks(BLOCK) {
             self.add_block(block);
         }
@@ -140,8 +141,45 @@ impl Numbers {
         };
     }
 
+    /// Memory that they take, about.
+    pub(crate) fn bytes(&self) -> usize {
+        self.sample.values.capacity() * size_of::<f64>()
+    }
+
+    /// What others have to know to go on.
+    pub(crate) fn state(self) -> NumbersState {
+        NumbersState {
+            infinite: self.infinite,
+            count: self.count,
+            min: self.min,
+            max: self.max,
+            origin: self.origin,
+            mean: self.mean,
+            squares: self.squares,
+            sample: Some(SampleState { seen: self.sample.seen, values: self.sample.values }),
+        }
+    }
+
+    /// Adds the figures of other numbers.
+    pub(crate) fn merge_state(&mut self, other: NumbersState) {
+        self.infinite += other.infinite;
+        if other.count == 0 {
+            return;
+        }
+        if self.count == 0 {
+            self.origin = other.origin;
+        }
+        self.merge(other.count as f64, (other.origin - self.origin) + other.mean, other.squares);
+        self.count += other.count;
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+        if let Some(sample) = other.sample {
+            self.sample.merge(sample);
+        }
+    }
+
     /// The figures, or nothing if there was no finite number.
-    pub(super) fn finish(mut self) -> Option<Summary> {
+    pub(crate) fn finish(mut self) -> Option<Summary> {
         if self.count == 0 {
             return None;
         }
@@ -214,9 +252,9 @@ fn histogram(sorted: &[f64], min: f64, max: f64, count: u64) -> Histogram {
 
 /// A random sample of a stream: algorithm L of Li 1994, "Reservoir-sampling algorithms of time complexity
 /// O(n(1 + log(N/n)))", with a fixed seed.
-pub(crate) struct Sample {
+pub struct Sample {
     /// What was taken so far, in no order.
-    pub(crate) values: Vec<f64>,
+    pub values: Vec<f64>,
     max: usize,
     seen: u64,
     /// Number of the next value that gets in.
@@ -227,12 +265,12 @@ pub(crate) struct Sample {
 
 impl Sample {
     /// A sample of `max` values.
-    pub(crate) fn new(max: usize) -> Self {
+    pub fn new(max: usize) -> Self {
         Self { values: Vec::new(), max: max.max(2), seen: 0, next: 0, weight: 1.0, random: 0 }
     }
 
     /// The next value of the stream.
-    pub(crate) fn add(&mut self, value: f64) {
+    pub fn add(&mut self, value: f64) {
         self.seen += 1;
         if self.values.len() < self.max {
             self.values.push(value);
@@ -244,6 +282,27 @@ impl Sample {
             if let Some(old) = self.values.get_mut(place) {
                 *old = value;
             }
+            self.skip();
+        }
+    }
+
+    /// Adds what another stream gave: each value that is kept comes from either with the probability of its share of the
+    /// values that were seen.
+    pub(crate) fn merge(&mut self, other: SampleState) {
+        let (mut ours, mut theirs) = (std::mem::take(&mut self.values), other.values);
+        let (mut seen_here, mut seen_there) = (self.seen, other.seen);
+        self.seen += other.seen;
+        while self.values.len() < self.max && !(ours.is_empty() && theirs.is_empty()) {
+            let here = theirs.is_empty()
+                || (!ours.is_empty() && self.uniform() * ((seen_here + seen_there) as f64) < seen_here as f64);
+            let (from, seen) = if here { (&mut ours, &mut seen_here) } else { (&mut theirs, &mut seen_there) };
+            let place = (self.uniform() * from.len() as f64) as usize;
+            self.values.push(from.swap_remove(place.min(from.len() - 1)));
+            *seen = seen.saturating_sub(1);
+        }
+        if self.values.len() == self.max {
+            // What the weight of a sample of so many values is on average.
+            self.weight = self.max as f64 / self.seen.max(1) as f64;
             self.skip();
         }
     }

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
+use super::state::{CountState, CounterState};
+
 /// Different values up to which the count is exact.
-pub(super) const EXACT_MAX: usize = 10_000;
+pub(crate) const EXACT_MAX: usize = 10_000;
 
 /// Values in a list of the most frequent ones.
 const TOP_MAX: usize = 10;
@@ -13,7 +15,7 @@ const TOP_MAX: usize = 10;
 const LABEL_CHARS_MAX: usize = 100;
 
 /// Counts values by their hashes.
-pub(super) struct Counter {
+pub(crate) struct Counter {
     counts: HashMap<u64, Count, BuildHasherDefault<Already>>,
     /// Values that are kept to be shown: at most so many, no list of the most frequent ones if there are more.
     labels_max: usize,
@@ -28,12 +30,16 @@ struct Count {
 
 impl Counter {
     /// A counter that keeps up to `labels_max` values; with `EXACT_MAX`, the most frequent ones of any number.
-    pub(super) fn new(labels_max: usize) -> Self {
+    pub(crate) fn new(labels_max: usize) -> Self {
         Self { counts: HashMap::default(), labels_max, sketch: None }
     }
 
     /// Adds a row; `label` writes the value if it is to be kept.
-    pub(super) fn add(&mut self, hash: u64, label: impl FnOnce() -> String) {
+    pub(crate) fn add(&mut self, hash: u64, label: impl FnOnce() -> String) {
+        self.add_rows(hash, 1, label);
+    }
+
+    fn add_rows(&mut self, hash: u64, rows: u64, label: impl FnOnce() -> String) {
         if let Some(sketch) = &mut self.sketch {
             sketch.add(hash);
             if self.labels_max < EXACT_MAX {
@@ -41,22 +47,56 @@ impl Counter {
             }
         }
         if let Some(count) = self.counts.get_mut(&hash) {
-            count.rows += 1;
+            count.rows += rows;
             return;
         }
         let kept = self.counts.len() < self.labels_max || self.labels_max >= EXACT_MAX;
         let label = if kept { shorten(label()) } else { Box::default() };
-        self.counts.insert(hash, Count { rows: 1, label });
-        if self.sketch.is_none() && self.counts.len() > EXACT_MAX {
-            let mut sketch = HyperLogLog::new();
-            self.counts.keys().for_each(|&hash| sketch.add(hash));
-            self.sketch = Some(sketch);
-            if self.labels_max < EXACT_MAX {
-                self.counts = HashMap::default();
-            }
+        self.counts.insert(hash, Count { rows, label });
+        if self.counts.len() > EXACT_MAX {
+            self.sketch();
         }
         if self.counts.len() >= 2 * EXACT_MAX {
             self.prune();
+        }
+    }
+
+    /// The sketch, made of what was counted so far if there was none.
+    fn sketch(&mut self) -> &mut HyperLogLog {
+        let (counts, labels_max) = (&mut self.counts, self.labels_max);
+        self.sketch.get_or_insert_with(|| {
+            let mut sketch = HyperLogLog::new();
+            counts.keys().for_each(|&hash| sketch.add(hash));
+            if labels_max < EXACT_MAX {
+                *counts = HashMap::default();
+            }
+            sketch
+        })
+    }
+
+    /// Memory that it takes, about.
+    pub(crate) fn bytes(&self) -> usize {
+        let labels: usize = self.counts.values().map(|count| count.label.len()).sum();
+        labels + self.counts.capacity() * size_of::<(u64, Count)>() + self.sketch.as_ref().map_or(0, |_| 1 << PRECISION)
+    }
+
+    /// What another counter of the same kind has to know to go on.
+    pub(crate) fn state(self) -> CounterState {
+        let count = |(hash, count): (u64, Count)| CountState { hash, rows: count.rows, label: count.label.into() };
+        CounterState {
+            counts: self.counts.into_iter().map(count).collect(),
+            registers: self.sketch.map(|sketch| sketch.registers.into_vec()),
+        }
+    }
+
+    /// Adds what another counter counted.
+    pub(crate) fn merge(&mut self, other: CounterState) {
+        for count in other.counts {
+            self.add_rows(count.hash, count.rows, || count.label);
+        }
+        if let Some(registers) = other.registers {
+            let own = &mut self.sketch().registers;
+            own.iter_mut().zip(registers).for_each(|(own, other)| *own = other.max(*own));
         }
     }
 
@@ -74,7 +114,7 @@ impl Counter {
     }
 
     /// Different values, and whether that is an estimate.
-    pub(super) fn distinct(&self) -> (u64, bool) {
+    pub(crate) fn distinct(&self) -> (u64, bool) {
         match &self.sketch {
             None => (self.counts.len() as u64, false),
             Some(sketch) => (sketch.estimate().max(EXACT_MAX as u64 + 1), true),
@@ -82,7 +122,7 @@ impl Counter {
     }
 
     /// The most frequent values, falling; none if all are rare.
-    pub(super) fn top(self) -> Vec<(String, u64)> {
+    pub(crate) fn top(self) -> Vec<(String, u64)> {
         if self.counts.len() > self.labels_max && self.labels_max < EXACT_MAX {
             return Vec::new();
         }
@@ -104,9 +144,9 @@ fn shorten(label: String) -> Box<str> {
     }
 }
 
-/// The keys are hashes already.
+/// A hasher of keys that are hashes already.
 #[derive(Default)]
-pub(crate) struct Already(u64);
+pub struct Already(u64);
 
 impl Hasher for Already {
     fn finish(&self) -> u64 {

@@ -1,0 +1,73 @@
+//! How does a query run on several machines? Apache DataFusion Ballista: a scheduler plans it, executors run its parts, and
+//! whoever asked reads the rows from them.
+//!
+//! All machines have the same project. Parquet files and the segments of streams travel as paths, which have to be the same
+//! everywhere; other sources, functions and models travel as names. Secrets never travel.
+
+mod codec;
+mod node;
+mod scan;
+
+use std::sync::Arc;
+
+use ballista_core::extension::{SessionConfigExt, SessionStateExt};
+use datafusion::common::TableReference;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::dataframe::DataFrame;
+use datafusion::datasource::source_as_provider;
+use datafusion::error::{DataFusionError, Result as EngineResult};
+use datafusion::logical_expr::LogicalPlan;
+
+use self::codec::{Known, LogicalCodec};
+pub use self::node::{Executor, Scheduler};
+use crate::engine::{ClusterSpec, Engine, Made, retell};
+use crate::error::{Error, Result};
+
+/// Largest message between machines, in bytes: what is known of all columns of a profile is one.
+const MESSAGE_BYTES_MAX: usize = 256 << 20;
+
+/// What is asked, to be run by the cluster; as it was where it needs nothing but what this machine makes.
+pub(crate) fn on(frame: DataFrame, spec: &ClusterSpec) -> EngineResult<DataFrame> {
+    if !reads_tables(frame.logical_plan())? {
+        return Ok(frame);
+    }
+    let (mut state, plan) = frame.into_parts();
+    let codec = Arc::new(LogicalCodec::new(Arc::new(Known::default())));
+    let config = state.config().clone().with_target_partitions(spec.parts.max(1));
+    *state.config_mut() = config
+        .upgrade_for_ballista()
+        .with_ballista_grpc_client_max_message_size(MESSAGE_BYTES_MAX)
+        .with_ballista_logical_extension_codec(codec);
+    let state = state.upgrade_for_ballista(format!("http://{}", spec.scheduler))?;
+    Ok(DataFrame::new(state, plan))
+}
+
+/// Whether the query reads anything but tables that are functions, which this machine answers.
+fn reads_tables(plan: &LogicalPlan) -> EngineResult<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            found |= !source_as_provider(&scan.source)?.is::<Made>();
+        }
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
+}
+
+impl Engine {
+    /// What a machine of the cluster with these tables and functions knows.
+    async fn known(&self) -> Result<Known> {
+        let mut known = Known::default();
+        for name in self.table_names() {
+            let table = self.session().table_provider(TableReference::bare(name.as_str())).await;
+            known.tables.insert(name, table.map_err(|e| retell(&e, Some(self)))?);
+        }
+        let functions = self.row_functions().iter();
+        known.functions.extend(functions.map(|function| (function.name().to_owned(), Arc::clone(function))));
+        Ok(known)
+    }
+}
+
+fn external(error: Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
