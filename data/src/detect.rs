@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::source::{extension, first_member, is_url, is_workbook, looks_like_log, missing, sniff_csv, sqlite_tables};
 use crate::{
-    ArrowSpec, AvroSpec, CsvSpec, Error, ExcelSpec, IdxSpec, ImagesSpec, JsonSpec, LogsSpec, ParquetSpec, Result,
-    SourceSpec, SqliteSpec, TextFileSpec, TextFolderSpec,
+    ArrowSpec, AvroSpec, CsvSpec, DeltaSpec, Error, ExcelSpec, IdxSpec, ImagesSpec, JsonSpec, LogsSpec, ParquetSpec,
+    Result, SourceSpec, SqliteSpec, TextFileSpec, TextFolderSpec,
 };
 
 /// Endings of picture files.
@@ -22,6 +22,8 @@ const ARROW: &[u8] = b"ARROW1";
 const ARROW_STREAM: &[u8] = &[0xff; 4];
 /// First bytes of archives.
 const ZIP: &[u8] = b"PK\x03\x04";
+/// The folder that makes a folder a table of Delta Lake.
+const DELTA_LOG: &str = "_delta_log";
 /// Endings of texts in folders of classes.
 const TEXTS: [&str; 6] = ["txt", "text", "md", "eml", "html", ""];
 /// Entries of a folder that are looked at.
@@ -30,7 +32,7 @@ const LOOKED_AT_MAX: usize = 1_000;
 const SQLITE: &[u8] = b"SQLite format 3\0";
 /// What a message says of the kinds there are.
 const KNOWN: &str = "known are .csv, .tsv, .jsonl, .parquet, .avro, .arrow, .xlsx, .xls, .ods, .log (also .gz, .zst, .bz2, \
-                     .zip), SQLite and IDX files and folders of pictures or texts by class";
+                     .zip), SQLite and IDX files, Delta tables and folders of pictures or texts by class";
 /// Tables that a message names.
 const NAMED_TABLES_MAX: usize = 10;
 
@@ -111,6 +113,9 @@ fn csv(path: &Path, text: &str) -> Result<SourceSpec> {
 }
 
 fn folder(path: &Path, text: &str) -> Result<SourceSpec> {
+    if path.join(DELTA_LOG).is_dir() {
+        return Ok(SourceSpec::Delta(DeltaSpec::new(text)));
+    }
     let entries = || std::fs::read_dir(path).map_err(|e| Error::io(path, e));
     let has_pictures = |class: &Path| {
         std::fs::read_dir(class).is_ok_and(|files| files.flatten().take(1_000).any(|file| is_picture(&file.path())))
@@ -290,6 +295,8 @@ mod tests {
             ("texts/good/1.txt", b"fine", ""),
             ("logs/year=2026/a.csv.gz", b"", ""),
             ("parts/a.parquet", b"", ""),
+            ("lake/a.parquet", b"", ""),
+            ("lake/_delta_log/00000000000000000000.json", b"{}", ""),
             ("pictures/cat/1.PNG", b"", ""),
             ("t10k-images-idx3-ubyte.gz", b"", ""),
             ("t10k-labels-idx1-ubyte.gz", b"", "idx"),
@@ -302,6 +309,7 @@ mod tests {
         assert_eq!(kind(&folder.path().join("pictures")), "images");
         assert_eq!(kind(&folder.path().join("texts")), "texts");
         assert_eq!(kind(&folder.path().join("parts")), "parquet");
+        assert_eq!(kind(&folder.path().join("lake")), "delta");
         let SourceSpec::Csv(spec) = detect(&packed_csv(folder.path())).unwrap() else { panic!("no CSV") };
         assert_eq!((spec.delimiter, spec.header), (Some(';'), true));
         assert_eq!(kind(Path::new("https://host/a.csv.gz?key=1.json")), "csv");

@@ -41,7 +41,7 @@ pub use npy::NpyWriter;
 pub use profile::{ColumnKind, ColumnProfile, Histogram, IMAGE_METADATA, Profiler, TableProfile};
 pub use sink::Sink;
 pub use spec::{
-    ArrowSpec, AvroSpec, ColumnType, CsvSpec, DatabaseSpec, DriftCheck, Encoding, ExcelSpec, Expectation,
+    ArrowSpec, AvroSpec, ColumnType, CsvSpec, DatabaseSpec, DeltaSpec, DriftCheck, Encoding, ExcelSpec, Expectation,
     FlightSqlSpec, ForeignKeyCheck, FreshCheck, IdxSpec, ImagesSpec, JsonSpec, LogsSpec, MatchesCheck, NotNullCheck,
     OnFailure, OneOfCheck, ParquetSpec, RangeCheck, RowCountCheck, SampleName, SampleSpec, Scalar, Secret, SourceSpec,
     SqlCheck, SqliteSpec, StoreSpec, TextFileSpec, TextFolderSpec, Tls, UniqueCheck,

@@ -41,8 +41,8 @@ impl Terminal {
 
     /// Sends log events to standard error.
     pub fn start_log(self) {
-        // Kafka's client logs what it then gives back as an error: said once is enough.
-        let level = if self.verbose { "info,tidemill=debug" } else { "error,krafka=off" };
+        // The clients of Kafka and Delta Lake log what they then give back as an error: said once is enough.
+        let level = if self.verbose { "info,tidemill=debug" } else { "error,krafka=off,delta_kernel=off" };
         let _already_set = tracing_subscriber::fmt()
             .with_env_filter(tracing_subscriber::EnvFilter::new(level))
             .with_writer(std::io::stderr)

@@ -10,6 +10,7 @@ mod retell;
 mod rows;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -78,6 +79,9 @@ pub struct EngineSpec {
     pub threads_reading: usize,
     /// Who runs the queries; this machine where there is none. Whole tables are read by this machine in any case.
     pub cluster: Option<ClusterSpec>,
+    /// Each reading of a source with versions is of the one that is the newest then, for engines that live long; of that
+    /// which was the newest when the source was added otherwise.
+    pub follows_versions: bool,
 }
 
 impl Default for EngineSpec {
@@ -89,6 +93,7 @@ impl Default for EngineSpec {
             threads_unordered: 1,
             threads_reading: 1,
             cluster: None,
+            follows_versions: false,
         }
     }
 }
@@ -103,10 +108,13 @@ pub struct Engine {
     cluster: Option<ClusterSpec>,
     #[cfg(feature = "cluster")]
     row_functions: Vec<Arc<dyn RowFunction>>,
+    follows_versions: bool,
     /// Temporary files; whoever reads rows holds them too.
     unpacked: Mutex<Vec<Arc<TempPath>>>,
     /// Names of the tables with more columns than a wildcard can stand for.
     wide: Mutex<Vec<String>>,
+    /// Which version is read, of the sources that have several.
+    versions: Mutex<BTreeMap<String, u64>>,
     /// Who knows the models that SQL names.
     models: Option<Arc<dyn ModelNames>>,
 }
@@ -148,8 +156,10 @@ impl Engine {
             cluster: spec.cluster.clone(),
             #[cfg(feature = "cluster")]
             row_functions: Vec::new(),
+            follows_versions: spec.follows_versions,
             unpacked: Mutex::default(),
             wide: Mutex::default(),
+            versions: Mutex::default(),
             models: None,
         })
     }
@@ -164,9 +174,13 @@ impl Engine {
                 table
             }
             _ => {
-                let (source, base) = (source.clone(), base.to_owned());
-                let opened = tokio::task::spawn_blocking(move || reader(&source, &base)).await;
+                let (source, base, follows_versions) = (source.clone(), base.to_owned(), self.follows_versions);
+                let opened = tokio::task::spawn_blocking(move || reader(&source, &base, follows_versions)).await;
                 let reader = opened.map_err(|e| Error::internal("a thread that looked at a source died", e))??;
+                if let Some(version) = reader.version() {
+                    let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+                    versions.insert(name.to_owned(), version);
+                }
                 Arc::new(ReadTable::new(reader))
             }
         };
@@ -332,7 +346,8 @@ impl Engine {
     fn told(&self, stream: EngineResult<SendableRecordBatchStream>) -> Result<Rows> {
         let stream = stream.map_err(|e| retell(&e, Some(self)))?;
         let unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Ok(Rows::new(stream, unpacked))
+        let versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(Rows::new(stream, unpacked, versions))
     }
 
     /// The columns of a table.

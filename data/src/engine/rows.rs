@@ -1,5 +1,6 @@
 //! What do rows look like when they leave the engine? A few plain Arrow types, batch by batch.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
@@ -20,17 +21,23 @@ pub struct Rows {
     pub schema: SchemaRef,
     /// The rows, batch by batch; made as they are read.
     pub batches: BoxStream<'static, Result<RecordBatch>>,
+    /// The version of each source of the engine that has several, by its name.
+    pub versions: BTreeMap<String, u64>,
 }
 
 impl Rows {
-    pub(super) fn new(stream: SendableRecordBatchStream, unpacked: Vec<Arc<TempPath>>) -> Self {
+    pub(super) fn new(
+        stream: SendableRecordBatchStream,
+        unpacked: Vec<Arc<TempPath>>,
+        versions: BTreeMap<String, u64>,
+    ) -> Self {
         let schema = plain_schema(&stream.schema());
         let target = Arc::clone(&schema);
         let batches = stream.map(move |batch| {
             let _held = &unpacked; // as long as the stream is there
             plain(&batch.map_err(|e| retell(&e, None))?, &target)
         });
-        Self { schema, batches: batches.boxed() }
+        Self { schema, batches: batches.boxed(), versions }
     }
 
     /// All rows, in memory.

@@ -122,11 +122,14 @@ impl Value {
         use ScalarValue as S;
         Some(match literal {
             S::Boolean(Some(x)) => Self::Boolean(*x),
+            S::Int8(Some(x)) => Self::Integer((*x).into()),
+            S::Int16(Some(x)) => Self::Integer((*x).into()),
+            S::Int32(Some(x)) => Self::Integer((*x).into()),
             S::Int64(Some(x)) => Self::Integer(*x),
             S::Float64(Some(x)) if x.is_finite() => Self::Number(*x),
             S::Utf8(Some(x)) | S::LargeUtf8(Some(x)) | S::Utf8View(Some(x)) => Self::Text(x.clone()),
             S::Date32(Some(x)) => Self::Date(*x),
-            S::TimestampMicrosecond(Some(x), None) => Self::Timestamp(*x),
+            S::TimestampMicrosecond(Some(x), _) => Self::Timestamp(*x),
             _ => return None,
         })
     }
@@ -135,7 +138,7 @@ impl Value {
         matches!(
             (self, column),
             (Self::Boolean(_), DataType::Boolean)
-                | (Self::Integer(_), DataType::Int64)
+                | (Self::Integer(_), DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64)
                 | (Self::Number(_), DataType::Float64)
                 | (Self::Text(_), DataType::Utf8)
                 | (Self::Date(_), DataType::Date32)
@@ -158,7 +161,7 @@ fn comparison(operator: Operator) -> Option<Comparison> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::datatypes::Field;
+    use arrow::datatypes::{Field, TimeUnit};
     use datafusion::logical_expr::{col, lit};
 
     #[test]
@@ -167,6 +170,8 @@ mod tests {
             Field::new("age", DataType::Int64, true),
             Field::new("name", DataType::Utf8, true),
             Field::new("share", DataType::Float64, true),
+            Field::new("year", DataType::Int16, true),
+            Field::new("at", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true),
         ]);
         let check = |filter: Expr, expected: Option<(usize, Test)>| {
             let found = Condition::of(&filter, &schema);
@@ -184,6 +189,9 @@ mod tests {
         check(col("name").eq(lit("a")).or(col("name").is_null()), None);
         check(col("share").is_null(), Some((2, Test::Missing)));
         check(col("share").is_not_null(), Some((2, Test::Present)));
+        check(col("year").eq(lit(2026i16)), Some((3, Test::Compare(Comparison::Equal, Value::Integer(2026)))));
+        let moment = lit(ScalarValue::TimestampMicrosecond(Some(5), Some("UTC".into())));
+        check(col("at").gt_eq(moment), Some((4, Test::Compare(Comparison::GreaterOrEqual, Value::Timestamp(5)))));
         check(col("name").lt(lit("b")), None);
         check(col("name").in_list(both, true), None);
         check(col("share").gt(lit(f64::INFINITY)), None);

@@ -94,12 +94,7 @@ impl Files {
     pub(crate) fn find(base: &Path, path: &str, store: Option<&StoreSpec>, endings: &[&str]) -> Result<Self> {
         let (found, root) = match remote::is_url(path) {
             true => remote::find(base, path, store, endings)?,
-            false if store.is_some() => {
-                return Err(Error::invalid(format!(
-                    "{path}: store says how URLs are reached (s3://, gs://, az://, hdfs://, http://, https://), and this is \
-                     none; remove it"
-                )));
-            }
+            false if store.is_some() => return Err(needs_no_store(path)),
             false => local(base, path, endings)?,
         };
         let is_one = found.is_one;
@@ -142,6 +137,14 @@ impl Files {
             _ => Ok(()),
         }
     }
+}
+
+/// Why keys of a server are refused for files of this machine.
+pub(super) fn needs_no_store(path: &str) -> Error {
+    Error::invalid(format!(
+        "{path}: store says how URLs are reached (s3://, gs://, az://, hdfs://, http://, https://), and this is none; remove \
+         it"
+    ))
 }
 
 /// What a path meant, before archives are opened.

@@ -5,6 +5,8 @@ mod avro;
 mod condition;
 mod csv;
 mod database;
+#[cfg(feature = "delta")]
+mod delta;
 mod excel;
 mod files;
 mod hive;
@@ -51,7 +53,7 @@ pub(crate) use self::stream::open as open_stream;
 pub(crate) use self::table::ReadTable;
 pub(crate) use self::text::{NotText, open_lossy, open_text, sniff_encoding};
 use crate::error::{Error, Result};
-use crate::spec::SourceSpec;
+use crate::spec::{DeltaSpec, SourceSpec};
 
 /// Rows in a batch, at most.
 pub(crate) const BATCH_ROWS: usize = 8_192;
@@ -62,6 +64,11 @@ pub(crate) const BATCH_BYTES: usize = 8 << 20;
 pub(crate) trait Reader: Debug + Send + Sync {
     /// All columns.
     fn schema(&self) -> &SchemaRef;
+
+    /// The version that every reading gives, of a source that has several.
+    fn version(&self) -> Option<u64> {
+        None
+    }
 
     /// Hands out batches with the columns of `projection` until there are no more, or `emit` breaks.
     fn read(&self, projection: &[usize], emit: &mut Emit) -> Result<()>;
@@ -92,11 +99,13 @@ pub(crate) struct Wanted<'a> {
 /// Takes a batch; breaks when no more are wanted.
 pub(crate) type Emit<'a> = dyn FnMut(RecordBatch) -> ControlFlow<()> + 'a;
 
-/// Opens a source that we read ourselves; Parquet is read by the engine.
-pub(crate) fn reader(source: &SourceSpec, base: &Path) -> Result<Arc<dyn Reader>> {
+/// Opens a source that we read ourselves; Parquet is read by the engine. Of versions that a source has, the newest is read each
+/// time, or always that which was the newest now.
+pub(crate) fn reader(source: &SourceSpec, base: &Path, follows_versions: bool) -> Result<Arc<dyn Reader>> {
     Ok(match source {
         SourceSpec::Csv(spec) => Arc::new(csv::CsvReader::open(spec, base)?),
         SourceSpec::Json(spec) => Arc::new(json::JsonReader::open(spec, base)?),
+        SourceSpec::Delta(spec) => return delta_reader(spec, base, follows_versions),
         SourceSpec::Excel(spec) => Arc::new(excel::ExcelReader::open(spec, base)?),
         SourceSpec::Avro(spec) => Arc::new(avro::AvroReader::open(spec, base)?),
         SourceSpec::Arrow(spec) => Arc::new(ipc::ArrowReader::open(spec, base)?),
@@ -121,6 +130,19 @@ pub(crate) fn reader(source: &SourceSpec, base: &Path) -> Result<Arc<dyn Reader>
         | SourceSpec::Syslog(_)
         | SourceSpec::Host(_) => return Err(Error::Internal("a stream has no reader".to_owned())),
     })
+}
+
+#[cfg(feature = "delta")]
+fn delta_reader(spec: &DeltaSpec, base: &Path, follows_versions: bool) -> Result<Arc<dyn Reader>> {
+    Ok(Arc::new(delta::DeltaReader::open(spec, base, follows_versions)?))
+}
+
+#[cfg(not(feature = "delta"))]
+fn delta_reader(spec: &DeltaSpec, _base: &Path, _follows_versions: bool) -> Result<Arc<dyn Reader>> {
+    Err(Error::Unsupported(format!(
+        "{}: this binary was built without Delta Lake; build with `cargo build --features delta`",
+        spec.path
+    )))
 }
 
 /// A batch of these columns; `rows` counts where there are none.

@@ -52,6 +52,31 @@ impl ExcelSpec {
     }
 }
 
+/// A table of Delta Lake as it is in one of its versions; read by binaries that were built with `--features delta`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeltaSpec {
+    /// The table's folder, or its URL (`s3://`, `gs://`, `az://`, `hdfs://`).
+    pub path: String,
+    /// The version that is read; the newest where absent.
+    #[serde(default)]
+    pub version: Option<u64>,
+    /// Reads the newest version of this moment, such as `2026-11-01T00:00:00Z`, in place of a numbered one; UTC where it has no
+    /// offset.
+    #[serde(default)]
+    pub time: Option<String>,
+    /// How the files are reached, where `path` is a URL.
+    #[serde(default)]
+    pub store: Option<StoreSpec>,
+}
+
+impl DeltaSpec {
+    /// The newest version of a table.
+    pub fn new(path: impl Into<String>) -> Self {
+        Self { path: path.into(), version: None, time: None, store: None }
+    }
+}
+
 /// Avro files (object container files).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -15,7 +15,7 @@ pub use self::expect::{
     DriftCheck, Expectation, ForeignKeyCheck, FreshCheck, MatchesCheck, NotNullCheck, OnFailure, OneOfCheck,
     RangeCheck, RowCountCheck, Scalar, SqlCheck, UniqueCheck,
 };
-pub use self::files::{ArrowSpec, AvroSpec, ExcelSpec, LogsSpec, StoreSpec, TextFileSpec, TextFolderSpec};
+pub use self::files::{ArrowSpec, AvroSpec, DeltaSpec, ExcelSpec, LogsSpec, StoreSpec, TextFileSpec, TextFolderSpec};
 pub use self::stream::{
     HostSpec, IngestSpec, KafkaProtocol, KafkaSecurity, KafkaSpec, MqttSpec, NatsSpec, OnError, PrometheusSpec,
     PrometheusWriteSpec, RedisSpec, SaslMechanism, StreamSpec, StreamStart, SyslogSpec, UnknownKeys,
@@ -31,6 +31,8 @@ pub enum SourceSpec {
     Json(JsonSpec),
     /// Parquet files.
     Parquet(ParquetSpec),
+    /// A table of Delta Lake.
+    Delta(DeltaSpec),
     /// A sheet of a workbook, of Excel or OpenDocument.
     Excel(ExcelSpec),
     /// Avro files.

@@ -257,6 +257,24 @@ fn a_source_of_flight_sql_is_checked() {
 }
 
 #[test]
+fn a_source_of_delta_lake_is_checked() {
+    let check = |text: &str, expected: &[&str]| {
+        assert_eq!(messages(&format!("sources:\n  orders: {{delta: {text}}}\n"), &[]), expected, "{text}");
+    };
+    check("lake/orders", &[]);
+    check("{path: lake/orders, version: 12}", &[]);
+    check("{path: 's3://lake/orders', time: '2026-11-01T00:00:00Z', store: {region: eu-west-1}}", &[]);
+    check(
+        "{path: lake/orders, verson: 12}",
+        &[
+            "unknown key \"verson\" in sources.orders.delta; did you mean \"version\"? | known keys: path, version, time, store",
+        ],
+    );
+    let negative = messages("sources:\n  orders: {delta: {path: lake/orders, version: -1}}\n", &[]);
+    assert!(negative[0].starts_with("sources.orders.delta.version: expected an integer"), "{negative:?}");
+}
+
+#[test]
 fn missing_keys_and_sections_say_what_they_are_for() {
     check(
         "models:\n  income: {table: people}\n",

@@ -213,7 +213,7 @@ async fn fetch(
         sample.push(&batch)?;
     }
     let frozen = match (freezing, freeze_in, known) {
-        (Some(freezing), ..) => Some(freezing.end(project, table, &all_of(table, order))?),
+        (Some(freezing), ..) => Some(freezing.end(project, table, &all_of(table, order), &rows.versions)?),
         (None, Some(store), Some((table, number))) => Some(store.snapshot(table, number)?),
         _ => None,
     };
@@ -328,7 +328,8 @@ async fn engine_with(spec: &EngineSpec, project: &Project, tables: &[&str]) -> R
 
 /// An engine with all sources and tables of the project, on all cores, and why some of them are not there.
 pub(crate) async fn engine_of_all(project: &Project) -> Result<(Engine, Vec<Failure>)> {
-    let mut engine = Engine::new(&EngineSpec { threads: crate::machine::cores(), ..EngineSpec::default() })?;
+    let spec = EngineSpec { threads: crate::machine::cores(), follows_versions: true, ..EngineSpec::default() };
+    let mut engine = Engine::new(&spec)?;
     super::functions::add(&mut engine, project)?;
     let mut troubles = Vec::new();
     for source in &project.sources {

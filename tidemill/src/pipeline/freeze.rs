@@ -1,5 +1,6 @@
 //! Freeze: what a model learns from becomes a snapshot while it is collected, on a thread of its own.
 
+use std::collections::BTreeMap;
 use std::sync::mpsc::Receiver;
 
 use arrow::datatypes::SchemaRef;
@@ -44,8 +45,14 @@ impl Freezing {
         self.writer.add(batch.clone());
     }
 
-    /// Makes the snapshot of `table`, whose rows `query` gave.
-    pub(crate) fn end(self, project: &Project, table: &str, query: &str) -> Result<Snapshot> {
+    /// Makes the snapshot of `table`, whose rows `query` gave; `versions` are those of its sources that have several.
+    pub(crate) fn end(
+        self,
+        project: &Project,
+        table: &str,
+        query: &str,
+        versions: &BTreeMap<String, u64>,
+    ) -> Result<Snapshot> {
         let profile = self.writer.end()?;
         let column = |field: &arrow::datatypes::FieldRef| {
             json!([field.name(), field.data_type().to_string(), field.is_nullable()])
@@ -53,7 +60,7 @@ impl Freezing {
         let summary = SnapshotSummary {
             table: table.to_owned(),
             query: query.to_owned(),
-            sources: came_from(project, table),
+            sources: came_from(project, table, versions),
             columns: self.schema.fields().iter().map(column).collect(),
             rows: profile.rows,
             profile: json!(profile),
@@ -64,12 +71,12 @@ impl Freezing {
 
 /// Freezes all rows of a table or source as they are now, in bounded memory.
 pub(crate) async fn freeze(project: &Project, store: &Store, table: &str) -> Result<Snapshot> {
-    let Rows { schema, mut batches } = super::rows_in_order(project, table, "").await?;
+    let Rows { schema, mut batches, versions } = super::rows_in_order(project, table, "").await?;
     let freezing = Freezing::begin(store, &schema)?;
     while let Some(batch) = batches.next().await {
         freezing.add(&batch?);
     }
-    freezing.end(project, table, &super::collect::all_of(table, ""))
+    freezing.end(project, table, &super::collect::all_of(table, ""), &versions)
 }
 
 /// A snapshot that was taken.
@@ -147,7 +154,7 @@ pub(crate) async fn freeze_later(project: &Project, store: &Store, table: &str) 
     let beyond = cursor.condition().map(|condition| format!(" WHERE {condition}")).unwrap_or_default();
     let query =
         format!("{} UNION ALL {}{beyond}", super::collect::all_of(&name, ""), super::collect::all_of(table, ""));
-    Ok(Taken { snapshot: freezing.end(project, table, &query)?, later: Some(came) })
+    Ok(Taken { snapshot: freezing.end(project, table, &query, &later.versions)?, later: Some(came) })
 }
 
 /// The columns that old and new rows have, which are to be the same; what changed in words otherwise.
@@ -175,8 +182,8 @@ fn same_columns(old: &SchemaRef, new: &SchemaRef) -> Result<SchemaRef, String> {
     Ok(std::sync::Arc::new(arrow::datatypes::Schema::new(fields)))
 }
 
-/// The sources and tables that a table is made of, as the project file shows them.
-fn came_from(project: &Project, table: &str) -> Value {
+/// The sources and tables that a table is made of, as the project file shows them, and the versions that were read.
+fn came_from(project: &Project, table: &str, versions: &BTreeMap<String, u64>) -> Value {
     let (needs, shown) = (project.needs(&[table]), project.shown());
     let part = |section: &str, names: Vec<&String>| -> Value {
         names.into_iter().map(|name| (name.clone(), shown[section][name].clone())).collect::<Map<_, _>>().into()
@@ -188,6 +195,9 @@ fn came_from(project: &Project, table: &str) -> Value {
     if !needs.snapshots.is_empty() {
         let names = needs.snapshots.iter().map(|(table, number)| format!("{table}@{number}"));
         parts["snapshots"] = names.collect();
+    }
+    if !versions.is_empty() {
+        parts["versions"] = json!(versions);
     }
     parts
 }

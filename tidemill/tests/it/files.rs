@@ -21,7 +21,7 @@ pub fn python(script: &str, packages: &str, arguments: &[&Path]) -> Option<()> {
 }
 
 /// Rows as JSON objects; what is missing is null.
-fn objects(path: &Path) -> Vec<Value> {
+pub fn objects(path: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(path).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }

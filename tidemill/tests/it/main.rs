@@ -15,6 +15,8 @@ mod browser;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod databases;
+#[cfg(feature = "delta")]
+mod delta;
 mod features;
 mod files;
 mod flight;

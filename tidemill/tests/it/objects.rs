@@ -16,7 +16,7 @@ use crate::support::{Project, finish, optional, skipped};
 const READY_WITHIN: Duration = Duration::from_secs(60);
 
 /// An S3 server (`moto`) with a bucket `tide`; ended when dropped.
-struct S3 {
+pub struct S3 {
     child: Child,
     address: String,
     access_key: String,
@@ -25,7 +25,7 @@ struct S3 {
 
 impl S3 {
     /// With the files of a folder. None where it is missing.
-    fn start(folder: &Path) -> Option<Self> {
+    pub fn start(folder: &Path) -> Option<Self> {
         let python = optional("TIDEMILL_PYTHON", "an S3 server")?;
         if !finish(Command::new(&python).args(["-c", "import moto.server, boto3"])).stderr.is_empty() {
             skipped(&format!("{python} lacks moto[server]"));
@@ -57,15 +57,21 @@ impl S3 {
         }
     }
 
+    /// Where it listens.
+    #[cfg(feature = "delta")]
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
     /// The section of a source; the secret comes from the environment.
-    fn store(&self) -> String {
+    pub fn store(&self) -> String {
         format!(
             "store: {{ endpoint: \"{}\", allow_http: true, access_key: \"{}\", secret_key: \"${{S3_SECRET}}\", timeout_s: 10 }}",
             self.address, self.access_key
         )
     }
 
-    fn command(&self, project: &Project, arguments: &[&str]) -> Command {
+    pub fn command(&self, project: &Project, arguments: &[&str]) -> Command {
         let mut command = project.command(arguments);
         command.env("S3_SECRET", &self.secret_key);
         command

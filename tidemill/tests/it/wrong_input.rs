@@ -293,3 +293,13 @@ fn a_reader_that_hangs_up_does_not_matter() {
     let done = child.wait_with_output().unwrap();
     assert!(!String::from_utf8_lossy(&done.stderr).contains("panicked"));
 }
+
+#[cfg(not(feature = "delta"))]
+#[test]
+fn tables_of_delta_lake_say_what_they_need() {
+    let project = Project::new("sources:\n  orders: { delta: { path: lake/orders, version: 12 } }\n");
+    let done = project.run(&["sql", "SELECT * FROM orders"]);
+    assert_eq!(done.code, 1, "{}", done.stderr);
+    let expected = "this binary was built without Delta Lake; build with `cargo build --features delta`";
+    assert!(done.stderr.contains(expected), "{}", done.stderr);
+}

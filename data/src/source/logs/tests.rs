@@ -267,7 +267,7 @@ fn labels(path: &Path) -> Vec<String> {
     let spec = crate::CsvSpec::new("labels.csv");
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("labels.csv"), text).unwrap();
-    let reader = crate::source::reader(&crate::SourceSpec::Csv(spec), folder.path()).unwrap();
+    let reader = crate::source::reader(&crate::SourceSpec::Csv(spec), folder.path(), false).unwrap();
     let column = reader.schema().index_of("EventId").unwrap();
     let rows: Vec<RecordBatch> =
         read_all(&*reader).unwrap().iter().map(|rows| rows.project(&[column]).unwrap()).collect();

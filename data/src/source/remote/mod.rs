@@ -15,7 +15,7 @@ use futures::stream::BoxStream;
 use tokio::runtime::Handle;
 
 pub(in crate::source) use self::client::{is_inside, is_own};
-use self::objects::Bucket;
+pub(in crate::source) use self::objects::Bucket;
 use self::web::WebFile;
 use super::files::{Found, Input};
 use crate::error::{Error, Result};
@@ -58,7 +58,7 @@ fn waiting(spec: &StoreSpec) -> Duration {
 }
 
 /// The runtime of the engine that this thread works for.
-fn runtime() -> Result<Handle> {
+pub(in crate::source) fn runtime() -> Result<Handle> {
     Handle::try_current().map_err(|e| Error::internal("a server is read outside the engine's runtime", e))
 }
 

@@ -39,7 +39,7 @@ const LITERAL: glob::MatchOptions =
 
 /// A bucket that can be asked.
 #[derive(Debug, Clone)]
-pub(super) struct Bucket {
+pub(in crate::source) struct Bucket {
     store: Arc<dyn ObjectStore>,
     /// `s3://name`.
     place: String,
@@ -50,7 +50,7 @@ pub(super) struct Bucket {
 
 impl Bucket {
     /// The bucket of a URL, and the key or pattern in it.
-    pub(super) fn open(path: &str, spec: &StoreSpec, base: &Path) -> Result<(Self, String)> {
+    pub(in crate::source) fn open(path: &str, spec: &StoreSpec, base: &Path) -> Result<(Self, String)> {
         let (scheme, rest) = path.split_once("://").unwrap_or(("s3", path));
         let (name, key) = rest.split_once('/').unwrap_or((rest, ""));
         let has_folders = hdfs::is_scheme(scheme);
@@ -77,8 +77,14 @@ impl Bucket {
     }
 
     /// What messages call it.
-    pub(super) fn place(&self) -> &str {
+    pub(in crate::source) fn place(&self) -> &str {
         &self.place
+    }
+
+    /// Whom to ask, for readers that find their files by themselves.
+    #[cfg(feature = "delta")]
+    pub(in crate::source) fn store(&self) -> &dyn ObjectStore {
+        self.store.as_ref()
     }
 
     /// The keys that a key, a pattern or a folder means, in order; and whether it is the one that was named.
@@ -208,12 +214,12 @@ impl Bucket {
         Ok(Opened { stream: stream.boxed(), bytes, tag })
     }
 
-    fn location(&self, key: &str) -> Result<Key> {
+    pub(in crate::source) fn location(&self, key: &str) -> Result<Key> {
         Key::parse(key).map_err(|e| Error::invalid(format!("{}/{key}: {e}", self.place)))
     }
 
     /// What comes before the time is over. The client has a clock of its own; this one is for what it does not see.
-    async fn in_time<T>(&self, work: impl Future<Output = T>) -> Result<T> {
+    pub(in crate::source) async fn in_time<T>(&self, work: impl Future<Output = T>) -> Result<T> {
         let limit = self.timeout * 2 + Duration::from_secs(5);
         tokio::time::timeout(limit, self.guarded(work)).await.map_err(|_| silent(&self.place, self.timeout))?
     }
@@ -276,7 +282,7 @@ impl Bucket {
     }
 
     /// The error in our words.
-    fn explain(&self, error: object_store::Error, key: &str) -> Error {
+    pub(in crate::source) fn explain(&self, error: object_store::Error, key: &str) -> Error {
         use object_store::Error as E;
         let place = &self.place;
         if let Some(explained) = hdfs::explained(&error, place, key) {
