@@ -41,8 +41,9 @@ impl Terminal {
 
     /// Sends log events to standard error.
     pub fn start_log(self) {
-        // The clients of Kafka and Delta Lake log what they then give back as an error: said once is enough.
-        let level = if self.verbose { "info,tidemill=debug" } else { "error,krafka=off,delta_kernel=off" };
+        // The clients of Kafka, Delta Lake and Ballista log what they then give back as an error: said once is enough.
+        let quiet = "error,krafka=off,delta_kernel=off,ballista_core=off";
+        let level = if self.verbose { "info,tidemill=debug" } else { quiet };
         let _already_set = tracing_subscriber::fmt()
             .with_env_filter(tracing_subscriber::EnvFilter::new(level))
             .with_writer(std::io::stderr)

@@ -6,6 +6,7 @@
 
 mod codec;
 mod node;
+mod reading;
 mod scan;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use datafusion::dataframe::DataFrame;
 use datafusion::datasource::source_as_provider;
 use datafusion::error::{DataFusionError, Result as EngineResult};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::SendableRecordBatchStream;
 
 use self::codec::{Known, LogicalCodec};
 pub use self::node::{Executor, Scheduler};
@@ -26,11 +28,16 @@ use crate::error::{Error, Result};
 /// Largest message between machines, in bytes: what is known of all columns of a profile is one.
 const MESSAGE_BYTES_MAX: usize = 256 << 20;
 
-/// What is asked, to be run by the cluster; as it was where it needs nothing but what this machine makes.
-pub(crate) fn on(frame: DataFrame, spec: &ClusterSpec) -> EngineResult<DataFrame> {
-    if !reads_tables(frame.logical_plan())? {
-        return Ok(frame);
+/// The rows of a query: of the cluster, but where it needs nothing but what this machine makes.
+pub(crate) async fn rows(frame: DataFrame, spec: &ClusterSpec) -> EngineResult<SendableRecordBatchStream> {
+    match reads_tables(frame.logical_plan())? {
+        true => reading::rows(on(frame, spec)?, spec.scheduler.clone()).await,
+        false => frame.execute_stream().await,
     }
+}
+
+/// What is asked, to be run by the cluster.
+fn on(frame: DataFrame, spec: &ClusterSpec) -> EngineResult<DataFrame> {
     let (mut state, plan) = frame.into_parts();
     let codec = Arc::new(LogicalCodec::new(Arc::new(Known::default())));
     let config = state.config().clone().with_target_partitions(spec.parts.max(1));

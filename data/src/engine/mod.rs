@@ -281,12 +281,12 @@ impl Engine {
         DataFrame::new(state, plan)
     }
 
-    /// The query on the machines of the cluster, where there is one.
-    fn on_cluster(&self, frame: DataFrame) -> EngineResult<DataFrame> {
+    /// Starts a query: on the machines of the cluster, where there is one.
+    async fn begin(&self, frame: DataFrame) -> EngineResult<SendableRecordBatchStream> {
         match &self.cluster {
             #[cfg(feature = "cluster")]
-            Some(cluster) => crate::cluster::on(frame, cluster),
-            _ => Ok(frame),
+            Some(cluster) => crate::cluster::rows(frame, cluster).await,
+            _ => frame.execute_stream().await,
         }
     }
 
@@ -339,8 +339,8 @@ impl Engine {
 
     /// Starts what was asked by expressions; the rows are made as they are read.
     pub(crate) async fn answer(&self, frame: EngineResult<DataFrame>) -> Result<Rows> {
-        let frame = frame.and_then(|frame| self.on_cluster(frame)).map_err(|e| retell(&e, Some(self)))?;
-        self.told(frame.execute_stream().await)
+        let frame = frame.map_err(|e| retell(&e, Some(self)))?;
+        self.told(self.begin(frame).await)
     }
 
     fn told(&self, stream: EngineResult<SendableRecordBatchStream>) -> Result<Rows> {

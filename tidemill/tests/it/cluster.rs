@@ -22,10 +22,10 @@ tables:
   joined: { sql: 'SELECT p.id, p.x, p.colour, s.size FROM parts p JOIN sizes s ON p.colour = s.colour' }
 expectations:
   parts:
-    - not_null: { columns: [x], on_failure: warn }
+    - not_null: { column: x, on_failure: warn }
     - unique: { columns: [id] }
     - range: { column: x, min: -1, max: 1 }
-    - foreign_key: { columns: [colour], table: sizes, references: [colour] }
+    - foreign_key: { column: colour, table: sizes }
 models:
   kind:
     table: rows

@@ -256,7 +256,7 @@ fn cause<E: StdError + 'static>(error: &KernelError) -> Option<&E> {
 }
 
 /// The error that led to one. The kernel does not name all of them as sources, and boxes some.
-fn behind(error: &(dyn StdError + 'static)) -> Option<&(dyn StdError + 'static)> {
+fn behind<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e (dyn StdError + 'static)> {
     let boxed = || error.downcast_ref::<Box<KernelError>>().map(|error| &**error);
     match error.downcast_ref::<KernelError>().or_else(boxed).map(KernelError::without_backtrace) {
         Some(KernelError::ObjectStore(error)) => Some(error),
