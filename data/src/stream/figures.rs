@@ -42,7 +42,8 @@ pub struct Collected {
     pub removed: u64,
     /// How often the server was lost and found again.
     pub reconnects: u64,
-    /// Messages that were lost on their way to us, as far as that is known: datagrams for which there was no room.
+    /// Messages that were lost on their way to us, as far as that is known: datagrams for which there was no room, what the
+    /// brokers of Kafka dropped before it was read.
     pub lost: u64,
     /// What is wrong just now.
     pub trouble: Option<String>,

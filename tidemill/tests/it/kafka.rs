@@ -241,6 +241,29 @@ fn a_broker_that_goes_away_and_comes_back_is_found_again() {
 }
 
 #[test]
+fn what_the_brokers_dropped_before_it_was_read_is_counted() {
+    let brokers = Brokers::new(1);
+    let sender = brokers.sender();
+    let spec = brokers.spec(json!({ "columns": { "id": "integer", "pad": "text" }, "key": ["id"] }));
+    // Of each partition the brokers of the test keep 5 MB, and digits by chance are not packed by much.
+    let wide = |n: i64| {
+        let digits = (0..100).map(|place| ((n * 100 + place) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_string());
+        json!({ "id": n, "pad": digits.collect::<String>() }).to_string().into_bytes()
+    };
+    let project = project("kafka", &spec);
+    let collect = || counted(&project.ok(&["collect", "--until-idle", "1s", "--json"]));
+    sender.send((1..=10).map(wide));
+    let all = collect();
+    assert_eq!((&all["rows"], &all["lost"]), (&json!(10), &json!(0)));
+    const LAST: i64 = 12_000;
+    (11..=LAST).step_by(500).for_each(|first| sender.send((first..(first + 500).min(LAST + 1)).map(wide)));
+    let lost = collect()["lost"].as_i64().unwrap();
+    let there = ids(&project, &spec);
+    assert!(lost > 0, "all is there");
+    assert_eq!((there.len() as i64 + lost, there.last()), (LAST, Some(&LAST)));
+}
+
+#[test]
 fn a_group_that_moved_on_is_joined_again_and_read_from_what_it_knows() {
     let brokers = Brokers::new(1);
     brokers.sender().send((1..=1_000).map(id));
@@ -280,5 +303,8 @@ fn kills_of_the_collector_lose_no_row_of_kafka() {
     let sender = brokers.sender();
     let spec = brokers.spec(short());
     // Longer lives than elsewhere: the group lets a member in when the session of the one that was killed is over.
-    survives_kills("kafka", &spec, 3_000 * SESSION_S, move |first, last| sender.send((first..=last).map(id)));
+    survives_kills("kafka", &spec, 3_000 * SESSION_S, move |first, last| {
+        sender.send((first..=last).map(id));
+        pause(60); // the brokers of the test keep 5 MB of a partition
+    });
 }

@@ -55,6 +55,8 @@ pub(super) struct KafkaConsumer {
     origin: Origin,
     /// The partitions that there were at first.
     first: BTreeSet<Partition>,
+    /// Messages that the brokers no longer had when we wanted to read them.
+    dropped: u64,
     connection: Option<Connection>,
 }
 
@@ -100,6 +102,7 @@ impl KafkaConsumer {
             auth: security::auth(&spec.security, base)?,
             origin: Origin::new(spec, &servers),
             first: BTreeSet::new(),
+            dropped: 0,
             connection: None,
         })
     }
@@ -199,7 +202,7 @@ impl KafkaConsumer {
 
     /// Sets where partitions begin that the group never read, or that lost what it would read next. The group keeps it: one
     /// that begins at the end begins there after a restart too.
-    async fn begin(&self, partitions: &[Partition]) -> Result<()> {
+    async fn begin(&mut self, partitions: &[Partition]) -> Result<()> {
         let member = self.member()?;
         let places = partitions.iter().map(|(topic, partition)| (topic.as_str(), *partition));
         let places: Vec<(&str, i32)> = places.collect();
@@ -209,11 +212,15 @@ impl KafkaConsumer {
             self.spec.start == StreamStart::New && self.first.contains(&place) && !committed.contains_key(&place)
         };
         let (late, early): (Vec<_>, Vec<_>) = places.into_iter().partition(is_at_end);
-        let mut begins = Vec::new();
+        let (mut begins, mut dropped) = (Vec::new(), 0);
         for (places, time) in [(late, END), (early, BEGIN)] {
             for ((topic, partition), offset) in member.offsets_for_times(&places, time).await {
                 let offset = offset.map_err(|e| self.origin.fault(&e))?;
-                begins.push((TopicPartition::new(topic, partition), OffsetAndMetadata::new(offset)));
+                let place = (topic, partition);
+                if let Some(next) = committed.get(&place) {
+                    dropped += u64::try_from(offset - next.offset).unwrap_or(0);
+                }
+                begins.push((TopicPartition::new(place.0, partition), OffsetAndMetadata::new(offset)));
             }
         }
         match member.commit_offsets(begins.clone()).await {
@@ -221,6 +228,7 @@ impl KafkaConsumer {
             Err(error) if has_moved_on(&error) => return Ok(()),
             Err(error) => return Err(self.origin.fault(&error)),
         }
+        self.dropped += dropped;
         for (place, begin) in begins {
             let _taken = member.seek(&place.topic, place.partition, begin.offset).await; // by another member meanwhile
         }
@@ -323,6 +331,10 @@ impl Consumer for KafkaConsumer {
             connection.group.hand_out(&records);
         }
         Ok(records.into_iter().map(message).collect())
+    }
+
+    fn lost(&self) -> u64 {
+        self.dropped
     }
 
     async fn commit(&mut self) -> Result<()> {
