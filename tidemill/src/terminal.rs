@@ -42,7 +42,7 @@ impl Terminal {
     /// Sends log events to standard error.
     pub fn start_log(self) {
         // The clients of Kafka, Delta Lake and Ballista log what they then give back as an error: said once is enough.
-        let quiet = "error,krafka=off,delta_kernel=off,ballista_core=off";
+        let quiet = "error,krafka=off,delta_kernel=off,ballista_core=off,ballista_scheduler::display=off";
         let level = if self.verbose { "info,tidemill=debug" } else { quiet };
         let _already_set = tracing_subscriber::fmt()
             .with_env_filter(tracing_subscriber::EnvFilter::new(level))

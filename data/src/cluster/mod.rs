@@ -11,6 +11,7 @@ mod scan;
 
 use std::sync::Arc;
 
+use ballista_core::config::BALLISTA_SCHEDULER_MAX_PARTITIONS_PER_TASK;
 use ballista_core::extension::{SessionConfigExt, SessionStateExt};
 use datafusion::common::TableReference;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -43,6 +44,7 @@ fn on(frame: DataFrame, spec: &ClusterSpec) -> EngineResult<DataFrame> {
     let config = state.config().clone().with_target_partitions(spec.parts.max(1));
     *state.config_mut() = config
         .upgrade_for_ballista()
+        .set_usize(BALLISTA_SCHEDULER_MAX_PARTITIONS_PER_TASK, 1) // several in one task end in any order
         .with_ballista_grpc_client_max_message_size(MESSAGE_BYTES_MAX)
         .with_ballista_logical_extension_codec(codec);
     let state = state.upgrade_for_ballista(format!("http://{}", spec.scheduler))?;

@@ -69,6 +69,9 @@ pub(crate) fn tables_read(sql: &str) -> Vec<String> {
             Token::Word(word, quoted) if expects_table && (*quoted || !is_clause(word)) => {
                 let is_call = tokens.get(index + 1) == Some(&Token::Mark('('));
                 if !quoted && NO_NAMES.contains(&word.as_str()) {
+                    let is_list = word == "values";
+                    level.in_from &= !is_list; // `(VALUES (1), (2))`: rows follow
+                    expects_table &= !is_list;
                     continue;
                 }
                 expects_table = false;
@@ -199,6 +202,7 @@ mod tests {
         check("SELECT * FROM a, b x, (SELECT * FROM c) d, e WHERE f IN (SELECT g FROM h)", &["a", "b", "c", "e", "h"]);
         check("SELECT 1 FROM a UNION ALL SELECT 2 FROM b ORDER BY c, d", &["a", "b"]);
         check("SELECT * FROM a JOIN b ON f(a.x, c) = b.x, g", &["a", "b", "g"]);
+        check("SELECT * FROM a, (VALUES (0), (1)) v, b", &["a", "b"]);
         check("SELECT * FROM ML.PREDICT(MODEL m, TABLE t) p JOIN a ON true", &["t", "a"]);
         check("SELECT * FROM ML.EVALUATE(MODEL m, (SELECT x, y FROM t JOIN b ON true))", &["t", "b"]);
         check("SELECT * FROM \"Odd Name\" JOIN \"b\" USING (id)", &["Odd Name", "b"]);

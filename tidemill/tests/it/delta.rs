@@ -131,7 +131,11 @@ fn partitions_that_a_condition_rules_out_are_not_opened() {
     let expected = objects(&project.path("expected/parts-2.jsonl"));
     let count = expected.iter().filter(|row| row["city"] == "上海").count();
     assert_eq!(sql(&project, "SELECT id FROM newest WHERE city = '上海'").len(), count);
-    refused(&project, "SELECT id FROM newest", &["lake/parts: its file ", "city=plain", " is gone; VACUUM takes away"]);
+    refused(
+        &project,
+        "SELECT max(id) FROM newest",
+        &["lake/parts: its file ", "city=plain", " is gone; VACUUM takes away"],
+    );
 }
 
 #[test]
