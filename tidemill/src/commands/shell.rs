@@ -23,7 +23,7 @@ const WORDS_MAX: usize = 20_000;
 /// Where, in the data folder.
 const HISTORY: &str = "sql_history";
 /// Words that complete themselves beside the names of tables and columns.
-const WORDS: [&str; 37] = [
+const WORDS: [&str; 39] = [
     "SELECT",
     "FROM",
     "WHERE",

@@ -41,8 +41,10 @@ pub use init::{InitRequest, init};
 pub(crate) use place::did_you_mean;
 pub use place::{ConfigError, ConfigErrors, Place};
 pub use raw::{ClusterSpec, MemorySpec, ServerSpec, SnapshotsSpec, VersionSpec, WindowSpec};
+#[cfg(feature = "cluster")]
+pub(crate) use resolve::host_and_port;
+pub(crate) use resolve::snapshot_name;
 pub use resolve::{EndpointSpec, ModelSpec, NamedSource, TableSpec};
-pub(crate) use resolve::{host_and_port, snapshot_name};
 pub use schema::json_schema;
 use serde_json::Value;
 pub(crate) use sql::tables_read;
