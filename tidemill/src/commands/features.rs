@@ -2,7 +2,6 @@
 
 mod write;
 
-use arrow::record_batch::RecordBatch;
 use learn::FeatureSteps;
 use serde_json::{Value, json};
 
@@ -11,8 +10,6 @@ use crate::config::{ModelSpec, Project};
 use crate::failure::{Failure, Fault, Result};
 use crate::pipeline;
 use crate::terminal::{Terminal, count, table};
-
-use self::write::Input;
 
 /// Widest a cell of steps is printed.
 const STEPS_CHARS_MAX: usize = 160;
@@ -23,12 +20,9 @@ pub fn features(common: &Common, args: &Features, terminal: &Terminal) -> Result
     let (names, version) = asked(args.model.as_deref())?;
     let mut shown = Vec::new();
     for spec in super::chosen(&project, &names)? {
-        let (number, features, held) = match kept(&project, spec, version)? {
-            Some((number, features)) => (Some(number), features, None),
-            None => {
-                let (features, held) = planned(&project, spec, terminal)?;
-                (None, features, held)
-            }
+        let (number, features) = match kept(&project, spec, version)? {
+            Some((number, features)) => (Some(number), features),
+            None => (None, planned(&project, spec, terminal)?),
         };
         let steps = features.steps();
         if let Some(output) = &args.output {
@@ -36,13 +30,12 @@ pub fn features(common: &Common, args: &Features, terminal: &Terminal) -> Result
             let window = spec.window.as_ref();
             let on_cluster = number.filter(|_| window.is_none() && super::cluster::reads(&project, input));
             let rows = pipeline::runtime()?.block_on(async {
-                match (on_cluster, held.filter(|_| input == spec.table && window.is_none())) {
-                    (Some(number), _) => {
+                match on_cluster {
+                    Some(number) => {
                         let version = format!("{}:{number}", spec.name);
                         write::write_on_cluster(&project, input, &version, &features, output).await
                     }
-                    (None, Some(held)) => write::write(&project, Input::Held(held), &features, output).await,
-                    (None, None) => write::write(&project, Input::Read(input, window), &features, output).await,
+                    None => write::write(&project, (input, window), &features, output).await,
                 }
             })?;
             terminal.result(format!("{} rows of features written to {}", count(rows), output.display()));
@@ -83,20 +76,15 @@ fn kept(project: &Project, spec: &ModelSpec, version: Option<u32>) -> Result<Opt
     Ok(Some((version.number, model.features().clone())))
 }
 
-/// What training would fit on the rows there are now, and these rows where memory holds them all.
-fn planned(
-    project: &Project,
-    spec: &ModelSpec,
-    terminal: &Terminal,
-) -> Result<(learn::Features, Option<Vec<RecordBatch>>)> {
+/// What training would fit on the rows there are now.
+fn planned(project: &Project, spec: &ModelSpec, terminal: &Terminal) -> Result<learn::Features> {
     let runtime = pipeline::runtime()?;
     let tables = pipeline::collect_to_fit(project, runtime.handle(), spec)?;
     if let Some(beyond) = &tables.beyond {
         terminal.note(beyond.describe(spec));
     }
-    let held = tables.beyond.is_none().then(|| tables.main.clone());
     let features = pipeline::features_only(spec, tables);
-    Ok((features.map_err(|failure| failure.at(format!("model \"{}\"", spec.name)))?, held))
+    features.map_err(|failure| failure.at(format!("model \"{}\"", spec.name)))
 }
 
 fn describe(model: &str, version: Option<u32>, steps: &[FeatureSteps]) -> String {

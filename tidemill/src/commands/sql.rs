@@ -105,7 +105,8 @@ pub(super) async fn show(mut rows: Rows, rows_max: usize, terminal: &Terminal) -
         terminal.document(&json!({ "columns": names, "rows": rows, "has_more": has_more }));
         return Ok(());
     }
-    let found = cells.len();
+    let rows = cells.len();
+    let found = if rows == 1 { "row".to_owned() } else { format!("{} rows", count(rows as u64)) };
     let short = |cell: Option<String>| {
         let text = cell.unwrap_or_default().replace(['\n', '\r', '\t'], " ");
         match text.char_indices().nth(CELL_CHARACTERS_MAX) {
@@ -116,10 +117,9 @@ pub(super) async fn show(mut rows: Rows, rows_max: usize, terminal: &Terminal) -
     let lines = cells.into_iter().map(|row| row.into_iter().map(short).collect());
     terminal.result(table(&std::iter::once(names).chain(lines).collect::<Vec<_>>()));
     match has_more {
-        true => {
-            terminal.note(format!("the first {} rows; more with --rows, all with --output FILE", count(found as u64)))
-        }
-        false => terminal.note(format!("{} {}", count(found as u64), if found == 1 { "row" } else { "rows" })),
+        true => terminal.note(format!("the first {found}; more with --rows, all with --output FILE")),
+        false if rows == 1 => terminal.note("1 row"),
+        false => terminal.note(found),
     }
     Ok(())
 }

@@ -115,7 +115,10 @@ pub(super) fn told(error: &HdfsError) -> String {
         HdfsError::DataTransferError(why) if why.starts_with("All DataNodes failed") => {
             "no data node gives a block of it; see whether they can be reached from here".to_owned()
         }
-        HdfsError::IOError(error) => first_line(&error.to_string()),
+        HdfsError::IOError(error) => format!(
+            "{}; see whether a name node listens at this address and can be reached from here",
+            first_line(&error.to_string())
+        ),
         error => first_line(&error.to_string()),
     }
 }

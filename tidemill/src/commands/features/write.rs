@@ -15,13 +15,8 @@ use crate::config::{Project, WindowSpec};
 use crate::failure::{Failure, Fault, Result};
 use crate::pipeline::{self, Writer};
 
-/// Rows whose features are written.
-pub(super) enum Input<'a> {
-    /// Those that memory holds already.
-    Held(Vec<RecordBatch>),
-    /// Those of a table, a source or a file, and how their windows are made.
-    Read(&'a str, Option<&'a WindowSpec>),
-}
+/// Rows of a table, a source or a file, and how their windows are made.
+pub(super) type Input<'a> = (&'a str, Option<&'a WindowSpec>);
 
 /// Writes the features of all rows of `input`. How many rows.
 pub(super) async fn write(project: &Project, input: Input<'_>, features: &Features, output: &Path) -> Result<u64> {
@@ -109,7 +104,7 @@ fn row_by_row(made: &StructArray) -> Result<Vec<f32>> {
 
 async fn all<T: Send + 'static>(
     project: &Project,
-    input: Input<'_>,
+    (input, window): Input<'_>,
     features: &Features,
     writer: Writer<T, ()>,
     block: impl Fn(&Encoded) -> Result<T>,
@@ -121,15 +116,8 @@ async fn all<T: Send + 'static>(
         writer.add(block(&encoded)?);
         Ok(())
     };
-    match input {
-        Input::Held(batches) => {
-            batches.into_iter().try_for_each(|rows| add(pipeline::Windowed { windows: rows.clone(), rows }))?;
-        }
-        Input::Read(input, window) => {
-            let columns: Vec<String> = features.columns().iter().map(|column| column.name.clone()).collect();
-            pipeline::each_batch(project, input, Some(&columns), window, &mut add).await?;
-        }
-    }
+    let columns: Vec<String> = features.columns().iter().map(|column| column.name.clone()).collect();
+    pipeline::each_batch(project, input, Some(&columns), window, &mut add).await?;
     writer.end()?;
     Ok(rows)
 }
