@@ -15,8 +15,8 @@ use futures::{StreamExt, TryStreamExt};
 
 use crate::source::BATCH_ROWS;
 
-/// Bytes of a part of a file, about: a row group or a few.
-pub(super) const PART_BYTES: u64 = 64 << 20;
+/// Bytes of a part of a file, about: a row group or a few. Their rows should fit into what may wait.
+pub(super) const PART_BYTES: u64 = 32 << 20;
 /// Bytes of the rows of a part that wait until those before them were handed out, as far as the types tell.
 const AHEAD_BYTES_MAX: usize = 64 << 20;
 /// Parts that are read at a time, at most: each holds rows in memory.
@@ -57,7 +57,8 @@ pub(super) fn in_order(
         let rows = parts.execute(part, Arc::clone(&context)).map(|rows| spawn_buffered(rows, batches));
         std::future::ready(rows)
     });
-    let rows = begun.buffered(threads.min(PARTS_MAX)).try_flatten();
+    // One more than threads: the first may have been read, and waits to be handed out.
+    let rows = begun.buffered((threads + 1).min(PARTS_MAX)).try_flatten();
     Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
 }
 
