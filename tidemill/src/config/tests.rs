@@ -125,7 +125,7 @@ error: unknown key "modles" in the project file; did you mean "models"?
    |
 10 | modles: 1
    | ^^^^^^
-   = known keys: sources, tables, expectations, models, endpoints, server, snapshots, memory"#,
+   = known keys: sources, tables, expectations, models, endpoints, server, snapshots, memory, cluster"#,
     );
 }
 
@@ -288,7 +288,7 @@ error: models.income needs the key "target"
     );
     check(
         "[1, 2]",
-        "error: the project file: expected a mapping with the keys sources, tables, expectations, models, endpoints, server, snapshots, memory, found a list\n --> p/tidemill.yaml:1:1\n  |\n1 | [1, 2]\n  | ^",
+        "error: the project file: expected a mapping with the keys sources, tables, expectations, models, endpoints, server, snapshots, memory, cluster, found a list\n --> p/tidemill.yaml:1:1\n  |\n1 | [1, 2]\n  | ^",
     );
     for empty in ["", "\n\n", "# nothing\n", "---\n", "~"] {
         check(
@@ -542,7 +542,7 @@ fn wrong_overrides_name_the_argument() {
     check_set(
         "modles.income.train.epochs=2",
         &[
-            "unknown key \"modles\" in the project file; did you mean \"models\"? | known keys: sources, tables, expectations, models, endpoints, server, snapshots, memory",
+            "unknown key \"modles\" in the project file; did you mean \"models\"? | known keys: sources, tables, expectations, models, endpoints, server, snapshots, memory, cluster",
         ],
     );
     check_set(
