@@ -39,12 +39,16 @@ pub(crate) async fn rows(frame: DataFrame, spec: &ClusterSpec) -> EngineResult<S
 
 /// What is asked, to be run by the cluster.
 fn on(frame: DataFrame, spec: &ClusterSpec) -> EngineResult<DataFrame> {
+    // Its answers come in the order of the parts, but with several stages it may wait for ever once an executor is lost.
+    let adaptive = reading::keeps_rows(frame.logical_plan());
     let (mut state, plan) = frame.into_parts();
     let codec = Arc::new(LogicalCodec::new(Arc::new(Known::default())));
     let config = state.config().clone().with_target_partitions(spec.parts.max(1));
+    let config = config.with_create_default_catalog_and_schema(false); // it would be empty, in the place of ours
     *state.config_mut() = config
         .upgrade_for_ballista()
         .set_usize(BALLISTA_SCHEDULER_MAX_PARTITIONS_PER_TASK, 1) // several in one task end in any order
+        .with_ballista_adaptive_query_planner(adaptive)
         .with_ballista_grpc_client_max_message_size(MESSAGE_BYTES_MAX)
         .with_ballista_logical_extension_codec(codec);
     let state = state.upgrade_for_ballista(format!("http://{}", spec.scheduler))?;

@@ -82,7 +82,7 @@ impl Reading {
 }
 
 /// Whether a query takes the rows of one table as they come.
-fn keeps_rows(plan: &LogicalPlan) -> bool {
+pub(super) fn keeps_rows(plan: &LogicalPlan) -> bool {
     match plan {
         LogicalPlan::TableScan(_) => true,
         LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) | LogicalPlan::Filter(_) => {
