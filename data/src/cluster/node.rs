@@ -1,8 +1,11 @@
 //! The two kinds of machines of a cluster.
 
+use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ballista_core::config::TaskSchedulingPolicy;
 use ballista_core::error::BallistaError;
@@ -10,9 +13,10 @@ use ballista_core::extension::SessionConfigExt;
 use ballista_core::registry::BallistaFunctionRegistry;
 use ballista_core::utils::default_session_builder;
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
-use ballista_scheduler::cluster::BallistaCluster;
+use ballista_scheduler::cluster::{BallistaCluster, ClusterState};
 use ballista_scheduler::config::SchedulerConfig;
 use ballista_scheduler::scheduler_process::{create_scheduler, start_grpc_service_with_listener};
+use ballista_scheduler::scheduler_server::SchedulerServer;
 use datafusion::execution::FunctionRegistry;
 use datafusion::prelude::SessionConfig;
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
@@ -23,10 +27,12 @@ use super::codec::{LogicalCodec, PhysicalCodec};
 use crate::engine::{Engine, column_profile};
 use crate::error::{Error, Result};
 
-/// An executor that was not heard of for so long is lost, and others do its work.
-const LOST_AFTER_S: u64 = 15;
-/// Every how many seconds lost executors are looked for.
-const LOOKED_FOR_EVERY_S: u64 = 3;
+/// An executor that was not heard of for so long is lost, and what ran is asked for again.
+const LOST_AFTER_S: u64 = 8;
+/// How often lost executors are looked for.
+const LOOKED_FOR_EVERY: Duration = Duration::from_millis(500);
+/// When Ballista forgets an executor that is lost: long after nothing runs any more that had begun with it.
+const FORGOTTEN_AFTER_S: u64 = 60;
 /// How long a query waits for the first executor, and an executor for its scheduler.
 const WAITS_S: u16 = 60;
 
@@ -52,9 +58,10 @@ impl Scheduler {
             external_host: address.ip().to_string(),
             bind_port: address.port(),
             scheduling_policy: TaskSchedulingPolicy::PullStaged,
-            executor_timeout_seconds: LOST_AFTER_S,
-            expire_dead_executor_interval_seconds: LOOKED_FOR_EVERY_S,
-            no_executors_grace_period_seconds: WAITS_S.into(),
+            executor_timeout_seconds: FORGOTTEN_AFTER_S,
+            no_executors_grace_period_seconds: FORGOTTEN_AFTER_S,
+            stage_max_failures: 1, // see `give_up_with_executors`
+            task_max_failures: 1,
             grpc_server_max_decoding_message_size: MESSAGE_BYTES_MAX as u32,
             grpc_server_max_encoding_message_size: MESSAGE_BYTES_MAX as u32,
             grpc_client_max_message_size: MESSAGE_BYTES_MAX as u32,
@@ -69,9 +76,36 @@ impl Scheduler {
             Ok(state)
         }));
         let cluster = BallistaCluster::new_from_config(&config).await.map_err(|e| retold(&e))?;
+        let machines = cluster.cluster_state();
         let scheduler = create_scheduler::<LogicalPlanNode, PhysicalPlanNode>(cluster, Arc::new(config)).await;
+        let scheduler = scheduler.map_err(|e| retold(&e))?;
+        let watched = scheduler.clone();
         listens(address);
-        start_grpc_service_with_listener(listener, scheduler.map_err(|e| retold(&e))?).await.map_err(|e| retold(&e))
+        tokio::select! {
+            served = start_grpc_service_with_listener(listener, scheduler) => served.map_err(|e| retold(&e)),
+            never = give_up_with_executors(&watched, machines.as_ref()) => match never {},
+        }
+    }
+}
+
+/// Gives all queries up that run when an executor is lost; who asked asks again. Ballista would do the lost parts again by
+/// itself, but then reads some parts twice or waits for ever (55.0, seen by killing executors of queries with several stages).
+async fn give_up_with_executors(
+    scheduler: &SchedulerServer<LogicalPlanNode, PhysicalPlanNode>,
+    machines: &dyn ClusterState,
+) -> Infallible {
+    let mut known = BTreeSet::new();
+    loop {
+        tokio::time::sleep(LOOKED_FOR_EVERY).await;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_secs());
+        let heard = machines.executor_heartbeats().into_iter().filter(|(_, beat)| beat.timestamp + LOST_AFTER_S > now);
+        let heard: BTreeSet<String> = heard.map(|(executor, _)| executor).collect();
+        if !known.is_subset(&heard) {
+            for job in scheduler.state.task_manager.get_running_job_cache().keys() {
+                let _ends_anyway = scheduler.cancel_job(job.clone()).await;
+            }
+        }
+        known = heard;
     }
 }
 

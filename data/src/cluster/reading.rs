@@ -76,7 +76,8 @@ impl Reading {
 
     /// Whether the rows cannot be had from the executor that made them, and the same rows come in the same order again.
     fn may_ask_again(&self, error: &DataFusionError) -> bool {
-        let is_lost = failed_job(&error.to_string()).is_none() && !is_unreachable(&error.to_string());
+        let text = error.to_string();
+        let is_lost = failed_job(&text).map_or(!is_unreachable(&text), is_of_lost_executor);
         is_lost && self.lost < LOST_MAX && (self.given == 0 || keeps_rows(self.frame.logical_plan()))
     }
 }
@@ -98,6 +99,11 @@ fn failed_job(text: &str) -> Option<&str> {
     of_job.split_once(" failed: ").map(|(_, why)| why)
 }
 
+/// Whether a query was given up for the loss of an executor: by our scheduler, or as its parts could not be read.
+fn is_of_lost_executor(why: &str) -> bool {
+    why == "Cancelled" || why.contains("most recent failure reason")
+}
+
 fn is_unreachable(text: &str) -> bool {
     text.contains("tonic::transport::Error")
 }
@@ -114,7 +120,7 @@ fn told(error: &DataFusionError, scheduler: &str) -> Error {
     if let Some(own) = own(&text) {
         return own;
     }
-    match failed_job(&text) {
+    match failed_job(&text).filter(|why| !is_of_lost_executor(why)) {
         Some(why) => Error::Invalid(format!("SQL: {}", innermost(why))),
         None => Error::Unreachable(format!(
             "an executor of the cluster was lost while its rows were read ({text}); ask again"

@@ -9,8 +9,9 @@ use futures::StreamExt;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{ColumnDifference, ColumnState, DiffRequest, DiffSide, quoted};
+use super::{ColumnDifference, ColumnState, DiffRequest, DiffSide};
 use crate::audit::words::counted;
+use crate::engine::quoted;
 use crate::error::{Error, Result};
 use crate::expect::{Family, repeated, type_of};
 use crate::spec::{OnFailure, UniqueCheck};

@@ -14,7 +14,7 @@ use futures::StreamExt;
 use serde::Serialize;
 
 pub use self::keys::{KeyedDifference, RowDifference};
-use crate::engine::Engine;
+use crate::engine::{Engine, quoted};
 use crate::error::Result;
 use crate::expect::{ColumnDrift, Values, compare, compared};
 use crate::spec::DriftCheck;
@@ -168,9 +168,4 @@ fn columns(mut was: Scanned<'_>, mut is: Scanned<'_>, check: &DriftCheck) -> Vec
         drift: None,
     }));
     all
-}
-
-/// A name as SQL reads it.
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }

@@ -22,7 +22,7 @@ pub struct Cursor {
 impl Cursor {
     /// The condition on later rows as SQL, for people to read; nothing where all rows are later.
     pub fn condition(&self) -> Option<String> {
-        let column = format!("\"{}\"", self.column.replace('"', "\"\""));
+        let column = super::quoted(&self.column);
         let value = self.greatest.as_ref()?.to_array().ok()?;
         let options = FormatOptions::default();
         let text = ArrayFormatter::try_new(&value, &options).ok()?.value(0).to_string();

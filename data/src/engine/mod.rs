@@ -417,6 +417,11 @@ impl Engine {
     }
 }
 
+/// A name as SQL reads it.
+pub fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
 /// Whether the rows come in no order that a table gives them.
 fn is_unordered(plan: &LogicalPlan) -> bool {
     match plan {

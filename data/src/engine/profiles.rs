@@ -14,7 +14,7 @@ use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Sign
 use futures::StreamExt;
 use prost::Message;
 
-use super::Engine;
+use super::{Engine, quoted};
 use crate::error::{Error, Result};
 use profile::hash::hash_column;
 use profile::{Column, ColumnProfile, ColumnState, Profiler, TableProfile, sample_max};
@@ -64,10 +64,6 @@ impl Engine {
         });
         Ok(TableProfile { rows, columns: parsed.collect::<Result<_>>()? })
     }
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// The aggregate function `column_profile(column [, sample])`: of so many values at most come the quantiles.

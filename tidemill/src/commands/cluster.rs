@@ -56,7 +56,12 @@ fn run(common: &Common, machine: &Machine, terminal: &Terminal) -> Result<()> {
                 let work = tempfile::tempdir().map_err(|e| Failure::io(&std::env::temp_dir(), &e))?;
                 let executor = executor(args, work.path())?;
                 terminal.note(format!("executor on {}, for {}", executor.address, args.scheduler));
-                Ok(executor.run(&engine).await?)
+                // Gone at once: an executor that says good-bye makes the scheduler do its parts again, see there.
+                tokio::select! {
+                    biased;
+                    () = super::stop_signal() => Ok(()),
+                    ended = executor.run(&engine) => Ok(ended?),
+                }
             }
         }
     })
@@ -86,11 +91,6 @@ fn executor(args: &crate::cli::ExecutorMachine, work: &std::path::Path) -> Resul
 /// Whether the machines of the project's cluster can read it: a table or source, and no file of this machine alone.
 pub(crate) fn reads(project: &Project, input: &str) -> bool {
     project.cluster.scheduler.is_some() && project.has_table(input)
-}
-
-/// A name in SQL.
-pub(crate) fn name(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// A text in SQL.

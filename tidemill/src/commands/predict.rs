@@ -17,7 +17,7 @@ use crate::failure::{Failure, Fault, Result};
 use crate::pipeline::{self, Windowed};
 use crate::terminal::{Terminal, count};
 
-use super::cluster::{name, text};
+use super::cluster::text;
 
 /// Answers every row of the input.
 pub fn predict(common: &Common, args: &Predict, terminal: &Terminal) -> Result<()> {
@@ -104,17 +104,24 @@ async fn answer_on_cluster(project: &Project, version: &str, answering: &Answeri
     let mut columns: Vec<String> = Vec::new();
     if !args.only_answers {
         let schema = pipeline::columns_of(project, &args.input).await?;
-        columns.extend(schema.fields().iter().filter(|field| is_shown(field, args)).map(|field| name(field.name())));
+        columns.extend(
+            schema.fields().iter().filter(|field| is_shown(field, args)).map(|field| data::quoted(field.name())),
+        );
     }
     let target = answering.model.target();
     columns.push(format!("predict({}) AS prediction", text(version)));
     if target.task != learn::Task::Regression {
         columns.push(format!("confidence({}) AS confidence", text(version)));
         columns.extend(target.labels.iter().map(|label| {
-            format!("probability({}, {}) AS {}", text(version), text(label), name(&format!("probability_{label}")))
+            format!(
+                "probability({}, {}) AS {}",
+                text(version),
+                text(label),
+                data::quoted(&format!("probability_{label}"))
+            )
         }));
     }
-    let query = format!("SELECT {} FROM {}", columns.join(", "), name(&args.input));
+    let query = format!("SELECT {} FROM {}", columns.join(", "), data::quoted(&args.input));
     super::sql::write_rows(pipeline::query(project, &query).await?, &args.output).await
 }
 

@@ -185,7 +185,7 @@ impl Names {
 /// A name as SQL reads it.
 fn quoted(name: &str) -> String {
     let is_plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if is_plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+    if is_plain { name.to_owned() } else { data::quoted(name) }
 }
 
 /// Where the word before this place begins.

@@ -226,7 +226,7 @@ async fn fetch(
 
 /// The query for all rows of a table.
 pub(super) fn all_of(table: &str, order_by: &str) -> String {
-    format!("SELECT * FROM \"{}\"{order_by}", table.replace('"', "\"\""))
+    format!("SELECT * FROM {}{order_by}", data::quoted(table))
 }
 
 /// The rows of a table or source of the project, as a stream; `order_by` is SQL, or empty for the order they come in.

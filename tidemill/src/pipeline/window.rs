@@ -51,8 +51,7 @@ pub(crate) struct Windowed {
 
 /// The ORDER BY that [`Windows`] needs.
 pub(crate) fn order_by(spec: &WindowSpec) -> String {
-    let quoted = |name: &String| format!("\"{}\"", name.replace('"', "\"\""));
-    let columns: Vec<String> = spec.key.iter().chain([&spec.order]).map(quoted).collect();
+    let columns: Vec<String> = spec.key.iter().chain([&spec.order]).map(|name| data::quoted(name)).collect();
     format!(" ORDER BY {}", columns.join(", "))
 }
 

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::{ModelAnswer, ModelNames, Pieces};
+use crate::engine::quoted;
 use crate::error::{Error, Result, did_you_mean};
 
 /// Calls inside of calls.
@@ -203,11 +204,6 @@ fn placed(error: Error, place: &str) -> Error {
 /// A text as SQL writes it.
 fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
-}
-
-/// A name as SQL reads it.
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 #[cfg(test)]
