@@ -76,8 +76,7 @@ impl Reading {
 
     /// Whether the rows cannot be had from the executor that made them, and the same rows come in the same order again.
     fn may_ask_again(&self, error: &DataFusionError) -> bool {
-        let text = error.to_string();
-        let is_lost = failed_job(&text).map_or(!is_unreachable(&text), is_of_lost_executor);
+        let is_lost = failed_job(&error.to_string()).map_or(!is_unreachable(error), is_of_lost_executor);
         is_lost && self.lost < LOST_MAX && (self.given == 0 || keeps_rows(self.frame.logical_plan()))
     }
 }
@@ -104,14 +103,15 @@ fn is_of_lost_executor(why: &str) -> bool {
     why == "Cancelled" || why.contains("most recent failure reason")
 }
 
-fn is_unreachable(text: &str) -> bool {
-    text.contains("tonic::transport::Error")
+/// Whether the scheduler cannot be reached; the same of an executor is told in more words.
+fn is_unreachable(error: &DataFusionError) -> bool {
+    matches!(error.find_root(), DataFusionError::Execution(why) if why.starts_with("tonic::transport::Error"))
 }
 
 /// What went wrong, in our words. Errors of other machines come as the text that their programmers would see.
 fn told(error: &DataFusionError, scheduler: &str) -> Error {
     let text = error.to_string();
-    if is_unreachable(&text) {
+    if is_unreachable(error) {
         return Error::Unreachable(format!(
             "the scheduler of the cluster at {scheduler} cannot be reached; start it with tidemill cluster scheduler, or \
              leave cluster.scheduler out"

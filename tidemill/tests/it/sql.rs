@@ -25,7 +25,7 @@ fn rows_are_shown_in_columns_and_as_json() {
     assert_eq!((document["rows"].as_array().unwrap().len(), &document["has_more"]), (3, &true.into()));
     let first = project.ok(&["sql", "--rows", "1", "SELECT name FROM people"]);
     assert_eq!(first.stdout, "name\nLi\n");
-    assert!(first.stderr.contains("the first 1 rows"), "{}", first.stderr);
+    assert!(first.stderr.contains("the first row"), "{}", first.stderr);
 }
 
 #[test]
