@@ -152,7 +152,7 @@ fn is_shown(field: &Field, args: &Predict) -> bool {
     use DataType::{Binary, BinaryView, FixedSizeBinary, LargeBinary};
     let picture = matches!(field.data_type(), Binary | LargeBinary | FixedSizeBinary(_) | BinaryView);
     let flat = args.output.extension().is_some_and(|kind| kind == "csv" || kind == "tsv");
-    !picture && !(flat && field.data_type().is_nested())
+    !(picture || flat && field.data_type().is_nested())
 }
 
 /// The columns of the input that a table can show, then the answers and what more there is.
