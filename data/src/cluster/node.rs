@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ballista_core::config::TaskSchedulingPolicy;
 use ballista_core::error::BallistaError;
@@ -20,7 +20,7 @@ use ballista_scheduler::scheduler_server::SchedulerServer;
 use datafusion::execution::FunctionRegistry;
 use datafusion::prelude::SessionConfig;
 use datafusion_proto::protobuf::{LogicalPlanNode, PhysicalPlanNode};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 use super::MESSAGE_BYTES_MAX;
 use super::codec::{LogicalCodec, PhysicalCodec};
@@ -33,8 +33,8 @@ const LOST_AFTER_S: u64 = 8;
 const LOOKED_FOR_EVERY: Duration = Duration::from_millis(500);
 /// When Ballista forgets an executor that is lost: long after nothing runs any more that had begun with it.
 const FORGOTTEN_AFTER_S: u64 = 60;
-/// How long a query waits for the first executor, and an executor for its scheduler.
-const WAITS_S: u16 = 60;
+/// How long an executor waits for its scheduler.
+const WAITS: Duration = Duration::from_secs(30);
 
 /// What plans queries and hands out their parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,17 +135,17 @@ impl Executor {
     /// No scheduler; a port that is taken; tables that cannot be looked at.
     pub async fn run(&self, engine: &Engine) -> Result<()> {
         let known = Arc::new(engine.known().await?);
+        self.find_scheduler().await?;
         let mut functions = BallistaFunctionRegistry::default();
         let profile = column_profile();
         functions.aggregate_functions.insert(profile.name().to_owned(), Arc::new(profile));
-        let external = self.external_host.clone().or_else(|| Some(self.address.ip()).map(shown));
+        let external = self.external_host.clone().unwrap_or_else(|| self.address.ip().to_string());
         let config = ExecutorProcessConfig {
             bind_host: self.address.ip().to_string(),
-            external_host: external,
+            external_host: Some(external),
             port: self.address.port(),
             scheduler_host: self.scheduler_host.clone(),
             scheduler_port: self.scheduler_port,
-            scheduler_connect_timeout_seconds: WAITS_S,
             vcores: self.threads.max(1),
             task_scheduling_policy: TaskSchedulingPolicy::PullStaged,
             work_dir: Some(self.work_folder.to_string_lossy().into_owned()),
@@ -160,10 +160,21 @@ impl Executor {
         };
         start_executor_process(Arc::new(config)).await.map_err(|e| retold(&e))
     }
-}
 
-fn shown(address: IpAddr) -> String {
-    address.to_string()
+    /// Waits for the scheduler, which may be started a little later.
+    async fn find_scheduler(&self) -> Result<()> {
+        let began = Instant::now();
+        while let Err(e) = TcpStream::connect((self.scheduler_host.as_str(), self.scheduler_port)).await {
+            if began.elapsed() > WAITS {
+                let (host, port) = (&self.scheduler_host, self.scheduler_port);
+                return Err(Error::Unreachable(format!(
+                    "no scheduler at {host}:{port} ({e}); start it there with tidemill cluster scheduler"
+                )));
+            }
+            tokio::time::sleep(LOOKED_FOR_EVERY).await;
+        }
+        Ok(())
+    }
 }
 
 fn session_config() -> SessionConfig {

@@ -130,7 +130,8 @@ fn told(error: &DataFusionError, scheduler: &str) -> Error {
 
 /// An error of ours in such a text.
 fn own(text: &str) -> Option<Error> {
-    let kinds: [(&str, fn(String) -> Error); 7] = [
+    type Kind = fn(String) -> Error;
+    let kinds: [(&str, Kind); 7] = [
         ("Unsupported(\"", Error::Unsupported),
         ("Invalid(\"", Error::Invalid),
         ("NotFound(\"", Error::NotFound),

@@ -129,22 +129,22 @@ const QUERIES: [&str; 8] = [
 fn a_cluster_answers_what_one_machine_answers() {
     let project = project();
     let cluster = Cluster::start(&project);
-    let set = Some(cluster.set.as_str());
+    let set = cluster.set.as_str();
     for sql in QUERIES {
         let alone = rows(&project, sql, None);
         assert!(!alone.as_array().unwrap().is_empty(), "{sql}");
-        assert_eq!(rows(&project, sql, set), alone, "{sql}");
+        assert_eq!(rows(&project, sql, Some(set)), alone, "{sql}");
     }
-    same_profile(&project, set);
-    same_files(&project, set.unwrap());
+    same_profile(&project, Some(set));
+    same_files(&project, set);
     let audit = |more: &[&str]| {
         let done = project.run(&[&["audit", "parts", "--json"], more].concat());
         (done.code, done.json()["expectations"]["parts"].clone())
     };
-    let (alone, together) = (audit(&[]), audit(&["--set", set.unwrap()]));
+    let (alone, together) = (audit(&[]), audit(&["--set", set]));
     assert_eq!(alone, together);
     assert_eq!(alone.1.as_array().unwrap().len(), 4, "{}", alone.1);
-    wrong_queries(&project, set.unwrap());
+    wrong_queries(&project, set);
 }
 
 /// Figures of numbers may differ in their last digits: their sums come in another order.
