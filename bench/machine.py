@@ -6,6 +6,8 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -56,3 +58,11 @@ def measured(command: list[str], **kwargs) -> dict:
 def median(values: list[float]) -> float:
     """The median."""
     return statistics.median(values)
+
+
+def in_folder(main: Callable[[Path], None]) -> None:
+    """Runs a benchmark in the folder that the command line names, which is kept, or in one that is removed."""
+    if len(sys.argv) > 1:
+        return main(Path(sys.argv[1]))
+    with tempfile.TemporaryDirectory() as name:
+        main(Path(name))

@@ -9,7 +9,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -89,8 +88,4 @@ def main(folder: Path) -> None:
         sys.exit(f"other answers than DuckDB's: {', '.join(differing)}")
 
 
-if len(sys.argv) > 1:
-    main(Path(sys.argv[1]))
-else:
-    with tempfile.TemporaryDirectory() as name:
-        main(Path(name))
+machine.in_folder(main)

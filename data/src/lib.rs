@@ -30,7 +30,7 @@ pub use diff::{
 };
 pub use engine::{
     ClusterSpec, CreateModel, Cursor, Engine, EngineSpec, IfModelExists, ModelAnswer, ModelNames, ModelOption,
-    RowFunction, RowSignature, Rows, TableFunction, create_model, quoted,
+    RowFunction, RowSignature, Rows, TableFunction, create_model, literal, quoted,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use expect::{

@@ -1,10 +1,11 @@
 //! What is wrong with single columns? Missing and infinite values, constants, identifiers, outliers.
 
+use profile::hash::{MISSING, hash_column};
+use profile::{ColumnKind, ColumnProfile};
+
 use super::table::{ROWS_MIN, Table};
 use super::words::{Examples, counted, part, share};
 use super::{EXAMPLES_MAX, Finding, Severity};
-use profile::hash::{MISSING, hash_column};
-use profile::{ColumnKind, ColumnProfile};
 
 /// More missing values than this are worth a look.
 const MISSING_MANY: f64 = 0.3;

@@ -2,11 +2,11 @@
 //! were replaced. Told by reading the characters back: what turns into well-formed text of the other encoding was that.
 
 use encoding_rs::{Encoding, GBK, WINDOWS_1252};
+use profile::ColumnProfile;
 
 use super::table::{Table, is_text};
 use super::words::{Examples, counted, percent, share};
 use super::{Finding, Severity};
-use profile::ColumnProfile;
 
 /// Values of a column that are looked at.
 const VALUES_MAX: usize = 10_000;

@@ -5,11 +5,12 @@
 use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 
+use profile::hash::{MISSING, hash_column};
+use profile::{Already, ColumnKind, as_numbers};
+
 use super::table::{Table, picked};
 use super::words::{Examples, part, share};
 use super::{Finding, Severity};
-use profile::hash::{MISSING, hash_column};
-use profile::{Already, ColumnKind, as_numbers};
 
 /// Rows that are looked at: each is held against all others.
 const ROWS_MAX: usize = 4_000;

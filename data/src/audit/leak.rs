@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::hash::BuildHasherDefault;
 
 use arrow::array::Array;
+use profile::hash::{MISSING, hash_column};
+use profile::{Already, ColumnKind, ColumnProfile};
 
 use super::table::{ROWS_MIN, Table};
 use super::words::percent;
 use super::{Finding, Severity};
-use profile::hash::{MISSING, hash_column};
-use profile::{Already, ColumnKind, ColumnProfile};
 
 /// A correlation or an accuracy above this is too good to be true.
 const TOO_GOOD: f64 = 0.999;

@@ -13,12 +13,12 @@ mod target;
 pub(crate) mod words;
 
 use arrow::record_batch::RecordBatch;
+use profile::TableProfile;
 use serde::{Deserialize, Serialize};
 
 use self::table::Table;
 use self::words::{counted, names};
 use crate::error::Result;
-use profile::TableProfile;
 
 /// Rows that a finding gives as examples.
 const EXAMPLES_MAX: usize = 10;

@@ -6,12 +6,12 @@ use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasherDefault;
 
 use arrow::array::RecordBatch;
+use profile::hash::{MISSING, add_column, hash_bytes, hash_column, hash_integer};
+use profile::{Already, ColumnKind, ColumnProfile, as_numbers};
 
 use super::table::{Sampled, Table, key, picked, stretches, texts_of};
 use super::words::{Examples, counted, part, share};
 use super::{Finding, Severity};
-use profile::hash::{MISSING, add_column, hash_bytes, hash_column, hash_integer};
-use profile::{Already, ColumnKind, ColumnProfile, as_numbers};
 
 /// Training rows that are looked at, and half as many test rows.
 const ROWS_MAX: usize = 12_000;

@@ -3,10 +3,11 @@
 
 use std::net::Ipv6Addr;
 
+use profile::{ColumnProfile, TableProfile};
+
 use super::table::{Sampled, Table, is_text};
 use super::words::{Examples, counted, percent, share};
 use super::{Finding, Severity};
-use profile::{ColumnProfile, TableProfile};
 
 /// Values of a column that are looked at.
 const VALUES_MAX: usize = 5_000;

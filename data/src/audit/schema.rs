@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 
 use arrow::datatypes::{DataType, Field};
+use profile::{ColumnKind, is_bytes, kind};
 
 use super::table::{Table, is_text};
 use super::{Finding, Severity};
 use crate::IMAGE_METADATA;
 use crate::error::did_you_mean;
-use profile::{ColumnKind, is_bytes, kind};
 
 pub(super) fn check(table: &Table, findings: &mut Vec<Finding>) {
     let mut told = HashSet::new();

@@ -6,11 +6,11 @@ use std::hash::BuildHasherDefault;
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt64Array};
 use arrow::compute::{cast, take};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use profile::hash::{MISSING, add_column, hash_arrays, hash_bytes, hash_column, hash_integer, remove_column};
+use profile::{Already, ColumnKind, ColumnProfile, Profiler, TableProfile, as_numbers};
 
 use super::AuditRequest;
 use crate::Result;
-use profile::hash::{MISSING, add_column, hash_arrays, hash_bytes, hash_column, hash_integer, remove_column};
-use profile::{Already, ColumnKind, ColumnProfile, Profiler, TableProfile, as_numbers};
 
 /// Fewer rows than this say nothing about whether values repeat.
 pub(super) const ROWS_MIN: u64 = 20;

@@ -5,13 +5,13 @@ use std::hash::BuildHasherDefault;
 
 use arrow::array::Array;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use profile::hash::{MISSING, hash_column};
+use profile::{Already, ColumnProfile};
 
 use super::table::{ROWS_MIN, Table};
 use super::words::{Examples, counted, names, part, percent, places, share};
 use super::{Finding, Severity};
 use crate::error::did_you_mean;
-use profile::hash::{MISSING, hash_column};
-use profile::{Already, ColumnProfile};
 
 /// Classes up to which their balance is looked at.
 const CLASSES_MAX: usize = 10_000;

@@ -3,10 +3,10 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, FixedSizeBinaryArray, Float64Array, Int64Array, StringArray};
 use arrow::datatypes::{Field, Schema};
+use profile::hash::hash_integer;
 
 use super::*;
 use crate::IMAGE_METADATA;
-use profile::hash::hash_integer;
 
 const N: usize = 200;
 

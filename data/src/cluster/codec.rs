@@ -18,9 +18,8 @@ use datafusion_proto::physical_plan::{PhysicalExtensionCodec, PhysicalProtoConve
 use datafusion_proto::protobuf::ArrowType;
 use prost::Message;
 
-use super::external;
 use super::scan::{NamedScan, NamedTable, ScanMessage};
-use crate::engine::{BoundCalls, RowFunction, RowSignature};
+use crate::engine::{BoundCalls, RowFunction, RowSignature, external};
 use crate::error::Error;
 use crate::source::{ReadTable, StreamTable};
 

@@ -17,14 +17,14 @@ use datafusion::common::TableReference;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::source_as_provider;
-use datafusion::error::{DataFusionError, Result as EngineResult};
+use datafusion::error::Result as EngineResult;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::SendableRecordBatchStream;
 
 use self::codec::{Known, LogicalCodec};
 pub use self::node::{Executor, Scheduler};
 use crate::engine::{ClusterSpec, Engine, Made, retell};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Largest message between machines, in bytes: what is known of all columns of a profile is one.
 const MESSAGE_BYTES_MAX: usize = 256 << 20;
@@ -79,8 +79,4 @@ impl Engine {
         known.functions.extend(functions.map(|function| (function.name().to_owned(), Arc::clone(function))));
         Ok(known)
     }
-}
-
-fn external(error: Error) -> DataFusionError {
-    DataFusionError::External(Box::new(error))
 }

@@ -129,7 +129,7 @@ pub struct Executor {
 }
 
 impl Executor {
-    /// Runs until Ctrl-C, SIGTERM or the end of the scheduler.
+    /// Runs until the future is dropped; Ctrl-C and SIGTERM end it too.
     ///
     /// # Errors
     /// No scheduler; a port that is taken; tables that cannot be looked at.

@@ -8,7 +8,7 @@ use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::StreamExt;
 
-use super::external;
+use crate::engine::external;
 use crate::error::Error;
 
 /// Executors that a query may lose while its rows are read.

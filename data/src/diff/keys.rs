@@ -6,6 +6,7 @@ use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::prelude::DataFrame;
 use futures::StreamExt;
+use profile::{ColumnKind, ColumnProfile};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -15,7 +16,6 @@ use crate::engine::quoted;
 use crate::error::{Error, Result};
 use crate::expect::{Family, repeated, type_of};
 use crate::spec::{OnFailure, UniqueCheck};
-use profile::{ColumnKind, ColumnProfile};
 
 /// Rows of each kind that are shown.
 const EXAMPLES_MAX: usize = 10;

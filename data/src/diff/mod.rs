@@ -11,6 +11,7 @@ use std::collections::HashMap;
 
 use arrow::datatypes::Schema;
 use futures::StreamExt;
+use profile::{ColumnProfile, Profiler, TableProfile};
 use serde::Serialize;
 
 pub use self::keys::{KeyedDifference, RowDifference};
@@ -18,7 +19,6 @@ use crate::engine::{Engine, quoted};
 use crate::error::Result;
 use crate::expect::{ColumnDrift, Values, compare, compared};
 use crate::spec::DriftCheck;
-use profile::{ColumnProfile, Profiler, TableProfile};
 
 /// One of the two sets of rows.
 #[derive(Debug, Clone, Copy)]

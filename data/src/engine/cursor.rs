@@ -28,7 +28,7 @@ impl Cursor {
         let text = ArrayFormatter::try_new(&value, &options).ok()?.value(0).to_string();
         Some(match value.data_type().is_numeric() {
             true => format!("{column} > {text}"),
-            false => format!("{column} > '{}'", text.replace('\'', "''")),
+            false => format!("{column} > {}", super::literal(&text)),
         })
     }
 }

@@ -13,7 +13,7 @@ use datafusion::catalog::{MemTable, Session, TableFunctionImpl, TableProvider};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{Column, DFSchema, ScalarValue};
-use datafusion::error::{DataFusionError, Result as EngineResult};
+use datafusion::error::Result as EngineResult;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
 use datafusion::logical_expr::{
@@ -22,6 +22,7 @@ use datafusion::logical_expr::{
 };
 use datafusion::physical_plan::ExecutionPlan;
 
+use super::external;
 use super::rows::{plain, plain_schema};
 use crate::error::{Error, Result, did_you_mean};
 use crate::source::batch;
@@ -79,10 +80,6 @@ pub trait TableFunction: Debug + Send + Sync {
     async fn first_rows(&self, words: &[String], _rows_max: usize) -> Result<Vec<RecordBatch>> {
         self.rows(words).await
     }
-}
-
-fn external(error: Error) -> DataFusionError {
-    DataFusionError::External(Box::new(error))
 }
 
 /// A text or a whole number that an argument is.

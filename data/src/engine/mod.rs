@@ -38,7 +38,7 @@ pub use self::functions::{RowFunction, RowSignature, TableFunction};
 pub use self::models::{CreateModel, IfModelExists, ModelAnswer, ModelNames, ModelOption, create_model};
 pub(crate) use self::prepared::Prepared;
 pub(crate) use self::profiles::column_profile;
-pub(crate) use self::retell::retell;
+pub(crate) use self::retell::{external, retell};
 pub use self::rows::Rows;
 pub(crate) use self::rows::plain_schema;
 use crate::error::{Error, Result};
@@ -415,6 +415,11 @@ impl Engine {
         let mut unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner);
         unpacked.extend(files.into_iter().map(Arc::new));
     }
+}
+
+/// A text as SQL writes it.
+pub fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }
 
 /// A name as SQL reads it.

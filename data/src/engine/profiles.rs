@@ -8,16 +8,16 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::ScalarValue;
-use datafusion::error::{DataFusionError, Result as EngineResult};
+use datafusion::error::Result as EngineResult;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility};
 use futures::StreamExt;
-use prost::Message;
-
-use super::{Engine, quoted};
-use crate::error::{Error, Result};
 use profile::hash::hash_column;
 use profile::{Column, ColumnProfile, ColumnState, Profiler, TableProfile, sample_max};
+use prost::Message;
+
+use super::{Engine, external, quoted};
+use crate::error::{Error, Result};
 
 const NAME: &str = "column_profile";
 
@@ -175,8 +175,4 @@ impl Accumulator for Profiling {
     fn size(&self) -> usize {
         size_of::<Self>() + self.column.bytes()
     }
-}
-
-fn external(error: Error) -> DataFusionError {
-    DataFusionError::External(Box::new(error))
 }

@@ -39,6 +39,11 @@ pub(crate) fn retell(error: &DataFusionError, engine: Option<&Engine>) -> Error 
     }
 }
 
+/// Our own error inside of the engine's, in which [`retell`] finds it again.
+pub(crate) fn external(error: Error) -> DataFusionError {
+    DataFusionError::External(Box::new(error))
+}
+
 /// One of our own errors inside of the engine's.
 fn own(error: &DataFusionError) -> Option<&Error> {
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);

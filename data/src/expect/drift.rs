@@ -8,6 +8,8 @@ use std::hash::BuildHasherDefault;
 use arrow::array::Array;
 use datafusion::prelude::{DataFrame, Expr, ident};
 use futures::StreamExt;
+use profile::hash::{MISSING, hash_column};
+use profile::{Already, Sample, as_numbers};
 use serde::Serialize;
 
 use super::Outcome;
@@ -17,8 +19,6 @@ use crate::audit::words::counted;
 use crate::engine::{Engine, retell};
 use crate::error::{Error, Result};
 use crate::spec::DriftCheck;
-use profile::hash::{MISSING, hash_column};
-use profile::{Already, Sample, as_numbers};
 
 /// Reference rows up to which a test is made.
 const TEST_ROWS_MAX: usize = 1_000;

@@ -18,6 +18,7 @@ use arrow::datatypes::{DataType, Int64Type};
 use datafusion::functions_aggregate::expr_fn::{count, max};
 use datafusion::prelude::{DataFrame, Expr, lit, when};
 use futures::StreamExt;
+use profile::as_numbers;
 use serde::{Deserialize, Serialize};
 
 use self::conditions::{Condition, condition};
@@ -31,7 +32,6 @@ use crate::audit::words::{counted, part, percent, share};
 use crate::engine::{Engine, retell};
 use crate::error::Result;
 use crate::spec::{Expectation, FreshCheck, OnFailure, RowCountCheck, Scalar, SqlCheck};
-use profile::as_numbers;
 
 /// Hours that a moment may lie ahead: days without a zone begin up to 14 hours early. What is farther ahead would seem fresh
 /// for ever.

@@ -6,11 +6,11 @@ use std::collections::HashSet;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
+use profile::{ColumnKind, ColumnProfile, TableProfile};
 
 use crate::spec::{
     Expectation, MatchesCheck, NotNullCheck, OnFailure, OneOfCheck, RangeCheck, RowCountCheck, Scalar, UniqueCheck,
 };
-use profile::{ColumnKind, ColumnProfile, TableProfile};
 
 /// Rows from which something is suggested at all.
 const ROWS_MIN: u64 = 20;

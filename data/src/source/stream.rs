@@ -10,7 +10,7 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::Column;
 use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
-use datafusion::error::{DataFusionError, Result as EngineResult};
+use datafusion::error::Result as EngineResult;
 use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::{Expr, ExprFunctionExt, TableProviderFilterPushDown, TableType, lit};
 use datafusion::physical_plan::ExecutionPlan;
@@ -18,7 +18,7 @@ use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::prelude::SessionContext;
 
 use super::project;
-use crate::engine::retell;
+use crate::engine::{external, retell};
 use crate::error::{Error, Result};
 use crate::spec::{SourceSpec, StreamSpec};
 use crate::stream::{Known, SEQUENCE, given_columns, list, stored_schema};
@@ -92,7 +92,6 @@ impl TableProvider for StreamTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> EngineResult<Arc<dyn ExecutionPlan>> {
-        let external = |error: Error| DataFusionError::External(Box::new(error));
         let segments = list(&self.folder).map_err(external)?.live;
         if segments.is_empty() {
             let all: Vec<usize> = (0..self.schema.fields().len()).collect();

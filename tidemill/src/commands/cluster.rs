@@ -92,8 +92,3 @@ fn executor(args: &crate::cli::ExecutorMachine, work: &std::path::Path) -> Resul
 pub(crate) fn reads(project: &Project, input: &str) -> bool {
     project.cluster.scheduler.is_some() && project.has_table(input)
 }
-
-/// A text in SQL.
-pub(crate) fn text(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}

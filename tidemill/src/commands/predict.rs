@@ -17,8 +17,6 @@ use crate::failure::{Failure, Fault, Result};
 use crate::pipeline::{self, Windowed};
 use crate::terminal::{Terminal, count};
 
-use super::cluster::text;
-
 /// Answers every row of the input.
 pub fn predict(common: &Common, args: &Predict, terminal: &Terminal) -> Result<()> {
     let project = super::load(common)?;
@@ -109,14 +107,14 @@ async fn answer_on_cluster(project: &Project, version: &str, answering: &Answeri
         );
     }
     let target = answering.model.target();
-    columns.push(format!("predict({}) AS prediction", text(version)));
+    columns.push(format!("predict({}) AS prediction", data::literal(version)));
     if target.task != learn::Task::Regression {
-        columns.push(format!("confidence({}) AS confidence", text(version)));
+        columns.push(format!("confidence({}) AS confidence", data::literal(version)));
         columns.extend(target.labels.iter().map(|label| {
             format!(
                 "probability({}, {}) AS {}",
-                text(version),
-                text(label),
+                data::literal(version),
+                data::literal(label),
                 data::quoted(&format!("probability_{label}"))
             )
         }));

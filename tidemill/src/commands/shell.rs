@@ -105,7 +105,7 @@ pub(super) fn shell(common: &Common, mut project: Project, rows_max: usize, term
                 Ok(())
             }
             [".columns", name] => {
-                let query = format!("SELECT * FROM profile('{}')", name.replace('\'', "''"));
+                let query = format!("SELECT * FROM profile({})", data::literal(name));
                 answer(&project, &runtime, &query, rows_max, terminal)
             }
             [word, ..] if word.starts_with('.') => {

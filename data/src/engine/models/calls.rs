@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::{ModelAnswer, ModelNames, Pieces};
-use crate::engine::quoted;
+use crate::engine::{literal, quoted};
 use crate::error::{Error, Result, did_you_mean};
 
 /// Calls inside of calls.
@@ -199,11 +199,6 @@ fn placed(error: Error, place: &str) -> Error {
         Error::Unsupported(text) => Error::Unsupported(message(text)),
         _ => error,
     }
-}
-
-/// A text as SQL writes it.
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@ use data::{NpyWriter, Sink};
 use futures::StreamExt;
 use learn::{Encoded, Features};
 
-use crate::commands::cluster::text;
 use crate::config::{Project, WindowSpec};
 use crate::failure::{Failure, Fault, Result};
 use crate::pipeline::{self, Writer};
@@ -61,7 +60,7 @@ pub(super) async fn write_on_cluster(
     features: &Features,
     output: &Path,
 ) -> Result<u64> {
-    let query = format!("SELECT features({}) AS made FROM {}", text(version), data::quoted(input));
+    let query = format!("SELECT features({}) AS made FROM {}", data::literal(version), data::quoted(input));
     let mut read = pipeline::query(project, &query).await?;
     let mut file = match output.extension().is_some_and(|extension| extension == "npy") {
         true if !features.is_dense() => return Err(no_matrix(output)),
