@@ -26,6 +26,10 @@ models:
     features:
       include: [width, latency_ms, bytes, price, quantity, score, temperature, load, at, device, country, status, page, referer]
       columns:
+        latency_ms: number
+        bytes: number
+        price: number
+        temperature: number
         at: {{ date: {{ parts: [month, weekday, hour], cyclical: false }} }}
         status: {{ category: {{ encode: one_hot }} }}
         device: {{ category: {{ encode: one_hot }} }}

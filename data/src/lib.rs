@@ -19,6 +19,7 @@ mod sink;
 mod source;
 mod spec;
 mod stream;
+mod whole_file;
 mod wire;
 
 pub use audit::{AuditReport, AuditRequest, Depth, Finding, Severity, audit};

@@ -1,24 +1,20 @@
 //! Where does a matrix of numbers go? A file as NumPy reads it (NEP 1, version 1.0), which appears only when it is whole.
 
-use std::fs::File;
-use std::io::{BufWriter, Seek, SeekFrom, Write};
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use arrow::datatypes::ToByteSlice;
-use tempfile::NamedTempFile;
 
-use crate::sink::open_to_others;
+use crate::whole_file::WholeFile;
 use crate::{Error, Result};
 
 /// Bytes before the numbers; room for the longest shape.
 const HEADER_BYTES: usize = 128;
-const BUFFER_BYTES: usize = 1 << 20;
 
 /// A file for a matrix `[rows, width]` of `f32`, row by row, in the order of bytes of this machine, which it tells.
 pub struct NpyWriter {
     path: PathBuf,
-    file: NamedTempFile,
-    out: BufWriter<File>,
+    out: WholeFile,
     width: usize,
     numbers: u64,
 }
@@ -29,12 +25,9 @@ impl NpyWriter {
     /// # Errors
     /// A folder that is not there or cannot be written.
     pub fn create(path: &Path, width: usize) -> Result<Self> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let file = NamedTempFile::new_in(folder).map_err(|e| Error::io(folder, e))?;
-        let out = file.reopen().map_err(|e| Error::io(path, e))?;
-        let mut out = BufWriter::with_capacity(BUFFER_BYTES, out);
+        let mut out = WholeFile::create(path)?;
         out.write_all(&header(0, width)).map_err(|e| Error::io(path, e))?;
-        Ok(Self { path: path.to_owned(), file, out, width, numbers: 0 })
+        Ok(Self { path: path.to_owned(), out, width, numbers: 0 })
     }
 
     /// Adds whole rows.
@@ -58,11 +51,7 @@ impl NpyWriter {
         self.out.seek(SeekFrom::Start(0)).map_err(failed)?;
         let rows = self.numbers / self.width.max(1) as u64;
         self.out.write_all(&header(rows, self.width)).map_err(failed)?;
-        let file = self.out.into_inner().map_err(|e| Error::io(&self.path, e.into_error()))?;
-        file.sync_all().map_err(failed)?;
-        open_to_others(&file).map_err(failed)?;
-        self.file.persist(&self.path).map_err(|e| Error::io(&self.path, e.error))?;
-        Ok(())
+        self.out.finish()
     }
 }
 

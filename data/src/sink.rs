@@ -1,7 +1,5 @@
 //! Where do answers go? A CSV, JSON lines or Parquet file that appears only when it is whole.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use arrow::csv::{Writer as CsvWriter, WriterBuilder};
@@ -11,28 +9,26 @@ use arrow::record_batch::RecordBatch;
 use datafusion::parquet::arrow::ArrowWriter;
 use datafusion::parquet::basic::{Compression, ZstdLevel};
 use datafusion::parquet::file::properties::WriterProperties;
-use tempfile::NamedTempFile;
 
+use crate::whole_file::WholeFile;
 use crate::{Error, Result};
 
 /// Rows of a Parquet row group: bounds what is held back until it is written.
 const ROW_GROUP_ROWS: usize = 128 * 1024;
 /// Bytes of a row group after which it is written although it has room for more rows: pictures are large.
 const ROW_GROUP_BYTES: usize = 64 << 20;
-const BUFFER_BYTES: usize = 1 << 20;
 
 /// A file that rows are written to: CSV, JSON lines or Parquet by extension (`.csv`, `.tsv`, `.jsonl`, `.ndjson`, `.json`,
 /// `.parquet`). Nothing is at its place before [`Sink::finish`]; a sink that is dropped leaves nothing behind.
 pub struct Sink {
     path: PathBuf,
-    file: NamedTempFile,
     format: Format,
 }
 
 enum Format {
-    Csv(Box<CsvWriter<BufWriter<File>>>),
-    Json(LineDelimitedWriter<BufWriter<File>>),
-    Parquet(Box<ArrowWriter<BufWriter<File>>>),
+    Csv(Box<CsvWriter<WholeFile>>),
+    Json(LineDelimitedWriter<WholeFile>),
+    Parquet(Box<ArrowWriter<WholeFile>>),
 }
 
 /// The extension of a path, in lower case.
@@ -51,7 +47,6 @@ impl Sink {
     /// # Errors
     /// An extension that is not known, or a folder that is not there or cannot be written.
     pub fn create(path: &Path, schema: &SchemaRef) -> Result<Self> {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let extension = extension(path);
         if !Self::takes(path) {
             let path = path.display();
@@ -60,16 +55,14 @@ impl Sink {
         if path.is_dir() {
             return Err(Error::invalid(format!("{}: a folder is in the way", path.display())));
         }
-        let file = NamedTempFile::new_in(folder).map_err(|e| Error::io(folder, e))?;
-        let out = file.reopen().map_err(|e| Error::io(path, e))?;
-        let out = BufWriter::with_capacity(BUFFER_BYTES, out);
+        let out = WholeFile::create(path)?;
         let format = match extension.as_str() {
             "csv" => Format::Csv(Box::new(CsvWriter::new(out))),
             "tsv" => Format::Csv(Box::new(WriterBuilder::new().with_delimiter(b'\t').build(out))),
             "parquet" => Format::Parquet(Box::new(parquet(path, out, schema)?)),
             _ => Format::Json(LineDelimitedWriter::new(out)),
         };
-        Ok(Self { path: path.to_owned(), file, format })
+        Ok(Self { path: path.to_owned(), format })
     }
 
     /// Adds rows.
@@ -96,7 +89,7 @@ impl Sink {
     /// A full disk, or a place that cannot be written.
     pub fn finish(self) -> Result<()> {
         let path = self.path;
-        let mut out = match self.format {
+        let out = match self.format {
             Format::Csv(writer) => writer.into_inner(),
             Format::Json(mut writer) => {
                 writer.finish().map_err(|e| failed(&path, e.into()))?;
@@ -104,28 +97,11 @@ impl Sink {
             }
             Format::Parquet(writer) => writer.into_inner().map_err(|e| failed(&path, e.into()))?,
         };
-        out.flush().map_err(|e| Error::io(&path, e))?;
-        let file = out.into_inner().map_err(|e| Error::io(&path, e.into_error()))?;
-        file.sync_all().map_err(|e| Error::io(&path, e))?;
-        open_to_others(&file).map_err(|e| Error::io(&path, e))?;
-        self.file.persist(&path).map_err(|e| Error::io(&path, e.error))?;
-        Ok(())
+        out.finish()
     }
 }
 
-/// Temporary files are for their owner only; answers are ordinary files.
-#[cfg(unix)]
-pub(crate) fn open_to_others(file: &File) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    file.set_permissions(std::fs::Permissions::from_mode(0o644))
-}
-
-#[cfg(not(unix))]
-pub(crate) fn open_to_others(_: &File) -> std::io::Result<()> {
-    Ok(())
-}
-
-fn parquet(path: &Path, out: BufWriter<File>, schema: &SchemaRef) -> Result<ArrowWriter<BufWriter<File>>> {
+fn parquet(path: &Path, out: WholeFile, schema: &SchemaRef) -> Result<ArrowWriter<WholeFile>> {
     let properties = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::default()))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))

@@ -53,17 +53,17 @@ fn too_few(what: &str, k: usize) -> Error {
 }
 
 /// Rows in random order, dealt out class by class like cards.
-fn dealt(classes: &[usize], k: usize, stratify: bool, seed: u64) -> Result<Vec<Split>> {
-    let mut members = vec![Vec::new(); classes.iter().max().map_or(0, |class| class + 1)];
+fn dealt(classes: &[u32], k: usize, stratify: bool, seed: u64) -> Result<Vec<Split>> {
+    let mut members = vec![Vec::new(); classes.iter().max().map_or(0, |&class| class as usize + 1)];
     for row in permutation(seed, SHUFFLE_STREAM, classes.len() as u32) {
-        members[classes[row as usize]].push(row);
+        members[classes[row as usize] as usize].push(row);
     }
     let mut fold_of = vec![0; classes.len()];
     for (place, row) in members.into_iter().flatten().enumerate() {
         fold_of[row as usize] = place % k;
     }
     let chosen = |rest: &[u32], fold: usize| {
-        let classes: Vec<usize> = rest.iter().map(|&row| classes[row as usize]).collect();
+        let classes: Vec<u32> = rest.iter().map(|&row| classes[row as usize]).collect();
         let parts = by_fraction(&classes, [CHOOSING, 0.0], stratify, seed.wrapping_add(fold as u64))?;
         Ok(parts.validation.iter().map(|&place| rest[place as usize]).collect())
     };
@@ -71,9 +71,9 @@ fn dealt(classes: &[usize], k: usize, stratify: bool, seed: u64) -> Result<Vec<S
 }
 
 /// Whole groups, the largest first, each to the fold with the fewest rows.
-fn grouped(column: &str, groups: &[usize], k: usize, seed: u64) -> Result<Vec<Split>> {
-    let mut sizes = vec![0_usize; groups.iter().max().map_or(0, |group| group + 1)];
-    groups.iter().for_each(|&group| sizes[group] += 1);
+fn grouped(column: &str, groups: &[u32], k: usize, seed: u64) -> Result<Vec<Split>> {
+    let mut sizes = vec![0_usize; groups.iter().max().map_or(0, |&group| group as usize + 1)];
+    groups.iter().for_each(|&group| sizes[group as usize] += 1);
     // One more than folds: each fold has to leave a group to learn from and one to choose by.
     if sizes.len() <= k.max(2) {
         return Err(too_few(&format!("the {} groups of column \"{column}\"", sizes.len()), k));
@@ -87,7 +87,7 @@ fn grouped(column: &str, groups: &[usize], k: usize, seed: u64) -> Result<Vec<Sp
         fold_of_group[group] = fold;
         filled[fold] += sizes[group];
     }
-    let fold_of: Vec<usize> = groups.iter().map(|&group| fold_of_group[group]).collect();
+    let fold_of: Vec<usize> = groups.iter().map(|&group| fold_of_group[group as usize]).collect();
     let chosen = |rest: &[u32], fold: usize| {
         let wanted = (rest.len() as f64 * CHOOSING).round().max(1.0) as usize;
         let mut left = shuffled.iter().map(|&group| group as usize).filter(|&group| fold_of_group[group] != fold);
@@ -96,7 +96,7 @@ fn grouped(column: &str, groups: &[usize], k: usize, seed: u64) -> Result<Vec<Sp
             taken[group] = true;
             count += sizes[group];
         }
-        Ok(rest.iter().copied().filter(|&row| taken[groups[row as usize]]).collect())
+        Ok(rest.iter().copied().filter(|&row| taken[groups[row as usize] as usize]).collect())
     };
     judged_in_turn(&fold_of, k, &chosen)
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use arrow::array::{Array, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
+use rayon::prelude::*;
 
 use crate::error::did_you_mean;
 use crate::features::values::{
@@ -112,23 +113,42 @@ fn too_few(rows: usize, needed: usize) -> Error {
 }
 
 /// The class of each row, numbered as they come; a row without a value is of a class of its own.
-pub(crate) fn classes(target: &str, batches: &[RecordBatch]) -> Result<Vec<usize>> {
-    let mut known: QuickMap<String, usize> = QuickMap::default();
-    let mut classes = Vec::new();
-    for batch in batches {
-        let array = column(batch, target, "target")?;
-        let before = classes.len();
-        each_text(array, &mut |_, label| {
-            let label = label.map(str::trim).unwrap_or_default();
-            let next = known.len();
-            classes.push(match known.get(label) {
-                Some(&class) => class,
-                None => *known.entry(label.to_owned()).or_insert(next),
-            });
-        })
-        .map_err(|mismatch| complaint(target, array, before, mismatch, "classes"))?;
+pub(crate) fn classes(target: &str, batches: &[RecordBatch]) -> Result<Vec<u32>> {
+    let starts = batches.iter().scan(0, |before, batch| Some(std::mem::replace(before, *before + batch.num_rows())));
+    let starts: Vec<usize> = starts.collect();
+    let found: Vec<_> =
+        batches.par_iter().zip(starts).map(|(batch, before)| classes_of_batch(target, batch, before)).collect();
+    let mut known: QuickMap<String, u32> = QuickMap::default();
+    let mut classes = Vec::with_capacity(batches.iter().map(RecordBatch::num_rows).sum());
+    for found in found {
+        let (labels, rows) = found?;
+        let number = |label| {
+            let next = known.len() as u32;
+            *known.entry(label).or_insert(next)
+        };
+        let numbers: Vec<u32> = labels.into_iter().map(number).collect();
+        classes.extend(rows.into_iter().map(|class| numbers[class as usize]));
     }
     Ok(classes)
+}
+
+/// The labels of a batch as they come, and which of them each row has.
+fn classes_of_batch(target: &str, batch: &RecordBatch, before: usize) -> Result<(Vec<String>, Vec<u32>)> {
+    let array = column(batch, target, "target")?;
+    let mut known: QuickMap<String, u32> = QuickMap::default();
+    let (mut labels, mut rows) = (Vec::new(), Vec::with_capacity(batch.num_rows()));
+    each_text(array, &mut |_, label| {
+        let label = label.map(str::trim).unwrap_or_default();
+        let class = known.get(label).copied().unwrap_or_else(|| {
+            let next = labels.len() as u32;
+            labels.push(label.to_owned());
+            known.insert(label.to_owned(), next);
+            next
+        });
+        rows.push(class);
+    })
+    .map_err(|mismatch| complaint(target, array, before, mismatch, "classes"))?;
+    Ok((labels, rows))
 }
 
 pub(crate) fn column<'a>(batch: &'a RecordBatch, name: &str, what: &str) -> Result<&'a dyn Array> {
@@ -139,31 +159,30 @@ pub(crate) fn column<'a>(batch: &'a RecordBatch, name: &str, what: &str) -> Resu
 }
 
 /// At random: test rows first, then validation, the rest trains.
-pub(crate) fn by_fraction(classes: &[usize], [validation, test]: [f64; 2], stratify: bool, seed: u64) -> Result<Split> {
-    let mut members = vec![Vec::new(); classes.iter().max().map_or(0, |class| class + 1)];
+pub(crate) fn by_fraction(classes: &[u32], [validation, test]: [f64; 2], stratify: bool, seed: u64) -> Result<Split> {
+    let mut counts = vec![0_usize; classes.iter().max().map_or(0, |&class| class as usize + 1)];
+    classes.iter().for_each(|&class| counts[class as usize] += 1);
+    let mut members: Vec<Vec<u32>> = counts.iter().map(|&count| Vec::with_capacity(count)).collect();
     for row in permutation(seed, SHUFFLE_STREAM, classes.len() as u32) {
-        members[classes[row as usize]].push(row);
+        members[classes[row as usize] as usize].push(row);
     }
-    let counts: Vec<usize> = members.iter().map(Vec::len).collect();
     // A class that trains on one row cannot be told from a slip.
     let kept = if stratify { 2 } else { 1 };
     let room: Vec<usize> = counts.iter().map(|count| count.saturating_sub(kept)).collect();
     let test_seats = seats(&counts, &room, test);
     let room: Vec<usize> = room.iter().zip(&test_seats).map(|(room, taken)| room - taken).collect();
     let validation_seats = seats(&counts, &room, validation);
-    let mut split = Split::default();
+    let mut parts = vec![0_u8; classes.len()];
     for ((rows, test), validation) in members.into_iter().zip(test_seats).zip(validation_seats) {
-        split.test.extend(&rows[..test]);
-        split.validation.extend(&rows[test..test + validation]);
-        split.train.extend(&rows[test + validation..]);
+        rows[..test].iter().for_each(|&row| parts[row as usize] = 2);
+        rows[test..test + validation].iter().for_each(|&row| parts[row as usize] = 1);
     }
+    let rows = |wanted: u8| (0..parts.len() as u32).filter(|&row| parts[row as usize] == wanted).collect();
+    let split = Split { train: rows(0), validation: rows(1), test: rows(2) };
     let needed = if test > 0.0 { 2 + kept } else { 1 + kept };
     if split.train.is_empty() || split.validation.is_empty() || (test > 0.0 && split.test.is_empty()) {
         return Err(too_few(classes.len(), needed));
     }
-    split.train.sort_unstable();
-    split.validation.sort_unstable();
-    split.test.sort_unstable();
     Ok(split)
 }
 

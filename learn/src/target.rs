@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, Float32Array, RecordBatch, StringArray};
 use arrow::datatypes::DataType;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::error::did_you_mean;
@@ -191,12 +192,32 @@ struct Class {
 }
 
 fn labels(column: &str, arrays: &[&dyn Array]) -> Result<QuickMap<String, Class>> {
+    let found: Vec<_> = arrays.par_iter().map(|array| labels_of(column, *array)).collect();
     let mut classes: QuickMap<String, Class> = QuickMap::default();
-    each_label(column, arrays, &mut |row, label| match classes.get_mut(label) {
-        Some(class) => class.rows += 1,
-        None => drop(classes.insert(label.to_owned(), Class { rows: 1, first: row })),
-    })?;
+    let (mut before, mut missing) = (0, Vec::new());
+    for (array, found) in arrays.iter().zip(found) {
+        let (labels, gaps) = found?;
+        for (label, Class { rows, first }) in labels {
+            classes.entry(label).or_insert(Class { rows: 0, first: before + first }).rows += rows;
+        }
+        missing.extend(gaps.into_iter().map(|row| before + row));
+        before += array.len();
+    }
+    check_labels(column, &missing, before)?;
     Ok(classes)
+}
+
+/// The classes of an array, and its rows without one.
+fn labels_of(column: &str, array: &dyn Array) -> Result<(QuickMap<String, Class>, Vec<usize>)> {
+    let (mut classes, mut missing) = (QuickMap::<String, Class>::default(), Vec::new());
+    each_label_of(column, array, &mut |row, label| match label {
+        None => missing.push(row),
+        Some(label) => match classes.get_mut(label) {
+            Some(class) => class.rows += 1,
+            None => drop(classes.insert(label.to_owned(), Class { rows: 1, first: row })),
+        },
+    })?;
+    Ok((classes, missing))
 }
 
 fn check_classes(column: &str, classes: &QuickMap<String, Class>, rows: usize) -> Result<()> {
@@ -248,14 +269,23 @@ fn arrays<'a>(column: &str, batches: &'a [RecordBatch]) -> Result<Vec<&'a dyn Ar
 fn each_label(column: &str, arrays: &[&dyn Array], f: &mut dyn FnMut(usize, &str)) -> Result<()> {
     let (mut before, mut missing) = (0, Vec::new());
     for array in arrays {
-        each_text(*array, &mut |row, label| match label.map(str::trim).filter(|label| !label.is_empty()) {
+        each_label_of(column, *array, &mut |row, label| match label {
             Some(label) => f(before + row, label),
             None => missing.push(before + row),
-        })
-        .map_err(|_| unfit(column, *array))?;
+        })?;
         before += array.len();
     }
-    check_rows(column, "no value", &missing, before, "IS NOT NULL")
+    check_labels(column, &missing, before)
+}
+
+/// Calls `f` with the label of each row of an array, if it has one.
+fn each_label_of(column: &str, array: &dyn Array, f: &mut dyn FnMut(usize, Option<&str>)) -> Result<()> {
+    each_text(array, &mut |row, label| f(row, label.map(str::trim).filter(|label| !label.is_empty())))
+        .map_err(|_| unfit(column, array))
+}
+
+fn check_labels(column: &str, missing: &[usize], rows: usize) -> Result<()> {
+    check_rows(column, "no value", missing, rows, "IS NOT NULL")
 }
 
 /// The numbers of a regression's target.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Date32Array, Int64Array, StringArray};
 use arrow::datatypes::{DataType, Field};
+use delimited::types;
 
 use super::condition::{Comparison, Condition, Test, Value};
 use super::files::Input;
-use super::types;
 use crate::error::{Error, Result};
 
 /// What Hive calls a folder of missing values.

@@ -11,12 +11,12 @@ use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::json::ReaderBuilder;
 use arrow::json::reader::infer_json_schema_from_iterator;
+use delimited::Inference;
 use serde_json::Value;
 
 use super::files::{Files, Input};
 use super::many::{ManyFiles, ReadFile};
 use super::packing::unreadable;
-use super::types::Inference;
 use super::{BATCH_ROWS, Emit, Place, batch, open_text};
 use crate::error::{Error, Result};
 use crate::spec::{ColumnType, Encoding, JsonSpec};

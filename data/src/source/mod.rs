@@ -25,7 +25,6 @@ mod stream;
 mod table;
 mod text;
 mod texts;
-pub(crate) mod types;
 
 use std::fmt::Debug;
 use std::ops::ControlFlow;

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use arrow::array::{ArrayRef, Float64Builder, StringBuilder, TimestampMicrosecondBuilder};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use delimited::types::timestamp;
 use reqwest::redirect::Policy;
 use reqwest::{Client, Url};
 use serde::Deserialize;
 use tokio::runtime::Handle;
 
-use super::types::timestamp;
 use super::{BATCH_ROWS, Emit, Reader, batch, project, tls_config};
 use crate::error::{Error, Result};
 use crate::spec::PrometheusSpec;

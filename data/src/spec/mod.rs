@@ -10,6 +10,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use delimited::ColumnType;
+
 pub use self::database::{DatabaseSpec, FlightSqlSpec, Secret, SqliteSpec, Tls};
 pub use self::expect::{
     DriftCheck, Expectation, ForeignKeyCheck, FreshCheck, MatchesCheck, NotNullCheck, OnFailure, OneOfCheck,
@@ -161,24 +163,6 @@ pub enum Encoding {
     ShiftJis,
     /// Windows 1252, and so Latin 1: Western European.
     Latin1,
-}
-
-/// The type of a column of text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ColumnType {
-    /// `true` or `false`.
-    Boolean,
-    /// A whole number of 64 bits.
-    Integer,
-    /// A real number.
-    Number,
-    /// A day, `2026-01-31`.
-    Date,
-    /// A point in time, `2026-01-31 12:00:00`, with or without an offset; microseconds since 1970 UTC.
-    Timestamp,
-    /// Text as it is.
-    Text,
 }
 
 /// One JSON object per line; also packed (`.gz`, `.zst`, `.bz2`, `.zip`).

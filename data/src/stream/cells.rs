@@ -6,9 +6,9 @@ use arrow::array::{
     ArrayBuilder, ArrayRef, BooleanBuilder, Date32Builder, Float64Builder, Int64Builder, StringBuilder,
     TimestampMicrosecondBuilder,
 };
+use delimited::types::{boolean, date, integer, number, timestamp};
 use serde_json::Value;
 
-use crate::source::types::{boolean, date, integer, number, timestamp};
 use crate::spec::ColumnType;
 
 /// Whole numbers that 64 bits of a real number hold exactly.

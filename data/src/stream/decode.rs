@@ -8,12 +8,12 @@ use arrow::array::{ArrayRef, StringBuilder, TimestampMicrosecondArray, new_null_
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
+use delimited::Inference;
 use serde_json::{Map, Value};
 
 use super::cells::{Builder, Cell, cell, field_cell};
 use super::objects::Objects;
 use crate::error::{Error, Result, did_you_mean};
-use crate::source::types::Inference;
 use crate::source::{batch, stream_in_memory};
 use crate::spec::{ColumnType, StreamSpec, UnknownKeys};
 

@@ -236,6 +236,11 @@ impl FeaturesSpec {
     }
 }
 
+/// Whether anything is made of several columns.
+pub(super) fn is_asked(spec: &FeaturesSpec, columns: &[Column]) -> bool {
+    !asked(spec, columns).is_empty()
+}
+
 /// Fits what is made of several columns, with the inputs and the words for each.
 pub(super) fn fit(
     spec: &FeaturesSpec,

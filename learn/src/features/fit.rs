@@ -1,5 +1,7 @@
 //! Which columns does a model read, and as what? Settles the spec and the types, looks at the training rows.
 
+use std::borrow::Cow;
+
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::{Field, Schema};
 use rayon::prelude::*;
@@ -9,8 +11,9 @@ use super::column::{Choice, Column, ColumnKind};
 use super::combined::{self, Combined};
 use super::numeric::NumericPart;
 use super::prepared::Prepared;
+use super::training_rows::TrainingRows;
 use super::values::{Mismatch, complaint, is_binary, is_number, is_text};
-use super::{Features, auto, category, date, image, neighbours, number, select, series, text};
+use super::{Features, PATH_COLUMN, auto, category, date, image, neighbours, number, select, series, text};
 use crate::error::did_you_mean;
 use crate::spec::{CategorySpec, FeatureSpec, FeaturesSpec, NumberSpec, Takes};
 use crate::{Error, Result, Target};
@@ -157,11 +160,11 @@ pub(super) fn fit(
     schema: &Schema,
     target: &Target,
     ignore: &[String],
-    train: &[RecordBatch],
+    train: TrainingRows<'_>,
     takes: Takes<'_>,
 ) -> Result<Features> {
     check_names(spec, schema, &target.column, ignore)?;
-    if train.iter().all(|batch| batch.num_rows() == 0) {
+    if train.is_empty() {
         return Err(Error::invalid("there are no training rows to fit the features on"));
     }
     let fields: Vec<&Field> = schema
@@ -176,17 +179,20 @@ pub(super) fn fit(
         parts = fit_fields(spec, &fields, train, target, takes, Identifiers::Kept)?;
     }
     let columns: Vec<Column> = parts.columns.iter().map(|(column, _)| column.clone()).collect();
-    for (combined, inputs, choice) in combined::fit(spec, &columns, train)? {
+    let is_of_several =
+        combined::is_asked(spec, &columns) || neighbours::is_asked(spec) || select::is_asked(&spec.select);
+    let train = if is_of_several { train.whole()? } else { Cow::Borrowed([].as_slice()) };
+    for (combined, inputs, choice) in combined::fit(spec, &columns, &train)? {
         parts.combined.push((combined, inputs));
         parts.choices.push(choice);
     }
-    let reasons = select::left_out(&spec.select, &parts.assemble(), target, train)?;
+    let reasons = select::left_out(&spec.select, &parts.assemble(), target, &train)?;
     parts.leave_out(&reasons);
     let mut features = parts.assemble();
     if !reasons.is_empty() && features.numeric == NumericPart::default() {
         return Err(select::nothing_left(&reasons));
     }
-    features.neighbours = neighbours::fit(spec, &features, train)?;
+    features.neighbours = neighbours::fit(spec, &features, &train)?;
     check_left(features, &target.column)
 }
 
@@ -219,7 +225,7 @@ enum Made {
 fn fit_fields(
     spec: &FeaturesSpec,
     fields: &[&Field],
-    train: &[RecordBatch],
+    train: TrainingRows<'_>,
     target: &Target,
     takes: Takes<'_>,
     found: Identifiers,
@@ -233,7 +239,9 @@ fn fit_fields(
     });
     let asked: Vec<Asked<'_>> = asked.collect();
     let made = asked.par_iter().map(|asked| {
-        let training = Training::new(asked.field, train, target, takes)?;
+        // Pictures may be told by their paths, and what is to be predicted may become a part of a feature.
+        let train = train.columns(&[asked.field.name(), &target.column, PATH_COLUMN])?;
+        let training = Training::new(asked.field, &train, target, takes)?;
         make(spec, asked, &training, found)
     });
     let made: Vec<Result<Made>> = made.collect();

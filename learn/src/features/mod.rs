@@ -28,6 +28,7 @@ mod target_encoding;
 #[cfg(test)]
 mod tests;
 mod text;
+mod training_rows;
 pub(crate) mod values;
 
 use arrow::array::RecordBatch;
@@ -53,6 +54,7 @@ pub use statistics::Statistics;
 pub use steps::{FeatureSteps, Step};
 pub use target_encoding::TargetTable;
 pub use text::{FileTokenizer, Ngrams, TextCode, Tokenizer};
+pub use training_rows::TrainingRows;
 
 /// Fitted features: what a model reads and how it becomes the network's input.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -82,6 +84,21 @@ impl Features {
         target: &Target,
         ignore: &[String],
         train: &[RecordBatch],
+        takes: Takes<'_>,
+    ) -> Result<Self> {
+        Self::fit_on(spec, schema, target, ignore, TrainingRows::all(train), takes)
+    }
+
+    /// As [`Features::fit`], on the chosen rows of a table.
+    ///
+    /// # Errors
+    /// As [`Features::fit`].
+    pub fn fit_on(
+        spec: &FeaturesSpec,
+        schema: &Schema,
+        target: &Target,
+        ignore: &[String],
+        train: TrainingRows<'_>,
         takes: Takes<'_>,
     ) -> Result<Self> {
         fit::fit(spec, schema, target, ignore, train, takes)

@@ -99,6 +99,13 @@ impl Neighbours {
     }
 }
 
+/// Whether a column asks for its neighbours.
+pub(super) fn is_asked(spec: &FeaturesSpec) -> bool {
+    let is_asked =
+        |of: &FeatureSpec| matches!(of, FeatureSpec::Number(of) if matches!(of.impute, Impute::Neighbours(_)));
+    spec.columns.values().any(is_asked)
+}
+
 /// Keeps training rows, where a column asks for its neighbours.
 pub(super) fn fit(spec: &FeaturesSpec, features: &Features, train: &[RecordBatch]) -> Result<Option<Neighbours>> {
     let asked = |column: &Column| match spec.columns.get(&column.name) {

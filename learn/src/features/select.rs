@@ -24,6 +24,11 @@ struct Candidate {
     code: Option<usize>,
 }
 
+/// Whether features are left out by what they are worth.
+pub(super) fn is_asked(spec: &SelectSpec) -> bool {
+    spec != &SelectSpec::default()
+}
+
 /// The features to leave out, with the reason.
 pub(super) fn left_out(
     spec: &SelectSpec,
@@ -32,7 +37,7 @@ pub(super) fn left_out(
     train: &[RecordBatch],
 ) -> Result<Vec<(String, String)>> {
     check(spec)?;
-    if spec == &SelectSpec::default() {
+    if !is_asked(spec) {
         return Ok(Vec::new());
     }
     let encoded = features.encode_training(target, train)?;

@@ -2,10 +2,11 @@
 
 mod write;
 
-use learn::FeatureSteps;
+use arrow::record_batch::RecordBatch;
+use learn::{FeatureSteps, Features};
 use serde_json::{Value, json};
 
-use crate::cli::{Common, Features};
+use crate::cli::{self, Common};
 use crate::config::{ModelSpec, Project};
 use crate::failure::{Failure, Fault, Result};
 use crate::pipeline;
@@ -15,14 +16,17 @@ use crate::terminal::{Terminal, count, table};
 const STEPS_CHARS_MAX: usize = 160;
 
 /// Shows the features of a version; of models without one, what training would fit now.
-pub fn features(common: &Common, args: &Features, terminal: &Terminal) -> Result<()> {
+pub fn features(common: &Common, args: &cli::Features, terminal: &Terminal) -> Result<()> {
     let project = super::load(common)?;
     let (names, version) = asked(args.model.as_deref())?;
     let mut shown = Vec::new();
     for spec in super::chosen(&project, &names)? {
-        let (number, features) = match kept(&project, spec, version)? {
-            Some((number, features)) => (Some(number), features),
-            None => (None, planned(&project, spec, terminal)?),
+        let (number, features, held) = match kept(&project, spec, version)? {
+            Some((number, features)) => (Some(number), features, None),
+            None => {
+                let (features, held) = planned(&project, spec, terminal)?;
+                (None, features, held)
+            }
         };
         let steps = features.steps();
         if let Some(output) = &args.output {
@@ -35,7 +39,10 @@ pub fn features(common: &Common, args: &Features, terminal: &Terminal) -> Result
                         let version = format!("{}:{number}", spec.name);
                         write::write_on_cluster(&project, input, &version, &features, output).await
                     }
-                    None => write::write(&project, (input, window), &features, output).await,
+                    None => {
+                        let held = held.filter(|_| input == spec.table);
+                        write::write(&project, write::Input { name: input, window, held }, &features, output).await
+                    }
                 }
             })?;
             terminal.result(format!("{} rows of features written to {}", count(rows), output.display()));
@@ -62,7 +69,7 @@ fn asked(model: Option<&str>) -> Result<(Vec<String>, Option<u32>)> {
 }
 
 /// The features of this version, or of the champion; nothing where there is none yet.
-fn kept(project: &Project, spec: &ModelSpec, version: Option<u32>) -> Result<Option<(u32, learn::Features)>> {
+fn kept(project: &Project, spec: &ModelSpec, version: Option<u32>) -> Result<Option<(u32, Features)>> {
     let store = match super::open_to_read(project) {
         Err(failure) if failure.fault == Fault::NotFound && version.is_none() => return Ok(None), // nothing ran yet
         opened => opened?,
@@ -76,15 +83,18 @@ fn kept(project: &Project, spec: &ModelSpec, version: Option<u32>) -> Result<Opt
     Ok(Some((version.number, model.features().clone())))
 }
 
-/// What training would fit on the rows there are now.
-fn planned(project: &Project, spec: &ModelSpec, terminal: &Terminal) -> Result<learn::Features> {
+/// What training would fit on the rows there are now, and all rows of the model's table where they are held and are what
+/// features are made of.
+fn planned(project: &Project, spec: &ModelSpec, terminal: &Terminal) -> Result<(Features, Option<Vec<RecordBatch>>)> {
     let runtime = pipeline::runtime()?;
     let tables = pipeline::collect_to_fit(project, runtime.handle(), spec)?;
     if let Some(beyond) = &tables.beyond {
         terminal.note(beyond.describe(spec));
     }
-    let features = pipeline::features_only(spec, tables);
-    features.map_err(|failure| failure.at(format!("model \"{}\"", spec.name)))
+    let features = pipeline::features_only(spec, &tables);
+    let features = features.map_err(|failure| failure.at(format!("model \"{}\"", spec.name)))?;
+    let is_whole = tables.beyond.is_none() && spec.window.is_none();
+    Ok((features, is_whole.then_some(tables.main)))
 }
 
 fn describe(model: &str, version: Option<u32>, steps: &[FeatureSteps]) -> String {

@@ -1,12 +1,13 @@
 //! Prepare: audit the rows, divide them, fit the features on the training part, encode all parts.
 
 use arrow::array::{BooleanArray, BooleanBufferBuilder, UInt32Array};
-use arrow::compute::{BatchCoalescer, take_record_batch};
+use arrow::compute::{BatchCoalescer, concat_batches, take_record_batch};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use data::{AuditReport, AuditRequest, Depth, Severity};
 use learn::spec::{CrossValidationSpec, FoldsBy, SplitSpec};
-use learn::{Encoded, Features, Others, Part, Split, Target, Task};
+use learn::{Encoded, Features, Others, Part, Split, Target, Task, TrainingRows};
+use rayon::prelude::*;
 
 use crate::config::ModelSpec;
 use crate::failure::{Failure, Fault, Result};
@@ -17,6 +18,8 @@ use super::collect::{Beyond, Tables};
 
 /// Rows per batch after dividing: bounds the copies that are alive at one time.
 const BATCH_ROWS: usize = 8_192;
+/// Batches that one thread divides: each leaves at most one batch that is not full.
+const BATCHES_AT_ONCE: usize = 32;
 
 impl Divided {
     fn without_test(&self) -> Seen {
@@ -115,7 +118,10 @@ fn background(spec: &ModelSpec, train: &[RecordBatch]) -> Result<Vec<RecordBatch
     let drawn = learn::background_rows(rows, spec.evaluate.background_rows_max, spec.train.seed);
     let mut ascending = drawn.clone();
     ascending.sort_unstable();
-    let Some(taken) = take(train, &ascending)?.into_iter().next() else { return Ok(Vec::new()) };
+    let taken = take(train, &ascending)?;
+    let Some(first) = taken.first() else { return Ok(Vec::new()) };
+    let taken = concat_batches(first.schema_ref(), &taken)
+        .map_err(|e| Failure::new(Fault::Ours, format!("cannot gather background rows: {e}")))?;
     let places: UInt32Array = drawn.iter().map(|row| ascending.partition_point(|other| other < row) as u32).collect();
     let rows = take_record_batch(&taken, &places);
     Ok(vec![rows.map_err(|e| Failure::new(Fault::Ours, format!("cannot order background rows: {e}")))?])
@@ -136,21 +142,26 @@ pub(super) struct Fitted {
 
 /// Fits target and features on training rows.
 pub(super) fn fit(spec: &ModelSpec, task: Task, train: &[RecordBatch]) -> Result<Fitted> {
-    let target = Target::fit(task.into(), &spec.target, train)?;
-    let schema = schema_of(train, spec)?;
+    fit_on(spec, task, train, TrainingRows::all(train))
+}
+
+/// Fits target and features on the training rows of a table.
+fn fit_on(spec: &ModelSpec, task: Task, table: &[RecordBatch], train: TrainingRows<'_>) -> Result<Fitted> {
+    let target = Target::fit(task.into(), &spec.target, &train.columns(&[&spec.target])?)?;
+    let schema = schema_of(table, spec)?;
     let takes = spec.network.takes();
-    let features = Features::fit(&spec.features, &schema, &target, &ignored(spec), train, takes)?;
+    let features = Features::fit_on(&spec.features, &schema, &target, &ignored(spec), train, takes)?;
     Ok(Fitted { features, target })
 }
 
 /// The features alone, as training would fit them, for `tidemill features`.
-pub(crate) fn features_only(spec: &ModelSpec, tables: Tables) -> Result<Features> {
-    let (task, parts) = parts(spec, &tables)?;
-    let train = match parts {
-        Some(Split { train, .. }) => copied(tables.main, [&train])?.concat(),
-        None => tables.main,
+pub(crate) fn features_only(spec: &ModelSpec, tables: &Tables) -> Result<Features> {
+    let (task, parts) = parts(spec, tables)?;
+    let train = match &parts {
+        Some(split) => TrainingRows::some(&tables.main, &split.train),
+        None => TrainingRows::all(&tables.main),
     };
-    Ok(fit(spec, task, &train)?.features)
+    Ok(fit_on(spec, task, &tables.main, train)?.features)
 }
 
 /// The columns of which features can be made, the target and what divides the rows; nothing where all of the table may be.
@@ -256,25 +267,39 @@ fn divide(spec: &ModelSpec, tables: Tables) -> Result<Divided> {
 
 /// Copies of these rows of all batches, ascending, in batches of bounded size.
 pub(super) fn take(batches: &[RecordBatch], rows: &[u32]) -> Result<Vec<RecordBatch>> {
-    let [taken] = copied(batches.iter().cloned(), [rows])?;
+    let [taken] = copied(batches.to_vec(), [rows])?;
     Ok(taken)
 }
 
-/// Copies of the rows of each part, ascending, in batches of bounded size. Each batch is let go before the next is copied, so
-/// that memory does not hold all rows twice.
-fn copied<const PARTS: usize>(
-    batches: impl IntoIterator<Item = RecordBatch>,
-    parts: [&[u32]; PARTS],
-) -> Result<[Vec<RecordBatch>; PARTS]> {
-    let wrong = |e: ArrowError| Failure::new(Fault::Ours, format!("cannot divide the rows: {e}"));
-    let mut taking = parts.map(|rows| Taking { rows, copies: None, taken: Vec::new() });
+/// Copies of the rows of each part, ascending, in batches of bounded size, made on several threads. Each batch is let go before
+/// the next is copied, so that memory does not hold all rows twice.
+fn copied<const PARTS: usize>(batches: Vec<RecordBatch>, parts: [&[u32]; PARTS]) -> Result<[Vec<RecordBatch>; PARTS]> {
+    let mut groups: Vec<(usize, Vec<RecordBatch>)> = Vec::with_capacity(batches.len() / BATCHES_AT_ONCE + 1);
     let mut before = 0;
     for batch in batches {
-        taking.iter_mut().try_for_each(|part| part.push(&batch, before)).map_err(wrong)?;
-        before += batch.num_rows();
+        let rows = batch.num_rows();
+        match groups.last_mut() {
+            Some((_, group)) if group.len() < BATCHES_AT_ONCE => group.push(batch),
+            _ => groups.push((before, vec![batch])),
+        }
+        before += rows;
     }
-    taking.iter_mut().try_for_each(Taking::finish).map_err(wrong)?;
-    Ok(taking.map(|part| part.taken))
+    let of_group = |(mut before, batches): (usize, Vec<RecordBatch>)| {
+        let mut taking = parts.map(|rows| Taking::from(rows, before));
+        for batch in batches {
+            taking.iter_mut().try_for_each(|part| part.push(&batch, before))?;
+            before += batch.num_rows();
+        }
+        taking.iter_mut().try_for_each(Taking::finish)?;
+        Ok(taking.map(|part| part.taken))
+    };
+    let copies: Vec<Result<_, ArrowError>> = groups.into_par_iter().map(of_group).collect();
+    let mut all = [const { Vec::new() }; PARTS];
+    for group in copies {
+        let group = group.map_err(|e| Failure::new(Fault::Ours, format!("cannot divide the rows: {e}")))?;
+        all.iter_mut().zip(group).for_each(|(all, part)| all.extend(part));
+    }
+    Ok(all)
 }
 
 /// A part of the rows that is being copied.
@@ -285,7 +310,13 @@ struct Taking<'r> {
     taken: Vec<RecordBatch>,
 }
 
-impl Taking<'_> {
+impl<'r> Taking<'r> {
+    /// Nothing yet of batches whose first row is this one.
+    fn from(rows: &'r [u32], before: usize) -> Self {
+        let earlier = rows.partition_point(|&row| (row as usize) < before);
+        Self { rows: &rows[earlier..], copies: None, taken: Vec::new() }
+    }
+
     /// Copies its rows of the next batch, whose first row is this one.
     fn push(&mut self, batch: &RecordBatch, before: usize) -> std::result::Result<(), ArrowError> {
         let end = before + batch.num_rows();
@@ -326,4 +357,34 @@ pub(super) fn encode(features: &Features, target: &Target, batches: Vec<RecordBa
         set.truth.extend(target.encode(std::slice::from_ref(&batch))?);
     }
     Ok(set)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{AsArray, UInt32Array};
+    use arrow::datatypes::UInt32Type;
+
+    use super::*;
+
+    #[test]
+    fn rows_are_copied_in_order_whatever_batches_they_are_in() {
+        let mut before = 0;
+        let batches: Vec<RecordBatch> = (0..1_000_u32)
+            .map(|n| {
+                let values: UInt32Array = (before..before + n * 7 % 50).collect();
+                before += n * 7 % 50;
+                RecordBatch::try_from_iter([("n", Arc::new(values) as _)]).unwrap()
+            })
+            .collect();
+        let parts: [Vec<u32>; 4] =
+            [1, 2, 3, 1_000].map(|nth| (0..before).filter(|row| row % nth == 0 && row % 5_000 > 30).collect());
+        let taken = copied(batches, parts.each_ref().map(Vec::as_slice)).unwrap();
+        for (rows, taken) in parts.iter().zip(taken) {
+            assert!(taken.iter().all(|batch| (1..=BATCH_ROWS).contains(&batch.num_rows())));
+            let values = taken.iter().flat_map(|batch| batch.column(0).as_primitive::<UInt32Type>().values().to_vec());
+            assert!(values.eq(rows.iter().copied()));
+        }
+    }
 }

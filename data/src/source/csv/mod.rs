@@ -1,29 +1,33 @@
 //! Delimited text: CSV, TSV and their kin. Types come from the first rows; every fault names file, line and remedy.
 
-mod columns;
-mod records;
 mod sniff;
+mod text;
 
-use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 
-use arrow::array::ArrayRef;
 use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
+use delimited::{Block, Column, Dialect, Inference, Misfit, Nulls, Piece};
 
-use self::columns::{Nulls, decode};
-use self::records::{Block, Dialect, Records};
 pub(crate) use self::sniff::sniff;
+use self::text::{Text, broken};
 use super::files::{Files, Input, extension};
 use super::many::{ManyFiles, ReadFile};
-use super::types::Inference;
 use super::{BATCH_ROWS, Emit, Place, batch, project};
 use crate::error::{Error, Result, did_you_mean};
-use crate::spec::{ColumnType, CsvSpec};
+use crate::spec::{ColumnType, CsvSpec, Encoding};
 
 /// Fields in a batch, at most: bounds the memory of very wide tables.
 const BATCH_FIELDS: usize = 1 << 19;
+/// Fields that are found before the first of them is made a value: what they are made of should not have left the cache.
+const BLOCK_FIELDS: usize = 1 << 14;
+/// Pieces of a file that are read ahead of the rows handed out, at most: they and their rows are held in memory.
+const PIECES_AHEAD_MAX: usize = 16;
 /// How the files of a folder or an archive end that are read.
 const ENDINGS: [&str; 5] = ["csv", "tsv", "tab", "txt", "data"];
 
@@ -33,6 +37,7 @@ pub(crate) struct CsvReader {
     /// The file that the others have to be like.
     first: PathBuf,
     dialect: Dialect,
+    encoding: Encoding,
     header: bool,
     /// The names are the spec's, whatever the headers say.
     is_renamed: bool,
@@ -52,8 +57,8 @@ impl CsvReader {
         let mut sample = Sample { inferences: Vec::new(), rows: 0 };
         let mut names = Vec::new();
         files.look(|path| {
-            let mut records = Records::open(path, dialect)?;
-            let found = header(&mut records, path, spec)?;
+            let mut text = Text::open(path, dialect, spec.encoding)?;
+            let found = header(&mut text, path, spec, dialect)?;
             if names.is_empty() {
                 sample.inferences = vec![Inference::default(); found.len()];
                 names = found;
@@ -62,7 +67,7 @@ impl CsvReader {
             }
             if sample.rows < spec.sample_rows.max(1) {
                 let before = sample.rows;
-                sample.read(&mut records, &nulls, spec.sample_rows.max(1))?;
+                sample.read(&mut text, (path, dialect), &nulls, spec.sample_rows.max(1))?;
                 if sample.rows == before && files.inputs.len() == 1 {
                     return Err(Error::invalid(format!("{} has a header but no rows", path.display())));
                 }
@@ -73,35 +78,75 @@ impl CsvReader {
             return Err(Error::invalid(format!("{} and the files like it have headers but no rows", first.display())));
         }
         if names.len() == 1 {
-            sniff::refuse_other_delimiter(first, dialect)?;
+            sniff::refuse_other_delimiter(first, dialect, spec.encoding)?;
         }
         let types = types(spec, &names, &sample.inferences)?;
         let fields: Vec<Field> =
             names.iter().zip(&types).map(|(name, column)| Field::new(name, column.arrow(), true)).collect();
         let schema = Arc::new(Schema::new(fields));
-        let (first, is_renamed) = (first.to_path_buf(), !spec.columns.is_empty());
-        let reader =
-            Self { first, dialect, header: spec.header, is_renamed, nulls, types, sampled: sample.rows, schema };
+        let reader = Self {
+            first: first.to_path_buf(),
+            dialect,
+            encoding: spec.encoding,
+            header: spec.header,
+            is_renamed: !spec.columns.is_empty(),
+            nulls,
+            types,
+            sampled: sample.rows,
+            schema,
+        };
         Ok(ManyFiles::new(reader, files))
     }
 
-    fn columns(&self, block: &Block, path: &Path, projection: &[usize]) -> Result<Vec<ArrayRef>> {
-        let decode = |&column: &usize| {
-            decode(block, column, self.types.len(), self.types[column], &self.nulls).map_err(|misfit| {
-                let name = self.schema.field(column).name();
-                let line = block.lines.get(misfit.row).copied().unwrap_or_default();
-                Error::invalid(format!(
-                    "{}: column \"{name}\" holds {} in the first {} rows, but here \"{}\"; set sample_rows: {} or more, \
-                     types: {{\"{name}\": text}}, or add the value to null_values",
-                    Place(path, line),
-                    self.types[column].plural(),
-                    self.sampled,
-                    misfit.value,
-                    line.max(self.sampled as u64 + 1),
-                ))
-            })
-        };
-        projection.iter().map(decode).collect()
+    /// The rows of a piece.
+    fn batches(&self, piece: &Piece, path: &Path, projection: &[usize]) -> Result<Vec<RecordBatch>> {
+        let schema = project(&self.schema, projection)?;
+        let width = self.types.len();
+        let batch_rows = (BATCH_FIELDS / width.max(1)).clamp(1, BATCH_ROWS);
+        let block_rows = (BLOCK_FIELDS / width.max(1)).max(1);
+        let mut records = piece.records(self.dialect, Some(width));
+        let (mut batches, mut bytes_left) = (Vec::new(), piece.bytes());
+        loop {
+            let (mut columns, mut rows) = (Vec::new(), 0);
+            while rows < batch_rows
+                && let Some(block) =
+                    records.next(block_rows.min(batch_rows - rows)).map_err(|fault| broken(path, fault))?
+            {
+                if rows == 0 {
+                    // As many as there are if all are as long as these, and a few more.
+                    let room = bytes_left * block.rows() / block.bytes().max(1) * 33 / 32 + 1;
+                    let column = |&column: &usize| Column::new(self.types[column], room.min(batch_rows));
+                    columns = projection.iter().map(column).collect();
+                }
+                for (values, &column) in columns.iter_mut().zip(projection) {
+                    values
+                        .append(&block, column, width, &self.nulls)
+                        .map_err(|misfit| self.misfit(&block, &misfit, column, path))?;
+                }
+                bytes_left -= block.bytes();
+                rows += block.rows();
+            }
+            if rows == 0 {
+                return Ok(batches);
+            }
+            let columns: Result<_, ArrowError> = columns.into_iter().map(Column::finish).collect();
+            let columns = columns.map_err(|e| Error::internal("texts are no column", e))?;
+            batches.push(batch(&schema, columns, rows)?);
+        }
+    }
+
+    fn misfit(&self, block: &Block, misfit: &Misfit, column: usize, path: &Path) -> Error {
+        let name = self.schema.field(column).name();
+        let line = block.line(misfit.row);
+        Error::invalid(format!(
+            "{}: column \"{name}\" holds {} in the first {} rows, but here \"{}\"; set sample_rows: {} or more, \
+             types: {{\"{name}\": text}}, or add the value to null_values",
+            Place(path, line),
+            self.types[column].plural(),
+            self.sampled,
+            misfit.value,
+            line.max(self.sampled as u64 + 1),
+        ))
     }
 }
 
@@ -110,26 +155,40 @@ impl ReadFile for CsvReader {
         &self.schema
     }
 
+    /// Pieces of the file become rows on several threads, and are handed out in order.
     fn read_file(&self, file: &Input, projection: &[usize], emit: &mut Emit) -> Result<ControlFlow<()>> {
-        let schema = project(&self.schema, projection)?;
-        let rows_max = (BATCH_FIELDS / self.types.len().max(1)).clamp(1, BATCH_ROWS);
-        let mut records = Records::open(file, self.dialect)?;
+        let mut text = Text::open(file, self.dialect, self.encoding)?;
         if self.header
-            && let Some(block) = records.next(1)?
+            && let Some(names) = text.take_first()?
             && !self.is_renamed
         {
-            let found = unique(block.record(0).map(Cow::into_owned).collect())?;
             let expected: Vec<String> = self.schema.fields().iter().map(|field| field.name().clone()).collect();
-            same_columns(&expected, &found, file, &self.first)?;
+            same_columns(&expected, &unique(names), file, &self.first)?;
         }
-        records.width = Some(self.types.len());
-        while let Some(block) = records.next(rows_max)? {
-            let columns = self.columns(&block, file, projection)?;
-            if emit(batch(&schema, columns, block.rows())?).is_break() {
-                return Ok(ControlFlow::Break(()));
+        let pieces_ahead = (2 * rayon::current_num_threads()).min(PIECES_AHEAD_MAX);
+        rayon::in_place_scope(|scope| {
+            let mut begun = VecDeque::new();
+            loop {
+                while begun.len() < pieces_ahead
+                    && let Some(piece) = text.next()?
+                {
+                    let (sender, receiver) = sync_channel(1);
+                    scope.spawn(move |_| {
+                        // Nobody may want it any more.
+                        let _ = sender.send((self.batches(&piece, file, projection), piece));
+                    });
+                    begun.push_back(receiver);
+                }
+                let Some(receiver) = begun.pop_front() else { return Ok(ControlFlow::Continue(())) };
+                let (batches, piece) = receiver.recv().map_err(|e| Error::internal("rows of a text were lost", e))?;
+                text.reuse(piece);
+                for batch in batches? {
+                    if emit(batch).is_break() {
+                        return Ok(ControlFlow::Break(()));
+                    }
+                }
             }
-        }
-        Ok(ControlFlow::Continue(()))
+        })
     }
 }
 
@@ -140,51 +199,52 @@ struct Sample {
 }
 
 impl Sample {
-    fn read(&mut self, records: &mut Records, nulls: &Nulls, rows_max: usize) -> Result<()> {
-        let width = self.inferences.len();
-        records.width = Some(width);
-        let block_rows = (BATCH_FIELDS / width.max(1)).clamp(1, BATCH_ROWS);
-        while self.rows < rows_max {
-            let Some(block) = records.next(block_rows.min(rows_max - self.rows))? else { break };
-            for (column, inference) in self.inferences.iter_mut().enumerate() {
-                block
-                    .column(column, width)
-                    .filter(|value| !nulls.contains(value))
-                    .for_each(|value| inference.see(&value));
+    fn read(&mut self, text: &mut Text, of: (&Path, Dialect), nulls: &Nulls, rows_max: usize) -> Result<()> {
+        let ((path, dialect), width) = (of, self.inferences.len());
+        let block_rows = (BLOCK_FIELDS / width.max(1)).max(1);
+        while self.rows < rows_max
+            && let Some(piece) = text.next()?
+        {
+            let mut records = piece.records(dialect, Some(width));
+            while let Some(block) =
+                records.next(block_rows.min(rows_max - self.rows)).map_err(|fault| broken(path, fault))?
+            {
+                for (column, inference) in self.inferences.iter_mut().enumerate() {
+                    block
+                        .column(column, width)
+                        .filter(|value| !nulls.contains(value))
+                        .for_each(|value| inference.see(&value));
+                }
+                self.rows += block.rows();
             }
-            self.rows += block.rows();
         }
         Ok(())
     }
 }
 
 /// Names of the columns. Without a header, the first record is looked at in a reading of its own.
-fn header(records: &mut Records, path: &Input, spec: &CsvSpec) -> Result<Vec<String>> {
-    let empty = || Error::invalid(format!("{} is empty", path.display()));
-    let names: Vec<String> = if spec.header {
-        let block = records.next(1)?.ok_or_else(empty)?;
-        block.record(0).map(Cow::into_owned).collect()
-    } else {
-        let mut ahead = Records::open(path, records.dialect())?;
-        let block = ahead.next(1)?.ok_or_else(empty)?;
-        vec![String::new(); block.record(0).count()]
+fn header(text: &mut Text, path: &Input, spec: &CsvSpec, dialect: Dialect) -> Result<Vec<String>> {
+    let first = match spec.header {
+        true => text.take_first()?,
+        false => Text::open(path, dialect, spec.encoding)?.take_first()?,
     };
+    let first = first.ok_or_else(|| Error::invalid(format!("{} is empty", path.display())))?;
     if !spec.columns.is_empty() {
-        if spec.columns.len() != names.len() {
+        if spec.columns.len() != first.len() {
             return Err(Error::invalid(format!(
                 "{} has {} columns, but columns: names {}",
                 path.display(),
-                names.len(),
+                first.len(),
                 spec.columns.len()
             )));
         }
-        return unique(spec.columns.clone());
+        return Ok(unique(spec.columns.clone()));
     }
-    unique(names)
+    Ok(unique(if spec.header { first } else { vec![String::new(); first.len()] }))
 }
 
 /// Columns without a name are numbered, a name that is taken gets a number behind it.
-pub(super) fn unique(names: Vec<String>) -> Result<Vec<String>> {
+pub(super) fn unique(names: Vec<String>) -> Vec<String> {
     let mut taken = std::collections::HashSet::with_capacity(names.len());
     let mut result = Vec::with_capacity(names.len());
     for (index, name) in names.into_iter().enumerate() {
@@ -197,7 +257,7 @@ pub(super) fn unique(names: Vec<String>) -> Result<Vec<String>> {
         }
         result.push(free);
     }
-    Ok(result)
+    result
 }
 
 fn same_columns(expected: &[String], found: &[String], path: &Path, first: &Path) -> Result<()> {
@@ -246,7 +306,6 @@ fn dialect(spec: &CsvSpec, path: &Path) -> Result<Dialect> {
         quote: spec.quote.map(|quote| ascii("quote", quote)).transpose()?,
         comment: spec.comment.map(|comment| ascii("comment", comment)).transpose()?,
         trim: spec.trim,
-        encoding: spec.encoding,
     };
     if dialect.quote == Some(dialect.delimiter) || dialect.comment == Some(dialect.delimiter) {
         return Err(Error::invalid("delimiter, quote and comment must be different characters"));

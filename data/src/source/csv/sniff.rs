@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use super::records::{Dialect, Records};
+use delimited::{Dialect, Inference};
+
+use super::text::Text;
 use super::{ENDINGS, dialect};
 use crate::error::{Error, Result};
 use crate::source::files::Files;
-use crate::source::types::Inference;
 use crate::source::{Input, sniff_encoding};
-use crate::spec::{ColumnType, CsvSpec};
+use crate::spec::{ColumnType, CsvSpec, Encoding};
 
 /// Lines looked at.
 const LINES: usize = 100;
@@ -25,22 +26,22 @@ pub(crate) fn sniff(path: &Path) -> Result<CsvSpec> {
     for candidate in std::iter::once(usual.delimiter).chain(CANDIDATES.map(|character| character as u8)) {
         let quoted = Dialect { delimiter: candidate, ..usual };
         let unquoted = Dialect { quote: None, ..quoted };
-        let (width, dialect) = match width(path, quoted, LINES)? {
+        let (width, dialect) = match width(path, quoted, Encoding::Auto, LINES)? {
             Some(width) => (width, quoted),
-            None => (width(path, unquoted, LINES)?.unwrap_or(1), unquoted),
+            None => (width(path, unquoted, Encoding::Auto, LINES)?.unwrap_or(1), unquoted),
         };
         if width > best.0 {
             best = (width, dialect);
         }
     }
     let blank = Dialect { delimiter: b' ', ..usual };
-    if best.0 == 1 && width(path, blank, LINES)? > Some(2) && !has_header(path, blank)? {
+    if best.0 == 1 && width(path, blank, Encoding::Auto, LINES)? > Some(2) && !has_header(path, blank)? {
         best.1 = blank; // numbers of a measuring device; words with blanks between them are text
     }
     let unquoted = Dialect { quote: None, ..best.1 };
     if best.0 > 1
-        && width(path, best.1, spec.sample_rows)?.is_none()
-        && width(path, unquoted, spec.sample_rows)?.is_some()
+        && width(path, best.1, Encoding::Auto, spec.sample_rows)?.is_none()
+        && width(path, unquoted, Encoding::Auto, spec.sample_rows)?.is_some()
     {
         best.1 = unquoted;
     }
@@ -54,29 +55,32 @@ pub(crate) fn sniff(path: &Path) -> Result<CsvSpec> {
 }
 
 /// Fields of each of the first lines; none if they cannot be read like this, or differ.
-fn width(path: &Input, dialect: Dialect, lines: usize) -> Result<Option<usize>> {
-    let mut records = Records::open(path, dialect)?;
+fn width(path: &Input, dialect: Dialect, encoding: Encoding, lines: usize) -> Result<Option<usize>> {
+    let mut text = Text::open(path, dialect, encoding)?;
     let (mut width, mut seen) = (None, 0);
+    // What cannot be read like this may be otherwise; a fault is told when the file is read.
     while seen < lines {
-        // What cannot be read like this may be otherwise; a fault is told when the file is read.
-        let Ok(block) = records.next(lines - seen) else { return Ok(None) };
-        let Some(block) = block else { break };
-        for row in 0..block.rows() {
-            let count = block.record(row).count();
-            if *width.get_or_insert(count) != count {
-                return Ok(None);
+        let Ok(piece) = text.next() else { return Ok(None) };
+        let Some(piece) = piece else { break };
+        let mut records = piece.records(dialect, None);
+        while seen < lines {
+            let Ok(block) = records.next(lines - seen) else { return Ok(None) };
+            let Some(block) = block else { break };
+            for row in 0..block.rows() {
+                let count = block.record(row).count();
+                if *width.get_or_insert(count) != count {
+                    return Ok(None);
+                }
             }
+            seen += block.rows();
         }
-        seen += block.rows();
     }
     Ok(width)
 }
 
 /// A first line of texts over a column of anything narrower, or of names where all is text, is a header.
 fn has_header(path: &Input, dialect: Dialect) -> Result<bool> {
-    let mut records = Records::open(path, dialect)?;
-    let Ok(Some(block)) = records.next(LINES) else { return Ok(true) };
-    let first: Vec<_> = block.record(0).collect();
+    let Ok(Some(first)) = Text::open(path, dialect, Encoding::Auto)?.take_first() else { return Ok(true) };
     let kind = |text: &str| {
         let mut inference = Inference::default();
         inference.see(text);
@@ -88,9 +92,9 @@ fn has_header(path: &Input, dialect: Dialect) -> Result<bool> {
 }
 
 /// A table of one column whose every line holds another delimiter was meant to have more columns.
-pub(super) fn refuse_other_delimiter(path: &Input, used: Dialect) -> Result<()> {
+pub(super) fn refuse_other_delimiter(path: &Input, used: Dialect, encoding: Encoding) -> Result<()> {
     for candidate in CANDIDATES.iter().copied().filter(|&candidate| candidate as u8 != used.delimiter) {
-        let width = width(path, Dialect { delimiter: candidate as u8, ..used }, LINES)?;
+        let width = width(path, Dialect { delimiter: candidate as u8, ..used }, encoding, LINES)?;
         if width > Some(1) {
             let shown = if candidate == '\t' { "\\t".to_owned() } else { candidate.to_string() };
             return Err(Error::invalid(format!(

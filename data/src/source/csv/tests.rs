@@ -1,6 +1,7 @@
 //! CSV as people have it: blanks behind commas, question marks, quotes, and all the ways in which it is broken.
 
-use arrow::datatypes::DataType;
+use arrow::array::AsArray;
+use arrow::datatypes::{DataType, Int64Type};
 use arrow::record_batch::RecordBatch;
 
 use super::*;
@@ -134,4 +135,38 @@ fn very_wide_tables_stay_within_bounds() {
     let text = format!("{}\n{row}\n{row}\n", header.join(","));
     let (schema, batches) = read_with(text, |_| ()).expect("readable");
     assert_eq!((schema.fields().len(), batches.iter().map(RecordBatch::num_rows).sum::<usize>()), (width, 2));
+}
+
+#[test]
+fn pieces_of_a_file_come_in_order_and_faults_name_their_lines() {
+    let row = |id: usize| match id % 1_000 {
+        0 => format!("{id},\"two\nlines, and a comma\"\n"),
+        _ => format!("{id},{}\n", "x".repeat(id % 40)),
+    };
+    let text = |rows: usize| "id,t\n".to_owned() + &(0..rows).map(row).collect::<String>();
+    let whole = text(200_000);
+    assert!(whole.len() > 4 << 20, "several pieces");
+    let (_, batches) = read_with(&whole, |_| ()).expect("readable");
+    let ids = batches.iter().flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec());
+    assert!(ids.eq(0..200_000));
+    assert!(batches.iter().all(|batch| (1..=BATCH_ROWS).contains(&batch.num_rows())));
+
+    // 150,000 rows and 150 line breaks within them stand before it, and the header.
+    let broken = text(150_000) + "a,b\n" + &whole["id,t\n".len()..];
+    check_error(
+        broken.as_bytes(),
+        |_| (),
+        "a.csv, line 150152: column \"id\" holds whole numbers in the first 50000 rows, but here \"a\"; set sample_rows: \
+         150152 or more, types: {\"id\": text}, or add the value to null_values",
+    );
+
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("a.csv"), broken).expect("written");
+    let reader = CsvReader::open(&CsvSpec::new("a.csv"), folder.path()).expect("readable");
+    let mut taken = 0;
+    let read = reader.read(&[1], &mut |batch| {
+        taken += batch.num_rows();
+        ControlFlow::Break(())
+    });
+    assert!(read.is_ok() && taken > 0, "what is behind the rows that are wanted is not looked at");
 }

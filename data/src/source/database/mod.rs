@@ -80,7 +80,7 @@ fn misfit(place: &str, column: &str, kind: &DataType, what: &str) -> Error {
 
 /// A date as every database reads it.
 fn written_date(days: i32) -> String {
-    let date = chrono::NaiveDate::from_num_days_from_ce_opt(days.saturating_add(crate::source::types::DAYS_TO_1970));
+    let date = chrono::NaiveDate::from_num_days_from_ce_opt(days.saturating_add(delimited::types::DAYS_TO_1970));
     date.map_or_else(|| days.to_string(), |date| date.to_string())
 }
 

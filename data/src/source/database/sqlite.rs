@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use delimited::{Inference, types};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, Row};
 
@@ -15,7 +16,6 @@ use super::hand_out;
 use super::query::Relation;
 use crate::error::{Error, Result, did_you_mean};
 use crate::source::files::file;
-use crate::source::types::{self, Inference};
 use crate::source::{Condition, Emit, Reader, Test, Value, Wanted, project};
 use crate::spec::{ColumnType, SqliteSpec};
 

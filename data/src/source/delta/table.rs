@@ -5,6 +5,7 @@ use std::num::NonZero;
 use std::path::Path;
 
 use chrono::DateTime;
+use delimited::types;
 use delta_kernel::history_manager::error::{LogHistoryError, NearestTimestamp};
 use delta_kernel::history_manager::{HistoryCommitType, latest_version_as_of};
 use delta_kernel::object_store::Error as StoreError;
@@ -15,7 +16,7 @@ use reqwest::Url;
 
 use super::store;
 use crate::error::{Error, Result};
-use crate::source::{BATCH_ROWS, types};
+use crate::source::BATCH_ROWS;
 use crate::spec::DeltaSpec;
 
 /// The root as the kernel knows it: every name is below the table's folder, wherever that is.

@@ -5,12 +5,13 @@ use std::io::{self, Cursor, Read};
 use std::path::Path;
 
 use calamine::{Data, DataRef, Ods, Reader as _, SheetType, Xls, Xlsb, Xlsx};
+use delimited::types;
 use zip::ZipArchive;
 
 use crate::error::{Error, Result, did_you_mean};
 use crate::source::files::Input;
+use crate::source::open;
 use crate::source::packing::unreadable;
-use crate::source::{open, types};
 
 /// Largest workbook, in bytes.
 const FILE_BYTES_MAX: u64 = 512 << 20;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use arrow::array::{
     ArrayRef, BooleanBuilder, Date32Builder, Float64Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
 };
+use delimited::types;
 
 use super::cells::Value;
-use crate::source::types;
 use crate::spec::ColumnType;
 
 /// Microseconds of a day.

@@ -118,7 +118,7 @@ fn table(spec: &ExcelSpec, area: &Area, file: &Input) -> Result<Table> {
         true => column.cells.first().filter(|(row, _)| *row == 0).map(|(_, value)| value.text()).unwrap_or_default(),
         false => String::new(),
     };
-    let names = unique(sheet.columns.iter().map(|column| name(column).trim().to_owned()).collect())?;
+    let names = unique(sheet.columns.iter().map(|column| name(column).trim().to_owned()).collect());
     let rows = sheet.rows.len() - begin;
     Ok(Table { sheet, names, begin, rows })
 }

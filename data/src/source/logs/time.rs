@@ -2,9 +2,9 @@
 
 use chrono::format::{Item, Parsed, StrftimeItems, parse_and_remainder};
 use chrono::{Datelike, NaiveDate};
+use delimited::types::DAYS_TO_1970;
 
 use crate::error::{Error, Result};
-use crate::source::types::DAYS_TO_1970;
 
 const MICROS: i64 = 1_000_000;
 /// Seconds since 1970 that are taken for a point in time: from 2001-09-09 to the end of 2099.

@@ -14,8 +14,14 @@ use crate::config::{Project, WindowSpec};
 use crate::failure::{Failure, Fault, Result};
 use crate::pipeline::{self, Writer};
 
-/// Rows of a table, a source or a file, and how their windows are made.
-pub(super) type Input<'a> = (&'a str, Option<&'a WindowSpec>);
+/// Rows of a table, a source or a file.
+pub(super) struct Input<'a> {
+    pub(super) name: &'a str,
+    /// How their windows are made.
+    pub(super) window: Option<&'a WindowSpec>,
+    /// All of them, where they were read before.
+    pub(super) held: Option<Vec<RecordBatch>>,
+}
 
 /// Writes the features of all rows of `input`. How many rows.
 pub(super) async fn write(project: &Project, input: Input<'_>, features: &Features, output: &Path) -> Result<u64> {
@@ -103,20 +109,26 @@ fn row_by_row(made: &StructArray) -> Result<Vec<f32>> {
 
 async fn all<T: Send + 'static>(
     project: &Project,
-    (input, window): Input<'_>,
+    input: Input<'_>,
     features: &Features,
     writer: Writer<T, ()>,
     block: impl Fn(&Encoded) -> Result<T>,
 ) -> Result<u64> {
     let mut rows = 0;
-    let mut add = |read: pipeline::Windowed| {
-        let encoded = features.encode(&read.windows)?;
+    let mut add = |batch: &RecordBatch| {
+        let encoded = features.encode(batch)?;
         rows += encoded.rows as u64;
         writer.add(block(&encoded)?);
         Ok(())
     };
-    let columns: Vec<String> = features.columns().iter().map(|column| column.name.clone()).collect();
-    pipeline::each_batch(project, input, Some(&columns), window, &mut add).await?;
+    match input.held {
+        Some(batches) => batches.into_iter().try_for_each(|batch| add(&batch))?,
+        None => {
+            let columns: Vec<String> = features.columns().iter().map(|column| column.name.clone()).collect();
+            let mut each = |read: pipeline::Windowed| add(&read.windows);
+            pipeline::each_batch(project, input.name, Some(&columns), input.window, &mut each).await?;
+        }
+    }
     writer.end()?;
     Ok(rows)
 }
