@@ -169,7 +169,8 @@ mod tests {
         let mut sink = Sink::create(&path, &batch().schema()).unwrap();
         sink.write(&batch()).unwrap();
         sink.finish().unwrap();
-        let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(&path).unwrap()).unwrap().build().unwrap();
+        let reader =
+            ParquetRecordBatchReaderBuilder::try_new(std::fs::File::open(&path).unwrap()).unwrap().build().unwrap();
         let rows: Vec<RecordBatch> = reader.map(|batch| batch.unwrap()).collect();
         assert_eq!(rows, [batch()]);
     }

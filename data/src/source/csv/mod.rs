@@ -98,14 +98,14 @@ impl CsvReader {
         Ok(ManyFiles::new(reader, files))
     }
 
-    /// The rows of a piece.
-    fn batches(&self, piece: &Piece, path: &Path, projection: &[usize]) -> Result<Vec<RecordBatch>> {
+    /// The rows of a piece; where there is a fault in it, those that come before.
+    fn rows(&self, piece: &Piece, path: &Path, projection: &[usize], batches: &mut Vec<RecordBatch>) -> Result<()> {
         let schema = project(&self.schema, projection)?;
         let width = self.types.len();
         let batch_rows = (BATCH_FIELDS / width.max(1)).clamp(1, BATCH_ROWS);
         let block_rows = (BLOCK_FIELDS / width.max(1)).max(1);
         let mut records = piece.records(self.dialect, Some(width));
-        let (mut batches, mut bytes_left) = (Vec::new(), piece.bytes());
+        let mut bytes_left = piece.bytes();
         loop {
             let (mut columns, mut rows) = (Vec::new(), 0);
             while rows < batch_rows
@@ -127,7 +127,7 @@ impl CsvReader {
                 rows += block.rows();
             }
             if rows == 0 {
-                return Ok(batches);
+                return Ok(());
             }
             let columns: Result<_, ArrowError> = columns.into_iter().map(Column::finish).collect();
             let columns = columns.map_err(|e| Error::internal("texts are no column", e))?;
@@ -167,26 +167,33 @@ impl ReadFile for CsvReader {
         }
         let pieces_ahead = (2 * rayon::current_num_threads()).min(PIECES_AHEAD_MAX);
         rayon::in_place_scope(|scope| {
-            let mut begun = VecDeque::new();
+            let (mut begun, mut end) = (VecDeque::new(), None);
             loop {
-                while begun.len() < pieces_ahead
-                    && let Some(piece) = text.next()?
-                {
-                    let (sender, receiver) = sync_channel(1);
-                    scope.spawn(move |_| {
-                        // Nobody may want it any more.
-                        let _ = sender.send((self.batches(&piece, file, projection), piece));
-                    });
-                    begun.push_back(receiver);
+                while begun.len() < pieces_ahead && end.is_none() {
+                    match text.next() {
+                        Ok(Some(piece)) => {
+                            let (sender, receiver) = sync_channel(1);
+                            scope.spawn(move |_| {
+                                let mut batches = Vec::new();
+                                let read = self.rows(&piece, file, projection, &mut batches);
+                                let _ = sender.send((batches, read, piece)); // nobody may want it any more
+                            });
+                            begun.push_back(receiver);
+                        }
+                        Ok(None) => end = Some(Ok(ControlFlow::Continue(()))),
+                        Err(fault) => end = Some(Err(fault)), // told behind the rows that come before
+                    }
                 }
-                let Some(receiver) = begun.pop_front() else { return Ok(ControlFlow::Continue(())) };
-                let (batches, piece) = receiver.recv().map_err(|e| Error::internal("rows of a text were lost", e))?;
+                let Some(receiver) = begun.pop_front() else { return end.unwrap_or(Ok(ControlFlow::Continue(()))) };
+                let (batches, read, piece) =
+                    receiver.recv().map_err(|e| Error::internal("rows of a text were lost", e))?;
                 text.reuse(piece);
-                for batch in batches? {
+                for batch in batches {
                     if emit(batch).is_break() {
                         return Ok(ControlFlow::Break(()));
                     }
                 }
+                read?;
             }
         })
     }
