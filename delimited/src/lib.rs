@@ -35,7 +35,7 @@ impl Dialect {
     /// Whether this character may stand before a field without being a part of it.
     #[inline]
     fn skips(&self, byte: u8) -> bool {
-        (self.trim || self.delimiter == b' ') && (byte == b' ' || (byte == b'\t' && self.delimiter != b'\t'))
+        (byte == b' ' || (byte == b'\t' && self.delimiter != b'\t')) && (self.trim || self.delimiter == b' ')
     }
 }
 

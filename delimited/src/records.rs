@@ -152,26 +152,26 @@ impl Records<'_> {
     /// Goes on behind the record that begins here, and says how many fields it has. Their places count from `begin`.
     #[inline]
     fn record(&mut self, text: &[u8], begin: usize) -> Result<usize, Fault> {
-        let start = self.at;
-        if self.dialect.comment == Some(text[start]) {
-            self.at = memchr(self.piece.line_feed, &text[start..]).map_or(text.len(), |length| start + length + 1);
+        let (start, dialect, line_feed) = (self.at, self.dialect, self.piece.line_feed);
+        if dialect.comment == Some(text[start]) {
+            self.at = memchr(line_feed, &text[start..]).map_or(text.len(), |length| start + length + 1);
             return Ok(0);
         }
         let width = self.width.unwrap_or(COLUMNS_MAX);
         let (mut at, mut fields) = (start, 0);
         loop {
-            at = self.skip_blanks(text, at);
+            at = skip_blanks(text, at, dialect);
             if fields > 0
-                && self.dialect.delimiter == b' '
-                && let Some(next) = self.line_end(text, at)
+                && dialect.delimiter == b' '
+                && let Some(next) = line_end(text, at, line_feed)
             {
                 self.at = next;
                 return Ok(fields);
             }
-            let is_quoted = self.dialect.quote.is_some() && text.get(at).copied() == self.dialect.quote;
+            let is_quoted = dialect.quote.is_some() && text.get(at).copied() == dialect.quote;
             let (from, to, quotes, after) = match is_quoted {
-                true => self.quoted(text, at)?,
-                false => self.plain(text, at),
+                true => self.quoted(text, at, dialect)?,
+                false => self.plain(text, at, dialect, line_feed),
             };
             fields += 1;
             if fields <= width {
@@ -193,47 +193,27 @@ impl Records<'_> {
     }
 
     #[inline]
-    fn skip_blanks(&self, text: &[u8], mut at: usize) -> usize {
-        while text.get(at).is_some_and(|&byte| self.dialect.skips(byte)) {
-            at += 1;
-        }
-        at
-    }
-
-    /// Where the next line begins if a line ends here.
-    #[inline]
-    fn line_end(&self, text: &[u8], at: usize) -> Option<usize> {
-        match (text.get(at), text.get(at + 1)) {
-            (None, _) => Some(at),
-            (Some(&byte), _) if byte == self.piece.line_feed => Some(at + 1),
-            (Some(b'\r'), Some(b'\n')) => Some(at + 2),
-            (Some(b'\r'), None) => Some(at + 1),
-            _ => None,
-        }
-    }
-
-    #[inline]
-    fn plain(&mut self, text: &[u8], start: usize) -> (usize, usize, bool, After) {
+    fn plain(&mut self, text: &[u8], start: usize, dialect: Dialect, line_feed: u8) -> (usize, usize, bool, After) {
         let mut at = start;
         let after = loop {
             at = self.stops.next(at);
-            if text.get(at) == Some(&self.dialect.delimiter) {
+            if text.get(at) == Some(&dialect.delimiter) {
                 break After::Field(at + 1);
             }
-            match self.line_end(text, at) {
+            match line_end(text, at, line_feed) {
                 Some(next) => break After::Record(next),
                 None => at += 1, // a carriage return of its own is part of the value
             }
         };
         let mut end = at;
-        while self.dialect.trim && end > start && matches!(text[end - 1], b' ' | b'\t') {
+        while dialect.trim && end > start && matches!(text[end - 1], b' ' | b'\t') {
             end -= 1;
         }
         (start, end, false, after)
     }
 
     #[inline]
-    fn quoted(&mut self, text: &[u8], open: usize) -> Result<(usize, usize, bool, After), Fault> {
+    fn quoted(&mut self, text: &[u8], open: usize, dialect: Dialect) -> Result<(usize, usize, bool, After), Fault> {
         let quote = text[open];
         let (mut at, mut doubled) = (open + 1, false);
         let end = loop {
@@ -247,11 +227,11 @@ impl Records<'_> {
             doubled = true;
             at += 2;
         };
-        let at = self.skip_blanks(text, end + 1);
-        let is_spaced = self.dialect.delimiter == b' ' && at > end + 1;
-        let after = if text.get(at) == Some(&self.dialect.delimiter) {
+        let at = skip_blanks(text, end + 1, dialect);
+        let is_spaced = dialect.delimiter == b' ' && at > end + 1;
+        let after = if text.get(at) == Some(&dialect.delimiter) {
             After::Field(at + 1)
-        } else if let Some(next) = self.line_end(text, at) {
+        } else if let Some(next) = line_end(text, at, self.piece.line_feed) {
             After::Record(next)
         } else if is_spaced {
             After::Field(at)
@@ -259,5 +239,25 @@ impl Records<'_> {
             return Err(self.fault(end, FaultKind::AfterQuote));
         };
         Ok((open + 1, end, doubled, after))
+    }
+}
+
+#[inline]
+fn skip_blanks(text: &[u8], mut at: usize, dialect: Dialect) -> usize {
+    while text.get(at).is_some_and(|&byte| dialect.skips(byte)) {
+        at += 1;
+    }
+    at
+}
+
+/// Where the next line begins if a line ends here.
+#[inline]
+fn line_end(text: &[u8], at: usize, line_feed: u8) -> Option<usize> {
+    match (text.get(at), text.get(at + 1)) {
+        (None, _) => Some(at),
+        (Some(&byte), _) if byte == line_feed => Some(at + 1),
+        (Some(b'\r'), Some(b'\n')) => Some(at + 2),
+        (Some(b'\r'), None) => Some(at + 1),
+        _ => None,
     }
 }

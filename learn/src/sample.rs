@@ -27,10 +27,27 @@ pub struct Sample {
     target: String,
     bytes_max: usize,
     bytes: usize,
-    /// Batches and the numbers of their rows.
-    kept: Vec<(RecordBatch, Vec<u64>)>,
+    /// Batches and which rows they hold.
+    kept: Vec<(RecordBatch, Numbers)>,
     /// Values of the target seen so far; `None` once there are too many for classes.
     classes: Option<HashSet<String, Seeded>>,
+}
+
+/// The numbers of the rows of a batch.
+#[derive(Debug)]
+enum Numbers {
+    /// From this one on.
+    From(u64),
+    These(Vec<u64>),
+}
+
+impl Numbers {
+    fn list(self, batch: &RecordBatch) -> Vec<u64> {
+        match self {
+            Self::From(first) => (first..first + batch.num_rows() as u64).collect(),
+            Self::These(numbers) => numbers,
+        }
+    }
 }
 
 /// Which rows of a table were drawn.
@@ -87,8 +104,7 @@ impl Sample {
         self.drawn.rows += batch.num_rows() as u64;
         self.drawn.bytes += bytes(batch) as u64;
         self.note_classes(batch, before);
-        let numbers: Vec<u64> = (before..self.drawn.rows).collect();
-        self.keep(batch.clone(), numbers)?;
+        self.keep(batch, before)?;
         while self.bytes > self.bytes_max && self.drawn.mask != u64::MAX {
             self.halve()?;
         }
@@ -97,14 +113,17 @@ impl Sample {
 
     /// The drawn rows in their order, and which they are.
     pub fn finish(mut self) -> (Vec<RecordBatch>, Drawn) {
-        self.drawn.drawn = self.kept.iter().map(|(_, numbers)| numbers.len() as u64).sum();
+        self.drawn.drawn = self.kept.iter().map(|(batch, _)| batch.num_rows() as u64).sum();
         (self.kept.into_iter().map(|(batch, _)| batch).collect(), self.drawn)
     }
 
-    fn keep(&mut self, batch: RecordBatch, numbers: Vec<u64>) -> Result<()> {
+    fn keep(&mut self, batch: &RecordBatch, before: u64) -> Result<()> {
         let (batch, numbers) = match self.drawn.is_all() {
-            true => (batch, numbers),
-            false => only(&self.drawn, &batch, numbers)?,
+            true => (batch.clone(), Numbers::From(before)),
+            false => {
+                let (batch, numbers) = only(&self.drawn, batch, Numbers::From(before))?;
+                (batch, Numbers::These(numbers))
+            }
         };
         if batch.num_rows() > 0 || self.kept.is_empty() {
             self.bytes += bytes(&batch);
@@ -131,7 +150,7 @@ impl Sample {
         for (batches, numbers) in merged {
             let batch = concat_batches(&batches[0].schema(), &batches).map_err(|e| changed(&e))?;
             self.bytes += bytes(&batch);
-            self.kept.push((batch, numbers));
+            self.kept.push((batch, Numbers::These(numbers)));
         }
         Ok(())
     }
@@ -140,15 +159,19 @@ impl Sample {
         let Some(array) = batch.column_by_name(&self.target) else { return };
         let Some(known) = &mut self.classes else { return };
         let all = self.drawn.is_all();
-        let firsts = &mut self.drawn.firsts;
+        let (firsts, mut last) = (&mut self.drawn.firsts, None::<String>);
         // A type without words is no target; whoever fits it says so.
         let _ = each_text(array.as_ref(), &mut |row, value| {
+            // Most rows are of the class of the row before: nothing to look up.
             if let Some(value) = value
+                && last.as_deref() != Some(value)
                 && known.len() <= CLASSES_MAX
-                && !known.contains(value)
             {
-                known.insert(value.to_owned());
-                firsts.insert(before + row as u64);
+                last = Some(value.to_owned());
+                if !known.contains(value) {
+                    known.insert(value.to_owned());
+                    firsts.insert(before + row as u64);
+                }
             }
         });
         if known.len() > CLASSES_MAX {
@@ -160,7 +183,8 @@ impl Sample {
     }
 }
 
-fn only(drawn: &Drawn, batch: &RecordBatch, numbers: Vec<u64>) -> Result<(RecordBatch, Vec<u64>)> {
+fn only(drawn: &Drawn, batch: &RecordBatch, numbers: Numbers) -> Result<(RecordBatch, Vec<u64>)> {
+    let numbers = numbers.list(batch);
     let wanted: BooleanArray = numbers.iter().map(|&row| Some(drawn.has(row))).collect();
     let batch = filter_record_batch(batch, &wanted).map_err(|e| changed(&e))?;
     Ok((batch, numbers.into_iter().filter(|&row| drawn.has(row)).collect()))
