@@ -27,7 +27,7 @@ pub struct Sink {
 
 enum Format {
     Csv(Box<CsvWriter<WholeFile>>),
-    Json(LineDelimitedWriter<WholeFile>),
+    Json(Box<LineDelimitedWriter<WholeFile>>),
     Parquet(Box<ArrowWriter<WholeFile>>),
 }
 
@@ -60,7 +60,7 @@ impl Sink {
             "csv" => Format::Csv(Box::new(CsvWriter::new(out))),
             "tsv" => Format::Csv(Box::new(WriterBuilder::new().with_delimiter(b'\t').build(out))),
             "parquet" => Format::Parquet(Box::new(parquet(path, out, schema)?)),
-            _ => Format::Json(LineDelimitedWriter::new(out)),
+            _ => Format::Json(Box::new(LineDelimitedWriter::new(out))),
         };
         Ok(Self { path: path.to_owned(), format })
     }

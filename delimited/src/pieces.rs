@@ -77,7 +77,7 @@ impl Pieces {
     }
 
     /// The next piece, as large as its bytes may be; none at the end. Reading fails, or a record is longer than 64 MB.
-    pub fn next(&mut self) -> Result<Option<Piece>, Fault> {
+    pub fn read(&mut self) -> Result<Option<Piece>, Fault> {
         let mut text = self.spare.pop().unwrap_or_default();
         text.clear();
         text.append(&mut self.ahead);

@@ -11,7 +11,7 @@ fn records(text: &[u8], dialect: Dialect, piece_bytes: usize, rows_max: usize) -
     let mut all = Vec::new();
     let fault = (|| {
         let mut pieces = Pieces::new(Box::new(std::io::Cursor::new(text.to_vec())), dialect).of_bytes(piece_bytes);
-        while let Some(piece) = pieces.next()? {
+        while let Some(piece) = pieces.read()? {
             let mut records = piece.records(dialect, None);
             while let Some(block) = records.next(rows_max)? {
                 let record = |row| (block.line(row), block.record(row).map(|field| field.into_owned()).collect());
@@ -110,8 +110,8 @@ fn records_longer_than_a_piece_are_whole() {
     assert_eq!(found[2], (4, vec!["c".to_owned(), "d".to_owned()]));
     let endless = std::io::Read::chain(&b"a\n\""[..], std::io::repeat(b'\n'));
     let mut pieces = Pieces::new(Box::new(endless), PLAIN);
-    assert_eq!(pieces.next().expect("readable").expect("a piece").bytes(), 2);
-    let fault = pieces.next().expect_err("a quote without an end").to_string();
+    assert_eq!(pieces.read().expect("readable").expect("a piece").bytes(), 2);
+    let fault = pieces.read().expect_err("a quote without an end").to_string();
     assert!(fault.starts_with("line 2: a record of more than 64 MB"), "{fault}");
 }
 

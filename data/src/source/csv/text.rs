@@ -31,7 +31,7 @@ impl Text {
         if let Some(piece) = self.next.take() {
             return Ok(Some(piece));
         }
-        let piece = self.pieces.next().map_err(|fault| broken(&self.path, fault))?;
+        let piece = self.pieces.read().map_err(|fault| broken(&self.path, fault))?;
         match std::mem::replace(&mut self.has_begun, true) || piece.is_some() {
             true => Ok(piece),
             false => Err(Error::invalid(format!("{} is empty", self.path.display()))),
