@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{Receiver, sync_channel};
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
@@ -45,6 +45,13 @@ pub(crate) struct CsvReader {
     types: Vec<ColumnType>,
     sampled: usize,
     schema: SchemaRef,
+}
+
+/// The rows of a piece up to its end or a fault in it.
+struct Rows {
+    batches: Vec<RecordBatch>,
+    end: Result<()>,
+    piece: Piece,
 }
 
 impl CsvReader {
@@ -96,6 +103,23 @@ impl CsvReader {
             schema,
         };
         Ok(ManyFiles::new(reader, files))
+    }
+
+    /// Begins to read a piece on another thread.
+    fn begin<'s>(
+        &'s self,
+        scope: &rayon::Scope<'s>,
+        piece: Piece,
+        path: &'s Path,
+        projection: &'s [usize],
+    ) -> Receiver<Rows> {
+        let (sender, receiver) = sync_channel(1);
+        scope.spawn(move |_| {
+            let mut batches = Vec::new();
+            let end = self.rows(&piece, path, projection, &mut batches);
+            let _ = sender.send(Rows { batches, end, piece }); // nobody may want them any more
+        });
+        receiver
     }
 
     /// The rows of a piece; where there is a fault in it, those that come before.
@@ -171,29 +195,20 @@ impl ReadFile for CsvReader {
             loop {
                 while begun.len() < pieces_ahead && end.is_none() {
                     match text.next() {
-                        Ok(Some(piece)) => {
-                            let (sender, receiver) = sync_channel(1);
-                            scope.spawn(move |_| {
-                                let mut batches = Vec::new();
-                                let read = self.rows(&piece, file, projection, &mut batches);
-                                let _ = sender.send((batches, read, piece)); // nobody may want it any more
-                            });
-                            begun.push_back(receiver);
-                        }
+                        Ok(Some(piece)) => begun.push_back(self.begin(scope, piece, file, projection)),
                         Ok(None) => end = Some(Ok(ControlFlow::Continue(()))),
                         Err(fault) => end = Some(Err(fault)), // told behind the rows that come before
                     }
                 }
                 let Some(receiver) = begun.pop_front() else { return end.unwrap_or(Ok(ControlFlow::Continue(()))) };
-                let (batches, read, piece) =
-                    receiver.recv().map_err(|e| Error::internal("rows of a text were lost", e))?;
-                text.reuse(piece);
-                for batch in batches {
+                let rows = receiver.recv().map_err(|e| Error::internal("rows of a text were lost", e))?;
+                text.reuse(rows.piece);
+                for batch in rows.batches {
                     if emit(batch).is_break() {
                         return Ok(ControlFlow::Break(()));
                     }
                 }
-                read?;
+                rows.end?;
             }
         })
     }
