@@ -31,7 +31,7 @@ pub use evaluate::{Evaluation, evaluate};
 pub use explain::{ExplainSpec, Explainer, Explanation, background_rows, check_explainable};
 pub use features::{
     BagBlock, Choice, Column, ColumnKind, EmbeddedColumn, Encoded, FeatureSteps, Features, ImageBlock, PATH_COLUMN,
-    SeriesBlock, TokenBlock, TrainingRows,
+    SeriesBlock, TokenBlock, TrainingRows, rows_of_batch,
 };
 pub use folds::folds;
 pub use model::{Model, Predictions, on_answering_thread};

@@ -54,7 +54,7 @@ pub use statistics::Statistics;
 pub use steps::{FeatureSteps, Step};
 pub use target_encoding::TargetTable;
 pub use text::{FileTokenizer, Ngrams, TextCode, Tokenizer};
-pub use training_rows::TrainingRows;
+pub use training_rows::{TrainingRows, rows_of_batch};
 
 /// Fitted features: what a model reads and how it becomes the network's input.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -78,30 +78,15 @@ impl Features {
     /// # Errors
     /// A name in the spec that is no column, a column that does not hold what the spec says (by row and value), rows or
     /// features that are not there.
-    pub fn fit(
+    pub fn fit<'r>(
         spec: &FeaturesSpec,
         schema: &Schema,
         target: &Target,
         ignore: &[String],
-        train: &[RecordBatch],
+        train: impl Into<TrainingRows<'r>>,
         takes: Takes<'_>,
     ) -> Result<Self> {
-        Self::fit_on(spec, schema, target, ignore, TrainingRows::all(train), takes)
-    }
-
-    /// As [`Features::fit`], on the chosen rows of a table.
-    ///
-    /// # Errors
-    /// As [`Features::fit`].
-    pub fn fit_on(
-        spec: &FeaturesSpec,
-        schema: &Schema,
-        target: &Target,
-        ignore: &[String],
-        train: TrainingRows<'_>,
-        takes: Takes<'_>,
-    ) -> Result<Self> {
-        fit::fit(spec, schema, target, ignore, train, takes)
+        fit::fit(spec, schema, target, ignore, train.into(), takes)
     }
 
     /// The training rows themselves, in the order in which the features were fitted on them, batch after batch: as

@@ -17,11 +17,6 @@ pub struct TrainingRows<'a> {
 }
 
 impl<'a> TrainingRows<'a> {
-    /// All rows of these batches.
-    pub fn all(batches: &'a [RecordBatch]) -> Self {
-        Self { batches, rows: None }
-    }
-
     /// Of these batches the rows with these numbers, ascending, counted through all batches.
     pub fn some(batches: &'a [RecordBatch], rows: &'a [u32]) -> Self {
         Self { batches, rows: Some(rows) }
@@ -56,18 +51,44 @@ impl<'a> TrainingRows<'a> {
         let Some(mut rows) = self.rows else { return Ok(Cow::Borrowed(self.batches)) };
         let (mut before, mut copies) = (0, Vec::with_capacity(self.batches.len()));
         for batch in self.batches {
-            let end = before + batch.num_rows();
-            let (here, later) = rows.split_at(rows.partition_point(|&row| (row as usize) < end));
-            if !here.is_empty() {
-                let mut wanted = BooleanBufferBuilder::new(batch.num_rows());
-                wanted.append_n(batch.num_rows(), false);
-                here.iter().for_each(|&row| wanted.set_bit(row as usize - before, true));
-                let wanted = BooleanArray::new(wanted.finish(), None);
+            if let Some(wanted) = rows_of_batch(&mut rows, before, batch.num_rows()) {
                 let copy = part(batch).and_then(|part| filter_record_batch(&part, &wanted));
                 copies.push(copy.map_err(|e| Error::Internal(format!("training rows cannot be copied: {e}")))?);
             }
-            (rows, before) = (later, end);
+            before += batch.num_rows();
         }
         Ok(Cow::Owned(copies))
     }
+}
+
+impl<'a> From<&'a [RecordBatch]> for TrainingRows<'a> {
+    fn from(batches: &'a [RecordBatch]) -> Self {
+        Self { batches, rows: None }
+    }
+}
+
+impl<'a> From<&'a Vec<RecordBatch>> for TrainingRows<'a> {
+    fn from(batches: &'a Vec<RecordBatch>) -> Self {
+        batches.as_slice().into()
+    }
+}
+
+impl<'a, const N: usize> From<&'a [RecordBatch; N]> for TrainingRows<'a> {
+    fn from(batches: &'a [RecordBatch; N]) -> Self {
+        batches.as_slice().into()
+    }
+}
+
+/// Which rows of a batch are wanted, of row numbers that ascend and count through all batches; nothing where none is. Those of
+/// the batch, which begins at row `before`, are taken off `rows`.
+pub fn rows_of_batch(rows: &mut &[u32], before: usize, batch_rows: usize) -> Option<BooleanArray> {
+    let (here, later) = rows.split_at(rows.partition_point(|&row| (row as usize) < before + batch_rows));
+    *rows = later;
+    if here.is_empty() {
+        return None;
+    }
+    let mut wanted = BooleanBufferBuilder::new(batch_rows);
+    wanted.append_n(batch_rows, false);
+    here.iter().for_each(|&row| wanted.set_bit(row as usize - before, true));
+    Some(BooleanArray::new(wanted.finish(), None))
 }

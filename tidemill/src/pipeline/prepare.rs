@@ -1,6 +1,6 @@
 //! Prepare: audit the rows, divide them, fit the features on the training part, encode all parts.
 
-use arrow::array::{BooleanArray, BooleanBufferBuilder, UInt32Array};
+use arrow::array::UInt32Array;
 use arrow::compute::{BatchCoalescer, concat_batches, take_record_batch};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
@@ -142,7 +142,7 @@ pub(super) struct Fitted {
 
 /// Fits target and features on training rows.
 pub(super) fn fit(spec: &ModelSpec, task: Task, train: &[RecordBatch]) -> Result<Fitted> {
-    fit_on(spec, task, train, TrainingRows::all(train))
+    fit_on(spec, task, train, train.into())
 }
 
 /// Fits target and features on the training rows of a table.
@@ -150,7 +150,7 @@ fn fit_on(spec: &ModelSpec, task: Task, table: &[RecordBatch], train: TrainingRo
     let target = Target::fit(task.into(), &spec.target, &train.columns(&[&spec.target])?)?;
     let schema = schema_of(table, spec)?;
     let takes = spec.network.takes();
-    let features = Features::fit_on(&spec.features, &schema, &target, &ignored(spec), train, takes)?;
+    let features = Features::fit(&spec.features, &schema, &target, &ignored(spec), train, takes)?;
     Ok(Fitted { features, target })
 }
 
@@ -159,7 +159,7 @@ pub(crate) fn features_only(spec: &ModelSpec, tables: &Tables) -> Result<Feature
     let (task, parts) = parts(spec, tables)?;
     let train = match &parts {
         Some(split) => TrainingRows::some(&tables.main, &split.train),
-        None => TrainingRows::all(&tables.main),
+        None => (&tables.main).into(),
     };
     Ok(fit_on(spec, task, &tables.main, train)?.features)
 }
@@ -319,17 +319,9 @@ impl<'r> Taking<'r> {
 
     /// Copies its rows of the next batch, whose first row is this one.
     fn push(&mut self, batch: &RecordBatch, before: usize) -> std::result::Result<(), ArrowError> {
-        let end = before + batch.num_rows();
-        let (here, later) = self.rows.split_at(self.rows.partition_point(|&row| (row as usize) < end));
-        self.rows = later;
-        if here.is_empty() {
-            return Ok(());
-        }
-        let mut wanted = BooleanBufferBuilder::new(batch.num_rows());
-        wanted.append_n(batch.num_rows(), false);
-        here.iter().for_each(|&row| wanted.set_bit(row as usize - before, true));
+        let Some(wanted) = learn::rows_of_batch(&mut self.rows, before, batch.num_rows()) else { return Ok(()) };
         let copies = self.copies.get_or_insert_with(|| BatchCoalescer::new(batch.schema(), BATCH_ROWS));
-        copies.push_batch_with_filter(batch.clone(), &BooleanArray::new(wanted.finish(), None))?;
+        copies.push_batch_with_filter(batch.clone(), &wanted)?;
         while let Some(full) = copies.next_completed_batch() {
             self.taken.push(full);
         }

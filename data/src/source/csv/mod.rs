@@ -65,7 +65,7 @@ impl CsvReader {
         let mut names = Vec::new();
         files.look(|path| {
             let mut text = Text::open(path, dialect, spec.encoding)?;
-            let found = header(&mut text, path, spec, dialect)?;
+            let found = header(&mut text, path, spec)?;
             if names.is_empty() {
                 sample.inferences = vec![Inference::default(); found.len()];
                 names = found;
@@ -74,7 +74,7 @@ impl CsvReader {
             }
             if sample.rows < spec.sample_rows.max(1) {
                 let before = sample.rows;
-                sample.read(&mut text, (path, dialect), &nulls, spec.sample_rows.max(1))?;
+                sample.read(&mut text, &nulls, spec.sample_rows.max(1))?;
                 if sample.rows == before && files.inputs.len() == 1 {
                     return Err(Error::invalid(format!("{} has a header but no rows", path.display())));
                 }
@@ -221,15 +221,15 @@ struct Sample {
 }
 
 impl Sample {
-    fn read(&mut self, text: &mut Text, of: (&Path, Dialect), nulls: &Nulls, rows_max: usize) -> Result<()> {
-        let ((path, dialect), width) = (of, self.inferences.len());
+    fn read(&mut self, text: &mut Text, nulls: &Nulls, rows_max: usize) -> Result<()> {
+        let width = self.inferences.len();
         let block_rows = (BLOCK_FIELDS / width.max(1)).max(1);
         while self.rows < rows_max
             && let Some(piece) = text.next()?
         {
-            let mut records = piece.records(dialect, Some(width));
+            let mut records = piece.records(text.dialect, Some(width));
             while let Some(block) =
-                records.next(block_rows.min(rows_max - self.rows)).map_err(|fault| broken(path, fault))?
+                records.next(block_rows.min(rows_max - self.rows)).map_err(|fault| broken(&text.path, fault))?
             {
                 for (column, inference) in self.inferences.iter_mut().enumerate() {
                     block
@@ -245,10 +245,10 @@ impl Sample {
 }
 
 /// Names of the columns. Without a header, the first record is looked at in a reading of its own.
-fn header(text: &mut Text, path: &Input, spec: &CsvSpec, dialect: Dialect) -> Result<Vec<String>> {
+fn header(text: &mut Text, path: &Input, spec: &CsvSpec) -> Result<Vec<String>> {
     let first = match spec.header {
         true => text.take_first()?,
-        false => Text::open(path, dialect, spec.encoding)?.take_first()?,
+        false => Text::open(path, text.dialect, spec.encoding)?.take_first()?,
     };
     let first = first.ok_or_else(|| Error::invalid(format!("{} is empty", path.display())))?;
     if !spec.columns.is_empty() {

@@ -11,8 +11,8 @@ use crate::spec::Encoding;
 
 /// A file of delimited text.
 pub(super) struct Text {
-    path: PathBuf,
-    dialect: Dialect,
+    pub(super) path: PathBuf,
+    pub(super) dialect: Dialect,
     pieces: Pieces,
     /// The piece that comes next, where it was looked at before.
     next: Option<Piece>,
