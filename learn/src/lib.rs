@@ -16,6 +16,7 @@ mod onnx;
 mod picture;
 pub mod pretrained;
 mod random;
+mod repeated;
 mod sample;
 pub mod search;
 pub mod spec;

@@ -8,6 +8,7 @@ use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
 use crate::features::values::each_text;
 use crate::hash::Seeded;
 use crate::random::Stream;
+use crate::repeated::{as_dictionaries, as_they_were};
 use crate::spec::SplitSpec;
 use crate::split::{self, Split};
 use crate::{Error, Result};
@@ -25,7 +26,9 @@ const BATCH_ROWS: usize = 8_192;
 pub struct Sample {
     drawn: Drawn,
     target: String,
+    repeated: Vec<String>,
     bytes_max: usize,
+    /// Of the kept rows, as they came.
     bytes: usize,
     /// Batches and which rows they hold.
     kept: Vec<(RecordBatch, Numbers)>,
@@ -88,11 +91,19 @@ impl Sample {
         Self {
             drawn,
             target: target.to_owned(),
+            repeated: Vec::new(),
             bytes_max,
             bytes: 0,
             kept: Vec::new(),
             classes: Some(HashSet::default()),
         }
+    }
+
+    /// Columns whose values come again and again: as long as all rows are kept, each value is held once in a batch, as a
+    /// dictionary, where that saves memory. Which rows are drawn is the same.
+    #[must_use]
+    pub fn with_repeated(self, columns: Vec<String>) -> Self {
+        Self { repeated: columns, ..self }
     }
 
     /// Draws from the next rows of the table.
@@ -118,15 +129,19 @@ impl Sample {
     }
 
     fn keep(&mut self, batch: &RecordBatch, before: u64) -> Result<()> {
-        let (batch, numbers) = match self.drawn.is_all() {
-            true => (batch.clone(), Numbers::From(before)),
+        let (batch, numbers, bytes) = match self.drawn.is_all() {
+            true => {
+                let held = as_dictionaries(batch, &self.repeated).map_err(|e| changed(&e))?;
+                (held, Numbers::From(before), bytes(batch))
+            }
             false => {
                 let (batch, numbers) = only(&self.drawn, batch, Numbers::From(before))?;
-                (batch, Numbers::These(numbers))
+                let bytes = bytes(&batch);
+                (batch, Numbers::These(numbers), bytes)
             }
         };
         if batch.num_rows() > 0 || self.kept.is_empty() {
-            self.bytes += bytes(&batch);
+            self.bytes += bytes;
             self.kept.push((batch, numbers));
         }
         Ok(())
@@ -138,6 +153,7 @@ impl Sample {
         self.bytes = 0;
         let mut merged: Vec<(Vec<RecordBatch>, Vec<u64>)> = Vec::new();
         for (batch, numbers) in std::mem::take(&mut self.kept) {
+            let batch = as_they_were(&batch, &self.repeated).map_err(|e| changed(&e))?;
             let (batch, numbers) = only(&self.drawn, &batch, numbers)?;
             match merged.last_mut() {
                 Some((batches, rows)) if rows.len() < BATCH_ROWS => {
@@ -297,7 +313,7 @@ mod tests {
     use std::sync::Arc;
 
     use arrow::array::{ArrayRef, AsArray, Int64Array, StringArray};
-    use arrow::datatypes::Int64Type;
+    use arrow::datatypes::{DataType, Int64Type};
 
     use super::*;
     use crate::Task;
@@ -353,6 +369,24 @@ mod tests {
         assert_eq!(numbers(&drawn(bound, 1_000).0), all);
         let (whole, which) = drawn(usize::MAX, 1_000);
         assert!(which.is_all() && numbers(&whole) == (0..ROWS).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_same_rows_are_drawn_where_each_value_is_held_once() {
+        let repeated = ["part", "kind"].map(str::to_owned);
+        for (bytes_max, is_all) in [(300_000, false), (usize::MAX, true)] {
+            let mut sample = Sample::new("kind", bytes_max, 42).with_repeated(repeated.to_vec());
+            batches(1_000).iter().for_each(|batch| sample.push(batch).unwrap());
+            let (held, which) = sample.finish();
+            let (plain, of_plain) = drawn(bytes_max, 1_000);
+            assert_eq!((&which, which.is_all()), (&of_plain, is_all));
+            let is_dictionary = |column: &ArrayRef| matches!(column.data_type(), DataType::Dictionary(..));
+            let dictionaries =
+                held.iter().flat_map(RecordBatch::columns).filter(|column| is_dictionary(column)).count();
+            assert_eq!(dictionaries, if is_all { 2 * plain.len() } else { 0 });
+            let held: Vec<RecordBatch> = held.iter().map(|batch| as_they_were(batch, &repeated).unwrap()).collect();
+            assert_eq!(held, plain);
+        }
     }
 
     /// Rows of the sample's three parts, and the other rows that train.

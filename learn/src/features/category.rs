@@ -42,19 +42,26 @@ pub(super) struct Counts {
 /// Counts the values of a column.
 pub(super) fn count(training: &Training<'_>) -> Result<Counts> {
     let mut counts = Counts::default();
-    training.each(EXPECTED, |array| each_text(array, &mut |_, value| counts.add(value)))?;
+    training.each(EXPECTED, |array| {
+        let Some((words, keys)) = dictionary(array) else {
+            return each_text(array, &mut |_, value| counts.add(value, 1));
+        };
+        let mut rows = vec![0; words.len()];
+        keys.into_iter().flatten().for_each(|key| rows[key] += 1);
+        each_text(words, &mut |key, value| counts.add(value, rows[key]))
+    })?;
     Ok(counts)
 }
 
 impl Counts {
-    /// Counts one more row.
-    pub(super) fn add(&mut self, value: Option<&str>) {
-        let Some(value) = value else { return };
-        self.present += 1;
-        self.bytes += value.len() as u64;
+    /// Counts rows with this value.
+    pub(super) fn add(&mut self, value: Option<&str>, rows: u64) {
+        let Some(value) = value.filter(|_| rows > 0) else { return };
+        self.present += rows;
+        self.bytes += value.len() as u64 * rows;
         match self.values.get_mut(value) {
-            Some(count) => *count += 1,
-            None => drop(self.values.insert(value.to_owned(), 1)),
+            Some(count) => *count += rows,
+            None => drop(self.values.insert(value.to_owned(), rows)),
         }
     }
 }
@@ -253,12 +260,17 @@ pub(super) fn encode(
     set: &mut dyn FnMut(usize, i32),
 ) -> Result<(), Mismatch> {
     let code = |value: Option<&str>| value.map_or(Vocabulary::MISSING, &code);
-    // A dictionary holds each value once: look it up once.
+    // A dictionary holds each value once: look up once what some row has.
     let Some((words, keys)) = dictionary(array) else {
         return each_text(array, &mut |row, value| set(row, code(value)));
     };
-    let mut codes = vec![Vocabulary::MISSING; words.len()];
-    each_text(words, &mut |key, value| codes[key] = code(value))?;
+    let (mut has_row, mut codes) = (vec![false; words.len()], vec![Vocabulary::MISSING; words.len()]);
+    keys.iter().flatten().for_each(|&key| has_row[key] = true);
+    each_text(words, &mut |key, value| {
+        if has_row[key] {
+            codes[key] = code(value);
+        }
+    })?;
     keys.iter().enumerate().for_each(|(row, key)| set(row, key.map_or(Vocabulary::MISSING, |key| codes[key])));
     Ok(())
 }

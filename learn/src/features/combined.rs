@@ -234,6 +234,12 @@ impl FeaturesSpec {
                 .collect(),
         )
     }
+
+    /// The columns that are categories by what the settings say.
+    pub fn categories(&self) -> Vec<String> {
+        let categories = self.columns.iter().filter(|(_, spec)| matches!(spec, FeatureSpec::Category(_)));
+        categories.map(|(name, _)| name.clone()).collect()
+    }
 }
 
 /// Whether anything is made of several columns.
@@ -298,7 +304,7 @@ fn fit_one(
     for batch in train {
         let sources = Sources { columns, batch, before };
         match &combined.kind {
-            CombinedKind::Cross { of, .. } => sources.pairs(of)?.iter().for_each(|pair| counts.add(pair.as_deref())),
+            CombinedKind::Cross { of, .. } => sources.pairs(of)?.iter().for_each(|pair| counts.add(pair.as_deref(), 1)),
             _ => numbers.extend(combined.numbers_of(&sources)?),
         }
         before += batch.num_rows();

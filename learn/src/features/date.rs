@@ -2,7 +2,7 @@
 
 use std::f64::consts::TAU;
 
-use chrono::{DateTime, Datelike, NaiveDate, Timelike, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Timelike, Utc};
 use serde_json::Value;
 
 use super::column::{ColumnKind, DateInput};
@@ -72,7 +72,7 @@ fn digits(text: &str, least: usize, most: usize) -> Option<(u32, &str)> {
 
 /// Whether the calendar reaches there.
 pub(crate) fn holds(seconds: i64) -> bool {
-    DateTime::<Utc>::from_timestamp(seconds, 0).is_some()
+    (DateTime::<Utc>::MIN_UTC.timestamp()..=DateTime::<Utc>::MAX_UTC.timestamp()).contains(&seconds)
 }
 
 /// ISO 8601; the date alone at midnight.
@@ -88,6 +88,7 @@ pub(super) fn write(seconds: Option<i64>, parts: &[DateInput], out: &mut [f32]) 
         out.fill(f32::NAN);
         return;
     };
+    let time = time.naive_utc();
     let mut slots = out.iter_mut();
     for input in parts {
         let value = part(&time, input.part);
@@ -102,7 +103,7 @@ pub(super) fn write(seconds: Option<i64>, parts: &[DateInput], out: &mut [f32]) 
     }
 }
 
-fn part(time: &DateTime<Utc>, part: DatePart) -> f64 {
+fn part(time: &NaiveDateTime, part: DatePart) -> f64 {
     f64::from(match part {
         DatePart::Year => return f64::from(time.year()),
         DatePart::Month => time.month(),
@@ -314,5 +315,9 @@ mod tests {
             assert_eq!(parse(&iso(seconds)), Some(seconds));
         }
         assert!(!holds(i64::MAX) && !holds(i64::MIN) && iso(i64::MAX).is_empty());
+        let (first, last) = (DateTime::<Utc>::MIN_UTC.timestamp(), DateTime::<Utc>::MAX_UTC.timestamp());
+        for (seconds, reached) in [(first - 1, false), (first, true), (last, true), (last + 1, false)] {
+            assert_eq!((holds(seconds), iso(seconds).is_empty()), (reached, !reached), "{seconds}");
+        }
     }
 }

@@ -15,7 +15,7 @@ use super::training_rows::TrainingRows;
 use super::values::{Mismatch, complaint, is_binary, is_number, is_text};
 use super::{Features, PATH_COLUMN, auto, category, date, image, neighbours, number, select, series, text};
 use crate::error::did_you_mean;
-use crate::spec::{CategorySpec, FeatureSpec, FeaturesSpec, NumberSpec, Takes};
+use crate::spec::{CategoryEncoding, CategorySpec, FeatureSpec, FeaturesSpec, NumberSpec, Takes};
 use crate::{Error, Result, Target};
 
 /// The training rows of one column.
@@ -239,8 +239,11 @@ fn fit_fields(
     });
     let asked: Vec<Asked<'_>> = asked.collect();
     let made = asked.par_iter().map(|asked| {
-        // Pictures may be told by their paths, and what is to be predicted may become a part of a feature.
-        let train = train.columns(&[asked.field.name(), &target.column, PATH_COLUMN])?;
+        let mut names = vec![asked.field.name().as_str(), PATH_COLUMN]; // pictures may be told by their paths
+        if reads_target(asked.field, spec.columns.get(asked.field.name())) {
+            names.push(&target.column);
+        }
+        let train = train.columns(&names)?;
         let training = Training::new(asked.field, &train, target, takes)?;
         make(spec, asked, &training, found)
     });
@@ -260,6 +263,16 @@ fn fit_fields(
         }
     }
     Ok(parts)
+}
+
+/// Whether what is to be predicted is looked at to make this feature.
+fn reads_target(field: &Field, spec: Option<&FeatureSpec>) -> bool {
+    match spec.unwrap_or(&FeatureSpec::Auto) {
+        FeatureSpec::Auto => is_text(field.data_type()), // of which texts may be made
+        FeatureSpec::Category(spec) => matches!(spec.encode, CategoryEncoding::Target(_)),
+        FeatureSpec::Text(_) => true,
+        _ => false,
+    }
 }
 
 fn make(spec: &FeaturesSpec, asked: &Asked<'_>, training: &Training<'_>, found: Identifiers) -> Result<Made> {

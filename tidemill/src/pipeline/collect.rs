@@ -135,30 +135,41 @@ pub(crate) fn collect(
     spec: &ModelSpec,
     freeze_in: Option<&Store>,
 ) -> Result<Tables> {
-    collect_of(project, runtime, spec, None, freeze_in)
+    collect_of(project, runtime, spec, Wanted::Rows, freeze_in)
 }
 
 /// As [`collect`], but of the main table only what the features are fitted to, where the project file names it.
 pub(crate) fn collect_to_fit(project: &Project, runtime: &Handle, spec: &ModelSpec) -> Result<Tables> {
-    collect_of(project, runtime, spec, columns_read(spec), None)
+    collect_of(project, runtime, spec, Wanted::Features, None)
+}
+
+/// What rows are collected for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// All that can be done with them.
+    Rows,
+    /// Features alone: other columns are left out, categories may be dictionaries.
+    Features,
 }
 
 fn collect_of(
     project: &Project,
     runtime: &Handle,
     spec: &ModelSpec,
-    columns: Option<Vec<String>>,
+    wanted: Wanted,
     freeze_in: Option<&Store>,
 ) -> Result<Tables> {
+    let for_features = wanted == Wanted::Features && spec.window.is_none();
+    let columns = if for_features { columns_read(spec) } else { None };
     let mut snapshots = Vec::new();
     let bytes_max = rows_bytes_max(project);
     let mut fetch = |table: &str, bytes_max: usize| -> Result<(Vec<RecordBatch>, Option<Beyond>)> {
         let order = spec.window.as_ref().map(order_by).unwrap_or_default();
         // Windows are made of all rows of a series, so all are held.
         let bytes_max = if spec.window.is_some() { usize::MAX } else { bytes_max };
-        let sample = Sample::new(&spec.target, bytes_max, spec.train.seed);
-        let columns = columns.as_deref().filter(|_| spec.window.is_none());
-        let rows = runtime.block_on(rows_of(project, table, &order, columns))?;
+        let repeated = if for_features { spec.features.categories() } else { Vec::new() };
+        let sample = Sample::new(&spec.target, bytes_max, spec.train.seed).with_repeated(repeated);
+        let rows = runtime.block_on(rows_of(project, table, &order, columns.as_deref()))?;
         let (rows, beyond) =
             runtime.block_on(fetch(project, (table, &order), rows, sample, freeze_in, &mut snapshots))?;
         match &spec.window {

@@ -197,3 +197,47 @@ fn one_row_trains_nothing_and_breaks_nothing() {
     let features = fit(r#"{"columns": {"a": {"number": {}}, "b": {"category": {}}}}"#, &batch).unwrap();
     assert_eq!(dense(&features, &batch), [0.0, 0.0, 0.0, 1.0]);
 }
+
+#[test]
+fn categories_held_as_dictionaries_give_the_features_of_plain_ones() {
+    let rows = 5_000_usize;
+    let of = |stream: u64, row: usize| Stream::new(11, stream).bits(row as u64) as usize;
+    let word = |row: usize| (of(1, row) % 9 > 0).then(|| format!("w{}", of(2, row) % (1 + row / 50)));
+    let plain = table(vec![
+        ("one_hot", Arc::new(StringArray::from_iter((0..rows).map(|row| word(row).map(|word| word[..2].to_owned()))))),
+        ("ordinal", Arc::new(StringArray::from_iter((0..rows).map(word)))),
+        ("hashed", Arc::new(StringArray::from_iter((0..rows).rev().map(word)))),
+        ("target", Arc::new(Int32Array::from_iter((0..rows).map(|row| word(row).map(|word| word.len() as i32))))),
+        ("embedded", Arc::new(Int64Array::from_iter((0..rows).map(|row| Some(of(3, row) as i64 % 80))))),
+        ("y", Arc::new(Float64Array::from_iter_values((0..rows).map(|row| (of(4, row) % 100) as f64)))),
+    ]);
+    let spec: FeaturesSpec = serde_json::from_str(
+        r#"{"crosses": [["one_hot", "target"]], "columns": {
+            "one_hot": {"category": {"encode": "one_hot"}},
+            "ordinal": {"category": {"encode": "ordinal", "count_min": 4}},
+            "hashed": {"category": {"encode": {"hashing": {"buckets": 30}}}},
+            "target": {"category": {"encode": {"target": {}}}},
+            "embedded": {"category": {"encode": {"embedding": {}}}}
+        }}"#,
+    )
+    .unwrap();
+    let batches: Vec<RecordBatch> = (0..rows).step_by(700).map(|at| plain.slice(at, 700.min(rows - at))).collect();
+    let names = spec.categories();
+    let held = |batch: &RecordBatch| crate::repeated::as_dictionaries(batch, &names).unwrap();
+    let held: Vec<RecordBatch> = batches.iter().map(held).collect();
+    let dictionaries = |batch: &RecordBatch| {
+        batch.columns().iter().filter(|column| matches!(column.data_type(), DataType::Dictionary(..))).count()
+    };
+    assert_eq!(held.iter().map(dictionaries).max(), Some(5));
+    // Every third row, so that dictionaries have values that no training row has.
+    let chosen: Vec<u32> = (0..rows as u32).step_by(3).collect();
+    let fit = |batches: &[RecordBatch]| {
+        let train = TrainingRows::some(batches, &chosen);
+        Features::fit(&spec, batches[0].schema_ref(), &numbers_of("y"), &[], train, Takes::Numbers).unwrap()
+    };
+    let features = fit(&batches);
+    assert_eq!(fit(&held), features);
+    for (plain, held) in batches.iter().zip(&held) {
+        assert_eq!(bits(&features.encode(held).unwrap()), bits(&features.encode(plain).unwrap()));
+    }
+}

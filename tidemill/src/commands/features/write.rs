@@ -1,7 +1,7 @@
 //! The features of every row in a file: a matrix or a table, written while the next rows are read.
 
 use std::path::Path;
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 
 use arrow::array::{Array, AsArray, StructArray};
 use arrow::datatypes::Float32Type;
@@ -9,10 +9,14 @@ use arrow::record_batch::RecordBatch;
 use data::{NpyWriter, Sink};
 use futures::StreamExt;
 use learn::{Encoded, Features};
+use rayon::prelude::*;
 
 use crate::config::{Project, WindowSpec};
 use crate::failure::{Failure, Fault, Result};
 use crate::pipeline::{self, Writer};
+
+/// Batches of held rows whose features are made at one time.
+const BATCHES_AT_ONCE: usize = 16;
 
 /// Rows of a table, a source or a file.
 pub(super) struct Input<'a> {
@@ -32,6 +36,7 @@ pub(super) async fn write(project: &Project, input: Input<'_>, features: &Featur
         let mut file = NpyWriter::create(output, features.dense_width())?;
         // Memory of blocks that are written is used again: fresh memory costs as much as what is written into it.
         let (written, spare) = mpsc::channel::<Vec<f32>>();
+        let spare = Mutex::new(spare);
         let writer = Writer::begin(move |blocks: mpsc::Receiver<Vec<f32>>| {
             for block in blocks {
                 file.write(&block)?;
@@ -40,7 +45,8 @@ pub(super) async fn write(project: &Project, input: Input<'_>, features: &Featur
             file.finish()
         })?;
         let dense = |rows: &Encoded| {
-            let mut block = spare.try_recv().unwrap_or_default();
+            let written = spare.lock().ok().and_then(|spare| spare.try_recv().ok());
+            let mut block = written.unwrap_or_default();
             features.write_all_dense(rows, &mut block);
             Ok(block)
         };
@@ -112,20 +118,27 @@ async fn all<T: Send + 'static>(
     input: Input<'_>,
     features: &Features,
     writer: Writer<T, ()>,
-    block: impl Fn(&Encoded) -> Result<T>,
+    block: impl Fn(&Encoded) -> Result<T> + Sync,
 ) -> Result<u64> {
     let mut rows = 0;
-    let mut add = |batch: &RecordBatch| {
-        let encoded = features.encode(batch)?;
-        rows += encoded.rows as u64;
-        writer.add(block(&encoded)?);
-        Ok(())
-    };
+    let made = |batch: &RecordBatch| block(&features.encode(batch)?);
     match input.held {
-        Some(batches) => batches.into_iter().try_for_each(|batch| add(&batch))?,
+        Some(batches) => {
+            for batches in batches.chunks(BATCHES_AT_ONCE) {
+                let blocks: Vec<Result<T>> = batches.par_iter().map(made).collect();
+                for block in blocks {
+                    writer.add(block?);
+                }
+                rows += batches.iter().map(|batch| batch.num_rows() as u64).sum::<u64>();
+            }
+        }
         None => {
             let columns: Vec<String> = features.columns().iter().map(|column| column.name.clone()).collect();
-            let mut each = |read: pipeline::Windowed| add(&read.windows);
+            let mut each = |read: pipeline::Windowed| {
+                rows += read.windows.num_rows() as u64;
+                writer.add(made(&read.windows)?);
+                Ok(())
+            };
             pipeline::each_batch(project, input.name, Some(&columns), input.window, &mut each).await?;
         }
     }
