@@ -42,6 +42,8 @@ const HEARTBEAT_MAX: Duration = Duration::from_secs(3);
 const COUNTED_EVERY: Duration = Duration::from_secs(60);
 /// How long leaving the group may take.
 const LEAVE_WITHIN: Duration = Duration::from_secs(3);
+/// How long the group is waited for at most. It waits itself for members that are busy, as long as they said.
+const PATIENCE_MAX: Duration = Duration::from_secs(600);
 /// The port of a server without one.
 const PORT: u16 = 9_092;
 /// What stands for the end and the begin of a partition where a broker is asked for the offset of a time.
@@ -57,6 +59,8 @@ pub(super) struct KafkaConsumer {
     first: BTreeSet<Partition>,
     /// Messages that the brokers no longer had when we wanted to read them.
     dropped: u64,
+    /// How long the group is waited for: longer each time, for whoever gives up and asks again may begin a wait anew.
+    patience: Duration,
     connection: Option<Connection>,
 }
 
@@ -103,6 +107,7 @@ impl KafkaConsumer {
             origin: Origin::new(spec, &servers),
             first: BTreeSet::new(),
             dropped: 0,
+            patience: patience_at_first(spec),
             connection: None,
         })
     }
@@ -259,10 +264,10 @@ impl KafkaConsumer {
     /// here.
     async fn look(&mut self) -> Result<()> {
         let timeout = self.timeout();
-        // A member that was killed is waited for by the group as long as its session lasts.
-        let patience = timeout + Duration::from_secs(self.spec.session_s);
+        let patience = self.patience;
         let Some(connection) = &mut self.connection else { return Ok(()) };
         if !connection.group.is_in() && connection.belonged.elapsed() > patience {
+            self.patience = (patience * 2).min(PATIENCE_MAX).max(patience);
             return Err(self.origin.outside(patience));
         }
         let failed = connection.member.metrics().consumer.errors;
@@ -314,6 +319,7 @@ impl Consumer for KafkaConsumer {
     async fn next(&mut self) -> Result<Vec<Message>> {
         if let Some(connection) = self.connection.as_mut().filter(|connection| connection.group.is_in()) {
             connection.belonged = Instant::now();
+            self.patience = patience_at_first(&self.spec);
         }
         self.count().await?;
         let records = match self.member()?.poll(WAIT).await {
@@ -368,6 +374,11 @@ impl Consumer for KafkaConsumer {
         self.forget(); // it may not be durable
         self.leave().await;
     }
+}
+
+/// A member that was killed is waited for by the group as long as its session lasts.
+fn patience_at_first(spec: &KafkaSpec) -> Duration {
+    Duration::from_secs(spec.timeout_s.saturating_add(spec.session_s))
 }
 
 /// `host:port` of a server, whose port may be left out.
