@@ -69,7 +69,13 @@ impl WholeFile {
             None => {
                 let file = self.out.get_ref().try_clone()?;
                 let (calls, called) = sync_channel(1);
-                let sync = move |called: Receiver<()>| called.into_iter().try_for_each(|()| file.sync_data());
+                let sync = move |called: Receiver<()>| {
+                    called.into_iter().try_for_each(|()| {
+                        file.sync_data()?;
+                        uncache(&file);
+                        Ok(())
+                    })
+                };
                 let thread = std::thread::Builder::new().name("sync".into()).spawn(move || sync(called))?;
                 self.syncing.insert(Syncing { calls, thread })
             }
@@ -101,6 +107,17 @@ impl Seek for WholeFile {
         self.out.seek(to)
     }
 }
+
+/// Gives back the memory in which the system keeps what is on the disk already. A large file would fill it, at the expense of
+/// what others read; and machines that lend out idle memory take seconds to get back each gigabyte.
+#[cfg(target_os = "linux")]
+fn uncache(file: &File) {
+    use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+    let _advice = posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn uncache(_: &File) {}
 
 /// Temporary files are for their owner only; answers are ordinary files.
 #[cfg(unix)]
