@@ -34,6 +34,9 @@ fn with_columns(
     names: &[String],
     other: impl Fn(&ArrayRef) -> Result<Option<ArrayRef>, ArrowError>,
 ) -> Result<RecordBatch, ArrowError> {
+    if names.is_empty() {
+        return Ok(batch.clone());
+    }
     let (mut fields, mut columns) = (batch.schema_ref().fields().to_vec(), batch.columns().to_vec());
     for (field, column) in fields.iter_mut().zip(&mut columns).filter(|(field, _)| names.contains(field.name())) {
         if let Some(other) = other(column)? {
