@@ -70,11 +70,7 @@ impl WholeFile {
                 let file = self.out.get_ref().try_clone()?;
                 let (calls, called) = sync_channel(1);
                 let sync = move |called: Receiver<()>| {
-                    called.into_iter().try_for_each(|()| {
-                        file.sync_data()?;
-                        uncache(&file);
-                        Ok(())
-                    })
+                    called.into_iter().try_for_each(|()| file.sync_data().map(|()| uncache(&file)))
                 };
                 let thread = std::thread::Builder::new().name("sync".into()).spawn(move || sync(called))?;
                 self.syncing.insert(Syncing { calls, thread })

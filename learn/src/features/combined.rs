@@ -234,12 +234,6 @@ impl FeaturesSpec {
                 .collect(),
         )
     }
-
-    /// The columns that are categories by what the settings say.
-    pub fn categories(&self) -> Vec<String> {
-        let categories = self.columns.iter().filter(|(_, spec)| matches!(spec, FeatureSpec::Category(_)));
-        categories.map(|(name, _)| name.clone()).collect()
-    }
 }
 
 /// Whether anything is made of several columns.

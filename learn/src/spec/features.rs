@@ -27,6 +27,14 @@ pub struct FeaturesSpec {
     pub select: SelectSpec,
 }
 
+impl FeaturesSpec {
+    /// The columns that are named as categories.
+    pub fn categories(&self) -> Vec<String> {
+        let categories = self.columns.iter().filter(|(_, spec)| matches!(spec, FeatureSpec::Category(_)));
+        categories.map(|(name, _)| name.clone()).collect()
+    }
+}
+
 /// How one column is prepared.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -45,8 +45,7 @@ pub(super) async fn write(project: &Project, input: Input<'_>, features: &Featur
             file.finish()
         })?;
         let dense = |rows: &Encoded| {
-            let written = spare.lock().ok().and_then(|spare| spare.try_recv().ok());
-            let mut block = written.unwrap_or_default();
+            let mut block = spare.lock().ok().and_then(|spare| spare.try_recv().ok()).unwrap_or_default();
             features.write_all_dense(rows, &mut block);
             Ok(block)
         };
